@@ -1,0 +1,72 @@
+# Compiler settings and the two functions every folder uses:
+#   loglog_library(NAME [SRCS ...] DEPS ...)  a library of the folder's *.cc
+#   loglog_test(NAME [SRCS ...] DEPS ...)     one gtest binary of its *_test.cc
+include_guard(GLOBAL)
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")
+set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1 -fno-omit-frame-pointer")
+
+set(LOGLOG_SANITIZE "" CACHE STRING "address (ASan+UBSan), thread, or empty")
+if(LOGLOG_SANITIZE STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=address,undefined)
+elseif(LOGLOG_SANITIZE STREQUAL "thread")
+  add_compile_options(-fsanitize=thread)
+  add_link_options(-fsanitize=thread)
+elseif(NOT LOGLOG_SANITIZE STREQUAL "")
+  message(FATAL_ERROR "LOGLOG_SANITIZE is '${LOGLOG_SANITIZE}'; choose address, thread or nothing")
+endif()
+
+find_program(LOGLOG_CCACHE ccache)
+if(LOGLOG_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # The base directory lets two clones in different folders share cached objects.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${LOGLOG_CCACHE})
+endif()
+find_program(LOGLOG_MOLD mold)
+if(LOGLOG_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_link_options(-fuse-ld=mold)
+endif()
+
+# Repository root on the include path: every include is spelled "folder/file.h".
+get_filename_component(LOGLOG_ROOT ${CMAKE_CURRENT_LIST_DIR} DIRECTORY)
+
+function(loglog_options target)
+  target_include_directories(${target} PRIVATE ${LOGLOG_ROOT})
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Werror -Wno-sign-compare
+      -Wno-missing-field-initializers)
+endfunction()
+
+function(loglog_library name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  if(NOT ARG_SRCS)
+    file(GLOB ARG_SRCS CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+    list(FILTER ARG_SRCS EXCLUDE REGEX "_(test|main|testing)\\.cc$")
+  endif()
+  add_library(${name} STATIC ${ARG_SRCS})
+  loglog_options(${name})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS})
+endfunction()
+
+function(loglog_test name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  if(NOT ARG_SRCS)
+    file(GLOB ARG_SRCS CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cc)
+  endif()
+  if(NOT ARG_SRCS)
+    return()
+  endif()
+  include(GoogleTest)
+  add_executable(${name} ${ARG_SRCS})
+  loglog_options(${name})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 300)
+endfunction()
