@@ -56,7 +56,12 @@ function(loglog_library name)
   target_link_libraries(${name} PUBLIC ${ARG_DEPS})
 endfunction()
 
+option(LOGLOG_UNIT_TESTS "Build the control plane's unit tests" ON)
+
 function(loglog_test name)
+  if(NOT LOGLOG_UNIT_TESTS)
+    return()
+  endif()
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   if(NOT ARG_SRCS)
     file(GLOB ARG_SRCS CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cc)
