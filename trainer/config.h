@@ -1,0 +1,147 @@
+// The resolved configuration of a trial as plain values, and the errors that the
+// trainer maps to exit codes. No LibTorch here: everything in trainer/ includes it.
+#ifndef LOGLOG_TRAINER_CONFIG_H_
+#define LOGLOG_TRAINER_CONFIG_H_
+
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace loglog {
+
+// The configuration asks for something that cannot be trained. Exit code 20.
+class ConfigError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// The model and its state do not fit in the memory of the device. Exit code 30.
+class OutOfMemoryError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// The device is absent or failed. Exit code 40.
+class DeviceError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct ModelConfig {
+  int64_t layers = 0;
+  int64_t d_model = 0;
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t d_ff = 0;
+  int64_t vocab = 0;
+  int64_t seq_len = 0;
+  bool tied_head = false;
+  double norm_eps = 1e-6;
+  double rope_theta = 10000.0;
+
+  int64_t HeadDim() const { return d_model / heads; }
+  int64_t KvDim() const { return kv_heads * HeadDim(); }
+  bool operator==(const ModelConfig&) const = default;
+};
+
+enum class DInRule { kFanIn, kDModel };
+enum class DepthFactor { kNone, kInvSqrt2L };
+
+struct InitConfig {
+  double gamma = 0.5;
+  // One exponent for each tensor group; unset means `gamma`.
+  std::optional<double> gamma_embed;
+  std::optional<double> gamma_lm_head;
+  std::optional<double> gamma_qk;
+  std::optional<double> gamma_vo;
+  std::optional<double> gamma_mlp_in;
+  std::optional<double> gamma_mlp_out;
+  // When set, the standard deviation of every group in place of d_in^-gamma.
+  std::optional<double> sigma;
+  DInRule d_in = DInRule::kFanIn;
+  DepthFactor depth_factor = DepthFactor::kNone;
+};
+
+enum class Schedule { kCosine, kWsd, kConstant };
+enum class DecayMode { kCoupled, kIndependent };
+enum class Precision { kFp32, kBf16 };
+
+struct TrainConfig {
+  int64_t tokens = 0;
+  int64_t batch_tokens = 0;
+  double lr = 0;
+  double min_lr_ratio = 0.1;
+  Schedule schedule = Schedule::kCosine;
+  double warmup = 0.05;
+  double cooldown = 0.2;
+  double weight_decay = 0.1;
+  DecayMode decay = DecayMode::kCoupled;
+  bool decay_embed = true;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double adam_eps = 1e-8;
+  double clip = 1.0;  // 0 = off
+  Precision precision = Precision::kFp32;
+
+  int64_t Steps() const { return tokens / batch_tokens; }
+};
+
+enum class DataFormat { kLlmc, kU16, kSynthetic };
+
+struct DataSplit {
+  DataFormat format = DataFormat::kSynthetic;
+  std::string glob;  // empty when the format is synthetic
+};
+
+struct SyntheticConfig {
+  int64_t contexts = 512;
+  double zipf = 1.5;
+  int64_t branching = 8;
+  int64_t seed = 0;
+};
+
+struct DataConfig {
+  DataSplit train;
+  DataSplit val;
+  SyntheticConfig synthetic;
+};
+
+struct EvalConfig {
+  double every = 0.25;
+  int64_t tokens = 65536;
+};
+
+struct MetricsConfig {
+  int64_t every = 10;
+  int64_t probe_every = 100;
+};
+
+// One trial of a task: what its spec resolved to, and its seed.
+struct MemberConfig {
+  std::string trial;
+  int64_t seed = 0;
+  ModelConfig model;
+  InitConfig init;
+  TrainConfig train;
+  DataConfig data;
+  EvalConfig eval;
+  MetricsConfig metrics;
+
+  int64_t SequencesPerStep() const { return train.batch_tokens / model.seq_len; }
+};
+
+// Throws ConfigError, naming the field and the fix, unless the model and the
+// training settings can be trained by this program.
+void CheckModel(const ModelConfig& model);
+void CheckTrain(const TrainConfig& train, const ModelConfig& model);
+void CheckInit(const InitConfig& init);
+
+// Throws ConfigError unless these members can share one task: same model, batch,
+// number of tokens and precision. Checks each member by itself too.
+void CheckMembers(const std::vector<MemberConfig>& members);
+
+}  // namespace loglog
+
+#endif  // LOGLOG_TRAINER_CONFIG_H_

@@ -1,0 +1,117 @@
+// The interface between the training loop and LibTorch. Everything above the engine
+// is plain C++: no LibTorch header is needed to use it.
+#ifndef LOGLOG_TRAINER_ENGINE_H_
+#define LOGLOG_TRAINER_ENGINE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "trainer/config.h"
+
+namespace loglog {
+
+struct NamedValue {
+  std::string name;
+  double value = 0;
+};
+
+struct StepResult {
+  double loss = 0;       // mean over the step's tokens, nats per token
+  double grad_norm = 0;  // global norm before clipping
+  bool clipped = false;
+  // False: the loss or the gradient was NaN or infinite. The member diverged at this
+  // step, its update was not applied, and it takes no further part.
+  bool finite = true;
+  // The member had been deactivated before this step; the other fields mean nothing.
+  bool inactive = false;
+};
+
+// One tensor of the state that a checkpoint must hold: float32 or float64, little
+// endian, contiguous.
+struct StateBuffer {
+  std::string name;   // "<member>/<weights|adam_m|adam_v>/<tensor>" or "<member>/counters"
+  std::string dtype;  // "F32" or "F64"
+  std::vector<int64_t> shape;
+  int64_t bytes = 0;
+};
+
+struct EngineOptions {
+  std::string device = "cpu";  // "cpu" or "cuda:<n>"
+  int threads = 1;             // of LibTorch's CPU kernels
+  // Run all members through one batched forward and backward pass. Unset on CPU, where
+  // members run one after another (no slower, and a member's numbers then equal its
+  // solo run's bit for bit); always so on a GPU.
+  bool fold_members = false;
+  // For tests: use the ATen operators of the GPU path on the CPU as well, and allow bf16.
+  bool composed_ops = false;
+};
+
+// Trains K same-shape members together.
+//
+// Thread-compatible: construct and use it on one thread, which it switches to
+// flush-to-zero arithmetic (stale Adam moments decay into denormals, which are slow).
+// Deterministic on CPU: same inputs, same bits.
+// Errors: ConfigError, OutOfMemoryError, DeviceError of config.h, from every method.
+class Engine {
+ public:
+  // All members must have the same model, batch and number of tokens. The weights are
+  // zero until InitWeights or WriteState.
+  Engine(std::vector<MemberConfig> members, const EngineOptions& options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  int members() const;
+  bool active(int member) const;
+
+  // Draws the weights of each member from its own seed: the same numbers for every
+  // number of members, order and device.
+  void InitWeights();
+
+  // `init/std/<tensor>` and `init/gamma_eff/<tensor>` of the weights as they are now;
+  // meant for right after InitWeights.
+  std::vector<NamedValue> InitMetrics(int member) const;
+
+  // One optimizer step of every active member. `tokens` is [members, sequences,
+  // seq_len + 1]: position t predicts position t + 1. `step` counts from 0 and places
+  // the step on the schedules. `with_metrics` also gathers what StepMetrics returns.
+  std::vector<StepResult> TrainStep(const int32_t* tokens, int64_t step, bool with_metrics);
+
+  // The cheap metrics of the last TrainStep that had with_metrics: loss/train, norm/*,
+  // update_ratio/*, adam/eps_share, grad/clip_rate (over the steps since the metrics
+  // were last gathered).
+  const std::vector<NamedValue>& StepMetrics(int member) const;
+
+  // Mean loss, in nats per token, of every member on the same sequences [sequences,
+  // seq_len + 1], any number of them; NaN for an inactive member.
+  std::vector<double> Evaluate(const int32_t* tokens, int64_t sequences);
+
+  // The dear metrics, of one member, on a few sequences: cond/*, attn/* and
+  // norm/ms_over_eps/*.
+  std::vector<NamedValue> Probe(int member, const int32_t* tokens, int64_t sequences);
+
+  // Takes a member out: its weights stay as they are and cost nothing more. The other
+  // members' numbers do not change by a bit.
+  void Deactivate(int member);
+
+  // What a checkpoint holds, in a fixed order that depends on the configuration only.
+  const std::vector<StateBuffer>& state_buffers() const;
+  // Copies `state_buffers()[index].bytes` bytes out of, or into, the engine. The
+  // counters carry which members are active.
+  void ReadState(size_t index, void* bytes) const;
+  void WriteState(size_t index, const void* bytes);
+
+  // Bytes of weights, gradients and optimizer state that the engine allocated.
+  int64_t StateBytes() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace loglog
+
+#endif  // LOGLOG_TRAINER_ENGINE_H_
