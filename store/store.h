@@ -1,0 +1,156 @@
+#ifndef LOGLOG_STORE_STORE_H_
+#define LOGLOG_STORE_STORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "store/read_store.h"
+#include "store/rows.h"
+
+namespace loglog {
+
+class Connection;
+class FileLock;
+class PointWriter;
+
+struct StoreOptions {
+  bool create = true;  // make the file when it is not there
+  // Refuse NFS, CIFS, sshfs, Lustre, ...: their locks cannot be trusted.
+  bool refuse_network_filesystems = true;
+};
+
+// The one writer of a store file. Confined to one thread at a time (the strand);
+// readers have connections of their own (ReadStore).
+//
+// All writing operations run between Begin and Commit, and each is all or nothing:
+// one that returns an error has changed nothing and the transaction goes on. What an
+// operation answers is durable when Commit returned OK, not before.
+//
+// Errors of every operation: DATA_LOSS the file is damaged; RESOURCE_EXHAUSTED disk
+// full; FAILED_PRECONDITION no transaction, or a rule of the schema refused it;
+// NOT_FOUND an id that is not there.
+class Store {
+ public:
+  // Opens or creates the store at `path`, takes PATH.lock and migrates the schema
+  // (after a backup to PATH.v<N>.backup).
+  //   NOT_FOUND             the directory (or, with create = false, the file) is missing
+  //   PERMISSION_DENIED     file or directory cannot be written
+  //   FAILED_PRECONDITION   another process has it (its pid is in the message), a
+  //                         newer schema, not a Loglog store, a network file system
+  //   DATA_LOSS             damaged
+  static absl::StatusOr<std::unique_ptr<Store>> Open(absl::string_view path,
+                                                     const StoreOptions& options = {});
+  // Rolls back an open transaction, folds the write-ahead log in, frees the lock.
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  const std::string& path() const { return path_; }
+  // 32 hex digits, made at random with the file.
+  const std::string& store_id() const { return store_id_; }
+  // Reads through the writer's connection: sees the open transaction.
+  const ReadStore& read() const { return *read_; }
+
+  absl::Status Begin();
+  // On an error all of the transaction was rolled back.
+  absl::Status Commit();
+  void Rollback();
+  bool in_transaction() const;
+  // Runs `body` so that its changes are kept only if it returns OK; the transaction
+  // goes on either way. Nests.
+  absl::Status Atomically(const std::function<absl::Status()>& body);
+
+  absl::StatusOr<LiveState> LoadLive() const;
+
+  // ---- sweeps and trials
+
+  // Same name and spec hash, or a request_id seen before: the sweep that is there.
+  // Same name and another spec: "<name>-2", "-3", ... A trial that exists is shared;
+  // a cancelled one is made pending again with its task, a failed one stays failed
+  // until RetryTrials. Tasks keep only members that nothing else trains.
+  absl::StatusOr<CreatedSweep> CreateSweep(const NewSweep& sweep);
+  // What CreateSweep would count, changing nothing; needs no transaction.
+  absl::StatusOr<CreatedSweep> PreviewSweep(const NewSweep& sweep) const;
+  // ABORTED when `expected_revision` is not 0 and not the sweep's. `end_ms` 0 reopens.
+  absl::StatusOr<SweepRow> SetSweepState(int64_t sweep_id, SweepState state, int64_t end_ms,
+                                         int64_t expected_revision = 0);
+  absl::Status SetTrialState(int64_t trial_id, TrialState state, absl::string_view message,
+                             int64_t time_ms);
+  // Cancels the open trials of a sweep that no other ACTIVE or PAUSED sweep counts.
+  absl::StatusOr<CancelResult> CancelSweepTrials(int64_t sweep_id, int64_t time_ms);
+  // Cancels these trials, whoever counts them; ended ones are passed over.
+  absl::StatusOr<CancelResult> CancelTrials(absl::Span<const int64_t> trial_ids, int64_t time_ms);
+  // Makes FAILED (and, when asked, CANCELLED) trials pending again. With no ids: all
+  // such trials of the sweep. FAILED_PRECONDITION: a given trial is in another state.
+  absl::StatusOr<RetryResult> RetryTrials(int64_t sweep_id, absl::Span<const int64_t> trial_ids,
+                                          bool include_cancelled);
+
+  // The answer saved for this request, if it was served before.
+  absl::StatusOr<std::optional<std::string>> FindRequest(absl::string_view request_id) const;
+  // Remembers an answer. The newest 100,000 are kept.
+  absl::Status SaveRequest(absl::string_view request_id, absl::string_view answer, int64_t time_ms);
+
+  // ---- tasks and attempts
+
+  absl::Status UpdateTask(int64_t task_id, const TaskUpdate& update);
+  // Grants a lease: the attempt becomes the task's newest (the fence), the task and
+  // its pending trials RUNNING, and points and checkpoints after resume_step are
+  // superseded. FAILED_PRECONDITION: the task or the slot has a live attempt.
+  absl::StatusOr<LeasedAttempt> InsertAttempt(const NewAttempt& attempt);
+  // The state of an ended attempt changes only from LOST (a late, honest report).
+  absl::Status UpdateAttempt(int64_t attempt_id, const AttemptUpdate& update);
+  // Stores events and their last number together. Events stored before are skipped,
+  // so resending is harmless. AttemptStart makes the attempt RUNNING and supersedes
+  // after its real resume step; MemberEnd writes the summary and ends the trial when
+  // this task is the trial's last (a cancelled trial stays cancelled).
+  // OUT_OF_RANGE: a gap in the numbers. INVALID_ARGUMENT: a malformed event (unknown
+  // member or metric index, a step that does not grow). NOT_FOUND: no such attempt.
+  absl::StatusOr<BatchResult> ApplyBatch(const Batch& batch);
+
+  // ---- workers
+
+  // Registers: writes the row with the next session epoch, which it returns.
+  absl::StatusOr<int64_t> UpsertWorker(const WorkerRow& worker);
+  absl::Status SetWorkerState(absl::string_view worker_id, WorkerState state,
+                              absl::string_view reason);
+  absl::Status SetWorkerSyncTime(absl::string_view worker_id, int64_t last_sync_ms);
+
+  // ---- events and fits
+
+  absl::StatusOr<int64_t> AppendEvent(const EventRow& event);
+  // The stored fit when one with the same sweep, kind, axis, arms and inputs exists
+  // (`created` false); else numbers and stores this one.
+  absl::StatusOr<FitRow> InsertFit(const FitRow& fit, bool* created = nullptr);
+
+  // Copies the store to a new file while work goes on; needs no transaction.
+  absl::Status Backup(absl::string_view to_path) const;
+
+ private:
+  Store();
+
+  // Each public operation above is one savepoint around its parts.
+  absl::Status Supersede(int64_t task_id, int64_t attempt_id, int64_t after_step,
+                         Superseded* superseded);
+  absl::Status CancelOne(int64_t trial_id, int64_t time_ms, CancelResult* result);
+  absl::Status RetryOne(int64_t trial_id, RetryResult* result);
+
+  std::string path_;
+  std::string store_id_;
+  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<Connection> db_;
+  std::unique_ptr<ReadStore> read_;
+  std::unique_ptr<PointWriter> points_;
+  bool in_transaction_ = false;
+};
+
+}  // namespace loglog
+
+#endif  // LOGLOG_STORE_STORE_H_
