@@ -1,0 +1,136 @@
+#include "trainer/config.h"
+
+#include <cmath>
+#include <sstream>
+
+namespace loglog {
+namespace {
+
+template <typename... Parts>
+[[noreturn]] void Refuse(const Parts&... parts) {
+  std::ostringstream message;
+  (message << ... << parts);
+  throw ConfigError(message.str());
+}
+
+void RequirePositive(const char* field, int64_t value) {
+  if (value < 1) Refuse(field, " is ", value, "; it must be at least 1");
+}
+
+void RequireShare(const char* field, double value) {
+  if (!(value >= 0 && value <= 1)) {
+    Refuse(field, " is ", value, "; it is a share and must lie between 0 and 1");
+  }
+}
+
+void RequireNotNegative(const char* field, double value) {
+  if (!(value >= 0 && std::isfinite(value))) {
+    Refuse(field, " is ", value, "; it must be a finite number of at least 0");
+  }
+}
+
+void RequireFinite(const char* field, std::optional<double> value) {
+  if (value && !std::isfinite(*value)) {
+    Refuse(field, " is ", *value, "; it must be a finite number");
+  }
+}
+
+}  // namespace
+
+void CheckModel(const ModelConfig& model) {
+  RequirePositive("model.layers", model.layers);
+  RequirePositive("model.d_model", model.d_model);
+  RequirePositive("model.heads", model.heads);
+  RequirePositive("model.kv_heads", model.kv_heads);
+  RequirePositive("model.d_ff", model.d_ff);
+  RequirePositive("model.seq_len", model.seq_len);
+  if (model.vocab < 2) Refuse("model.vocab is ", model.vocab, "; it must be at least 2");
+  if (model.d_model % model.heads != 0) {
+    Refuse("model.d_model ", model.d_model, " is not a multiple of model.heads ", model.heads,
+           "; each head needs the same width");
+  }
+  if (model.HeadDim() % 2 != 0) {
+    Refuse("model.d_model / model.heads is ", model.HeadDim(),
+           ", an odd number; rotary positions rotate pairs, so make it even");
+  }
+  if (model.heads % model.kv_heads != 0) {
+    Refuse("model.heads ", model.heads, " is not a multiple of model.kv_heads ", model.kv_heads,
+           "; each key-value head serves the same number of heads");
+  }
+  if (!(model.norm_eps > 0 && std::isfinite(model.norm_eps))) {
+    Refuse("model.norm_eps is ", model.norm_eps, "; it must be above 0");
+  }
+  if (!(model.rope_theta > 0 && std::isfinite(model.rope_theta))) {
+    Refuse("model.rope_theta is ", model.rope_theta, "; it must be above 0");
+  }
+}
+
+void CheckTrain(const TrainConfig& train, const ModelConfig& model) {
+  RequirePositive("train.tokens", train.tokens);
+  RequirePositive("train.batch_tokens", train.batch_tokens);
+  if (train.batch_tokens % model.seq_len != 0) {
+    const int64_t below = train.batch_tokens / model.seq_len * model.seq_len;
+    Refuse("train.batch_tokens ", train.batch_tokens, " is not a multiple of model.seq_len ",
+           model.seq_len, "; the nearest good values are ", below > 0 ? std::to_string(below) : "-",
+           " and ", below + model.seq_len);
+  }
+  if (train.tokens % train.batch_tokens != 0) {
+    const int64_t below = train.tokens / train.batch_tokens * train.batch_tokens;
+    Refuse("train.tokens ", train.tokens, " is not a multiple of train.batch_tokens ",
+           train.batch_tokens, "; the nearest good values are ",
+           below > 0 ? std::to_string(below) : "-", " and ", below + train.batch_tokens);
+  }
+  RequireNotNegative("train.lr", train.lr);
+  RequireNotNegative("train.weight_decay", train.weight_decay);
+  RequireNotNegative("train.clip", train.clip);
+  RequireShare("train.min_lr_ratio", train.min_lr_ratio);
+  RequireShare("train.warmup", train.warmup);
+  RequireShare("train.cooldown", train.cooldown);
+  if (train.schedule == Schedule::kWsd && train.warmup + train.cooldown > 1) {
+    Refuse("train.warmup ", train.warmup, " and train.cooldown ", train.cooldown,
+           " together exceed the run; make their sum at most 1");
+  }
+  for (const auto& [field, beta] :
+       {std::pair{"train.beta1", train.beta1}, std::pair{"train.beta2", train.beta2}}) {
+    if (!(beta >= 0 && beta < 1)) {
+      Refuse(field, " is ", beta, "; it must be at least 0 and below 1");
+    }
+  }
+  if (!(train.adam_eps > 0 && std::isfinite(train.adam_eps))) {
+    Refuse("train.adam_eps is ", train.adam_eps, "; it must be above 0");
+  }
+}
+
+void CheckInit(const InitConfig& init) {
+  RequireFinite("init.gamma", init.gamma);
+  RequireFinite("init.gamma_embed", init.gamma_embed);
+  RequireFinite("init.gamma_lm_head", init.gamma_lm_head);
+  RequireFinite("init.gamma_qk", init.gamma_qk);
+  RequireFinite("init.gamma_vo", init.gamma_vo);
+  RequireFinite("init.gamma_mlp_in", init.gamma_mlp_in);
+  RequireFinite("init.gamma_mlp_out", init.gamma_mlp_out);
+  if (init.sigma) RequireNotNegative("init.sigma", *init.sigma);
+}
+
+void CheckMembers(const std::vector<MemberConfig>& members) {
+  if (members.empty()) Refuse("members is empty; a task trains at least one trial");
+  for (size_t i = 0; i < members.size(); ++i) {
+    const MemberConfig& member = members[i];
+    CheckModel(member.model);
+    CheckTrain(member.train, member.model);
+    CheckInit(member.init);
+    const MemberConfig& first = members[0];
+    const auto require_same = [&](const char* what, bool same) {
+      if (!same) {
+        Refuse("members[", i, "] differs from members[0] in ", what,
+               "; train it in a task of its own");
+      }
+    };
+    require_same("model", member.model == first.model);
+    require_same("train.batch_tokens", member.train.batch_tokens == first.train.batch_tokens);
+    require_same("train.tokens", member.train.tokens == first.train.tokens);
+    require_same("train.precision", member.train.precision == first.train.precision);
+  }
+}
+
+}  // namespace loglog

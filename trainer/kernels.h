@@ -1,0 +1,92 @@
+// The loops of the CPU path that are not matrix products: plain float arrays, compiled
+// once for each instruction set and chosen at start. No LibTorch.
+//
+// Shapes: rows are tokens; B sequences, T positions, H query heads, KV key-value heads,
+// G = H / KV, E = width of a head, F = d_ff, V = vocabulary. All arrays are contiguous.
+// Sums run in a fixed order, so a result depends on the instruction set only.
+#ifndef LOGLOG_TRAINER_KERNELS_H_
+#define LOGLOG_TRAINER_KERNELS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace loglog {
+
+struct HeadShape {
+  int64_t sequences = 0;  // B
+  int64_t positions = 0;  // T
+  int64_t heads = 0;      // H
+  int64_t kv_heads = 0;   // KV
+  int64_t head_dim = 0;   // E
+};
+
+struct AdamWStep {
+  float grad_scale = 1;  // clipping
+  float beta1 = 0;
+  float beta2 = 0;
+  float eps = 0;
+  float step_size = 0;       // lr / (1 - beta1^t)
+  float inv_sqrt_bias2 = 0;  // 1 / sqrt(1 - beta2^t)
+  float decay = 0;           // the weight is first multiplied by 1 - decay
+};
+
+struct AdamWSums {
+  double update_squares = 0;
+  double weight_squares = 0;  // before the step
+  double below_eps = 0;       // entries with sqrt(v) < eps, after the step
+};
+
+struct Kernels {
+  // y = x * rstd * gain with rstd = 1 / sqrt(mean(x^2) + eps) of each row.
+  void (*rms_norm)(const float* x, const float* gain, float eps, int64_t rows, int64_t width,
+                   float* y, float* rstd);
+  // Adds the gradients to dx and dgain.
+  void (*rms_norm_backward)(const float* dy, const float* x, const float* gain, const float* rstd,
+                            int64_t rows, int64_t width, float* dx, float* dgain);
+
+  // qkv [B, T, (H + 2 KV) E] -> q [B, H, T, E], k and v [B, KV, T, E]; q and k rotated by
+  // rotate-half with cos and sin [T, E / 2].
+  void (*split_heads)(const float* qkv, const float* cos, const float* sin, const HeadShape& shape,
+                      float* q, float* k, float* v);
+  void (*split_heads_backward)(const float* dq, const float* dk, const float* dv, const float* cos,
+                               const float* sin, const HeadShape& shape, float* dqkv);
+  // [B, H, T, E] <-> [B, T, H E].
+  void (*heads_to_rows)(const float* heads, const HeadShape& shape, float* rows);
+  void (*rows_to_heads)(const float* rows, const HeadShape& shape, float* heads);
+
+  // scores [blocks, T, T], in place: softmax(scale * score) over keys 0 .. t, 0 above.
+  void (*causal_softmax)(float* scores, int64_t blocks, int64_t positions, float scale);
+  // dp [blocks, T, T], in place: the gradient of the unscaled scores from that of p.
+  void (*causal_softmax_backward)(const float* p, float* dp, int64_t blocks, int64_t positions,
+                                  float scale);
+
+  // gate_up [rows, 2 F] -> out [rows, F] = silu(gate) * up.
+  void (*swiglu)(const float* gate_up, int64_t rows, int64_t width, float* out);
+  void (*swiglu_backward)(const float* dout, const float* gate_up, int64_t rows, int64_t width,
+                          float* dgate_up);
+
+  // The sum over rows of -log softmax(logits)[target]. With `gradient`, logits become
+  // scale * (softmax - onehot).
+  double (*cross_entropy)(float* logits, const int32_t* targets, int64_t rows, int64_t vocab,
+                          float scale, bool gradient);
+
+  double (*sum_squares)(const float* x, int64_t count);
+  // One AdamW step with decoupled decay; `sums`, when given, is added to.
+  void (*adamw)(const AdamWStep& step, int64_t count, const float* grad, float* weight, float* m,
+                float* v, AdamWSums* sums);
+};
+
+// The best set that this processor runs.
+const Kernels& CpuKernels();
+
+struct NamedKernels {
+  std::string name;
+  const Kernels* kernels = nullptr;
+};
+// Every set that this processor runs, the plainest first.
+std::vector<NamedKernels> RunnableKernels();
+
+}  // namespace loglog
+
+#endif  // LOGLOG_TRAINER_KERNELS_H_

@@ -1,0 +1,2 @@
+#define LOGLOG_KERNELS kKernels_base
+#include "trainer/kernels_impl.h"

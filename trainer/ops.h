@@ -1,0 +1,78 @@
+// The steps of the model that are not matrix products, over tensors. Two versions with one
+// meaning: ComposedOps from ATen operators, on any device and in bf16, and CpuOps from the
+// loops of kernels.h, fp32 on the CPU.
+//
+// Shapes: K members, M = B * T tokens of B sequences, H query and KV key-value heads,
+// G = H / KV, E = head width, F = d_ff, V = vocabulary, d = d_model.
+#ifndef LOGLOG_TRAINER_OPS_H_
+#define LOGLOG_TRAINER_OPS_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+
+#include "trainer/kernels.h"
+
+namespace loglog {
+
+// Cosine and sine of position * theta^(-2 i / E), [T, E / 2] float32.
+struct RopeTable {
+  at::Tensor cos;
+  at::Tensor sin;
+};
+
+// Immutable. The results are written into tensors that the caller allocated; "adds to"
+// says where the old content counts.
+class Ops {
+ public:
+  virtual ~Ops() = default;
+
+  // table [K, V, d], tokens [K, M] -> out [K, M, d].
+  virtual void Embed(const at::Tensor& table, const at::Tensor& tokens, at::Tensor& out) const = 0;
+  // Adds to dtable.
+  virtual void EmbedBackward(const at::Tensor& dout, const at::Tensor& tokens,
+                             at::Tensor& dtable) const = 0;
+
+  // x [K, M, d] float32, gain [K, d] -> y [K, M, d], rstd [K, M] float32.
+  virtual void RmsNorm(const at::Tensor& x, const at::Tensor& gain, double eps, at::Tensor& y,
+                       at::Tensor& rstd) const = 0;
+  // Adds to dx and dgain.
+  virtual void RmsNormBackward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& gain,
+                               const at::Tensor& rstd, at::Tensor& dx, at::Tensor& dgain) const = 0;
+
+  // qkv [K, M, (H + 2 KV) E] -> q [K * B * KV, G * T, E], k and v [K * B * KV, T, E], q and k
+  // rotated by their positions. `shape.sequences` is K * B.
+  virtual void SplitHeads(const at::Tensor& qkv, const RopeTable& rope, const HeadShape& shape,
+                          at::Tensor& q, at::Tensor& k, at::Tensor& v) const = 0;
+  virtual void SplitHeadsBackward(const at::Tensor& dq, const at::Tensor& dk, const at::Tensor& dv,
+                                  const RopeTable& rope, const HeadShape& shape,
+                                  at::Tensor& dqkv) const = 0;
+
+  // heads [K * B * KV, G * T, E] <-> rows [K, M, H * E].
+  virtual void HeadsToRows(const at::Tensor& heads, const HeadShape& shape,
+                           at::Tensor& rows) const = 0;
+  virtual void RowsToHeads(const at::Tensor& rows, const HeadShape& shape,
+                           at::Tensor& heads) const = 0;
+
+  // scores [n, G * T, T] in place: causal softmax of scale * scores.
+  virtual void CausalSoftmax(at::Tensor& scores, double scale) const = 0;
+  // dp in place: gradient of the scores.
+  virtual void CausalSoftmaxBackward(const at::Tensor& p, at::Tensor& dp, double scale) const = 0;
+
+  // gate_up [K, M, 2 F] -> out [K, M, F] = silu(gate) * up.
+  virtual void SwiGlu(const at::Tensor& gate_up, at::Tensor& out) const = 0;
+  virtual void SwiGluBackward(const at::Tensor& dout, const at::Tensor& gate_up,
+                              at::Tensor& dgate_up) const = 0;
+
+  // logits [K, M, V], targets [K, M]: adds each member's sum of -log p(target) to loss_sum
+  // [K] float64; with `gradient`, logits become scale * (softmax - onehot).
+  virtual void CrossEntropy(at::Tensor& logits, const at::Tensor& targets, double scale,
+                            bool gradient, at::Tensor& loss_sum) const = 0;
+};
+
+std::unique_ptr<Ops> MakeComposedOps();
+std::unique_ptr<Ops> MakeCpuOps();
+
+}  // namespace loglog
+
+#endif  // LOGLOG_TRAINER_OPS_H_

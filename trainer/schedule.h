@@ -1,0 +1,36 @@
+// Learning-rate schedules and the decay numbers derived from them. Pure functions.
+#ifndef LOGLOG_TRAINER_SCHEDULE_H_
+#define LOGLOG_TRAINER_SCHEDULE_H_
+
+#include <cstdint>
+
+#include "trainer/config.h"
+
+namespace loglog {
+
+// The share of the peak learning rate used by step `step` of 0 .. train.Steps() - 1.
+// With W = round(warmup * steps) and C = round(cooldown * steps):
+//   warm-up (t < W)  (t + 1) / W, so that the first step already moves;
+//   cosine           r + (1 - r) (1 + cos(pi (t - W) / (steps - W))) / 2, r = min_lr_ratio;
+//   wsd              1, then over the last C steps 1 - sqrt((t - (steps - C)) / C);
+//   constant         1.
+double LearningRateShare(const TrainConfig& train, int64_t step);
+
+// lr * LearningRateShare.
+double LearningRate(const TrainConfig& train, int64_t step);
+
+// The factor by which step `step` shrinks a decayed weight is 1 - DecayRate:
+// lr_t * lambda when coupled, lambda * lr_t / lr when independent.
+double DecayRate(const TrainConfig& train, int64_t step);
+
+// Averaging time of the weights as a share of the run: batch / (lr * lambda * tokens),
+// with the peak rates; for independent decay lambda stands in for lr * lambda.
+// Infinite without decay.
+double TauEma(const TrainConfig& train);
+
+// The sum of DecayRate over steps 0 .. steps - 1.
+double LrLambdaIntegral(const TrainConfig& train, int64_t steps);
+
+}  // namespace loglog
+
+#endif  // LOGLOG_TRAINER_SCHEDULE_H_
