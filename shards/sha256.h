@@ -1,7 +1,7 @@
 // SHA-256 (FIPS 180-4). The one content hash of Loglog: checkpoint and shard
 // manifests, cell and trial identities.
-#ifndef SHARDS_SHA256_H_
-#define SHARDS_SHA256_H_
+#ifndef LOGLOG_SHARDS_SHA256_H_
+#define LOGLOG_SHARDS_SHA256_H_
 
 #include <array>
 #include <cstddef>
@@ -40,4 +40,4 @@ std::string Sha256HexOfFile(const std::string& path);
 
 }  // namespace loglog
 
-#endif  // SHARDS_SHA256_H_
+#endif  // LOGLOG_SHARDS_SHA256_H_
