@@ -18,7 +18,8 @@ struct JointOptions {
 
 // L = E + A*N^-alpha + B*D^-beta for one arm over several sizes and token counts, on
 // means over seeds. Parameters: "beta", "alpha", "E", "B", "A"; profile F intervals of
-// the first three under least squares, none under the other objectives.
+// the first three under least squares, with a verdict as FitSaturating's on both
+// exponents; no intervals (hence refused for them) under the other objectives.
 // Refused with a reason under 6 configurations, 3 sizes or 3 token counts.
 // INVALID_ARGUMENT: as FitLocalSlope.
 absl::StatusOr<FitResult> FitJoint(absl::Span<const Observation> observations,

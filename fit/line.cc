@@ -1,0 +1,130 @@
+#include "fit/line.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "fit/minimize.h"
+
+namespace loglog {
+namespace {
+
+// Weighted means of `values` over the points of each group.
+std::vector<double> GroupMeans(const LineData& data, const std::vector<double>& values) {
+  std::vector<double> mean(data.n_groups, 0.0);
+  std::vector<double> weight(data.n_groups, 0.0);
+  for (int i = 0; i < data.size(); ++i) weight[data.group[i]] += data.weight[i];
+  for (int i = 0; i < data.size(); ++i) {
+    const int g = data.group[i];
+    mean[g] += data.weight[i] * values[i] / weight[g];
+  }
+  return mean;
+}
+
+// Weighted inner product of two columns after centring within groups.
+double Inner(const LineData& data, const std::vector<double>& a, const std::vector<double>& b) {
+  const std::vector<double> mean_a = GroupMeans(data, a);
+  const std::vector<double> mean_b = GroupMeans(data, b);
+  double sum = 0;
+  for (int i = 0; i < data.size(); ++i) {
+    const int g = data.group[i];
+    sum += data.weight[i] * (a[i] - mean_a[g]) * (b[i] - mean_b[g]);
+  }
+  return sum;
+}
+
+// theta = (offset of each group from `line`, change of slope): near 0 at every optimum.
+double RobustValue(const LineData& data, const Line& line, double delta, const double* theta,
+                   double* gradient) {
+  const int n = data.n_groups;
+  if (gradient != nullptr) std::fill(gradient, gradient + n + 1, 0.0);
+  double value = 0;
+  for (int i = 0; i < data.size(); ++i) {
+    const int g = data.group[i];
+    const double u = data.u[i] - line.mean_u[g];
+    const double r = line.Predict(g, data.u[i]) + theta[g] + theta[n] * u - data.y[i];
+    const double size = std::fabs(r);
+    value += data.weight[i] * (size <= delta ? 0.5 * r * r : delta * (size - 0.5 * delta));
+    if (gradient == nullptr) continue;
+    const double slope = data.weight[i] * std::min(std::max(r, -delta), delta);
+    gradient[g] += slope;
+    gradient[n] += slope * u;
+  }
+  return value;
+}
+
+}  // namespace
+
+Line FitLine(const LineData& data) {
+  LOGLOG_CHECK(data.size() > 0);
+  Line line;
+  line.mean_u = GroupMeans(data, data.u);
+  line.mean_y = GroupMeans(data, data.y);
+  line.suu = Inner(data, data.u, data.u);
+  line.slope = line.suu > 0 ? Inner(data, data.u, data.y) / line.suu : 0;
+  for (int i = 0; i < data.size(); ++i) {
+    const double r = data.y[i] - line.Predict(data.group[i], data.u[i]);
+    line.rss += data.weight[i] * r * r;
+  }
+  line.df = data.size() - data.n_groups - 1;
+  return line;
+}
+
+Parabola FitParabola(const LineData& data) {
+  Parabola result;
+  result.df = data.size() - data.n_groups - 2;
+  if (result.df < 1) return result;
+  double total = 0;
+  for (int i = 0; i < data.size(); ++i) {
+    total += data.weight[i];
+    result.centre += data.weight[i] * data.u[i];
+  }
+  result.centre /= total;
+  std::vector<double> v(data.size());
+  std::vector<double> v2(data.size());
+  for (int i = 0; i < data.size(); ++i) {
+    v[i] = data.u[i] - result.centre;
+    v2[i] = v[i] * v[i];
+  }
+  const double a = Inner(data, v, v);
+  const double b = Inner(data, v, v2);
+  const double c = Inner(data, v2, v2);
+  const double vy = Inner(data, v, data.y);
+  const double v2y = Inner(data, v2, data.y);
+  const double determinant = a * c - b * b;
+  if (!(determinant > 1e-12 * a * c)) return result;
+  result.linear = (c * vy - b * v2y) / determinant;
+  result.quadratic = (a * v2y - b * vy) / determinant;
+  std::vector<double> residual(data.size());
+  for (int i = 0; i < data.size(); ++i) {
+    residual[i] = data.y[i] - result.linear * v[i] - result.quadratic * v2[i];
+  }
+  const double variance = Inner(data, residual, residual) / result.df;
+  result.var_linear = variance * c / determinant;
+  result.var_quadratic = variance * a / determinant;
+  result.covariance = -variance * b / determinant;
+  result.ok = true;
+  return result;
+}
+
+RobustSlopes FitRobustSlopes(const LineData& data, double huber_delta) {
+  const Line line = FitLine(data);
+  const int dim = data.n_groups + 1;
+  Box box;
+  box.low.assign(dim, -100);
+  box.high.assign(dim, 100);
+  const auto minimize = [&](double delta, double scale, const std::vector<double>& start) {
+    const auto objective = [&](const double* theta, double* gradient) {
+      return RobustValue(data, line, delta, theta, gradient);
+    };
+    return Polish(objective, box, start, scale).theta;
+  };
+  RobustSlopes slopes;
+  std::vector<double> theta = minimize(huber_delta, kObjectiveScale, std::vector<double>(dim, 0.0));
+  slopes.huber = line.slope + theta.back();
+  ForEachLadDelta([&](double delta) { theta = minimize(delta, 1 / delta, theta); });
+  slopes.lad = line.slope + theta.back();
+  return slopes;
+}
+
+}  // namespace loglog

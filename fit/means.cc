@@ -1,0 +1,167 @@
+#include "fit/means.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "absl/strings/str_format.h"
+
+namespace loglog {
+namespace {
+
+double GroupSize(const Observation& o, Axis axis) {
+  if (axis == Axis::kTokens) return o.n_params;
+  if (axis == Axis::kParams) return o.d_tokens;
+  return 0;
+}
+
+absl::Status CheckOne(const Observation& o, Axis axis) {
+  if (!std::isfinite(o.loss) || o.loss <= 0) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s: loss is %g, and a fit needs a finite positive loss; leave diverged and "
+        "unfinished trials out",
+        Describe(o), o.loss));
+  }
+  for (const Axis size : {Axis::kTokens, Axis::kParams, axis}) {
+    const double value = AxisValue(o, size);
+    if (!std::isfinite(value) || value <= 0) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("%s: %s (%s) is %g; it must be finite and positive", Describe(o),
+                          AxisSymbol(size), AxisWord(size), value));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckReplicates(absl::Span<const Observation* const> replicates) {
+  std::set<int64_t> seeds;
+  const Observation& first = *replicates.front();
+  for (const Observation* o : replicates) {
+    if (o->n_params != first.n_params || o->d_tokens != first.d_tokens ||
+        o->c_flops != first.c_flops) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "%s: N, D, C are %g, %g, %g here and %g, %g, %g at seed %d; one configuration has "
+          "one size",
+          Describe(*o), o->n_params, o->d_tokens, o->c_flops, first.n_params, first.d_tokens,
+          first.c_flops, first.seed));
+    }
+    if (!seeds.insert(o->seed).second) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "%s: given twice; each trial counts once, so keep one of them", Describe(*o)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Appends the mean of one configuration's replicates, which are sorted by seed.
+void Average(absl::Span<const Observation* const> replicates, ConfigMeans* means) {
+  const Observation& first = *replicates.front();
+  ConfigMean point;
+  point.config = first.config;
+  point.n_params = first.n_params;
+  point.d_tokens = first.d_tokens;
+  point.x = AxisValue(first, means->axis);
+  point.ln_x = std::log(point.x);
+  point.weight = static_cast<double>(replicates.size());
+  for (const Observation* o : replicates) {
+    point.y += std::log(o->loss) / point.weight;
+    point.mean_loss += o->loss / point.weight;
+  }
+  double squares = 0;
+  for (const Observation* o : replicates) {
+    const double deviation = std::log(o->loss) - point.y;
+    means->pure_error_ss += deviation * deviation;
+    squares += (o->loss - point.mean_loss) * (o->loss - point.mean_loss);
+  }
+  means->pure_error_df += static_cast<int>(replicates.size()) - 1;
+  if (replicates.size() > 1) point.sd_loss = std::sqrt(squares / (point.weight - 1));
+  const double size = GroupSize(first, means->axis);
+  if (means->group_sizes.empty() || means->group_sizes.back() != size) {
+    means->group_sizes.push_back(size);
+  }
+  point.group = static_cast<int>(means->group_sizes.size()) - 1;
+  means->points.push_back(std::move(point));
+}
+
+int CountDistinctX(const std::vector<ConfigMean>& points) {
+  std::set<double> values;
+  for (const ConfigMean& point : points) values.insert(point.x);
+  return static_cast<int>(values.size());
+}
+
+}  // namespace
+
+double ConfigMeans::x_min() const {
+  double result = points.empty() ? kNoNumber : points.front().x;
+  for (const ConfigMean& point : points) result = std::min(result, point.x);
+  return result;
+}
+
+double ConfigMeans::x_max() const {
+  double result = points.empty() ? kNoNumber : points.front().x;
+  for (const ConfigMean& point : points) result = std::max(result, point.x);
+  return result;
+}
+
+ConfigMeans ConfigMeans::WithoutLargest() const {
+  ConfigMeans rest = *this;
+  const double largest = x_max();
+  rest.points.erase(std::remove_if(rest.points.begin(), rest.points.end(),
+                                   [&](const ConfigMean& p) { return p.x == largest; }),
+                    rest.points.end());
+  rest.n_distinct_x = CountDistinctX(rest.points);
+  return rest;
+}
+
+absl::StatusOr<ConfigMeans> MeansOverSeeds(absl::Span<const Observation> observations, Axis axis) {
+  using Key = std::tuple<double, double, std::string>;
+  std::map<std::string, std::vector<const Observation*>> by_config;
+  std::map<std::string, int> trunks;
+  ConfigMeans means;
+  means.axis = axis;
+  for (const Observation& o : observations) {
+    if (absl::Status status = CheckOne(o, axis); !status.ok()) return status;
+    by_config[o.config].push_back(&o);
+    if (!o.cluster.empty() && ++trunks[o.cluster] > 1) means.shared_trunks = true;
+  }
+  std::map<Key, std::vector<const Observation*>> sorted;
+  for (auto& [config, replicates] : by_config) {
+    if (absl::Status status = CheckReplicates(replicates); !status.ok()) return status;
+    std::sort(replicates.begin(), replicates.end(),
+              [](const Observation* a, const Observation* b) { return a->seed < b->seed; });
+    const Observation& first = *replicates.front();
+    sorted[{GroupSize(first, axis), AxisValue(first, axis), config}] = std::move(replicates);
+  }
+  for (const auto& [key, replicates] : sorted) Average(replicates, &means);
+  means.n_trials = static_cast<int>(observations.size());
+  means.n_distinct_x = CountDistinctX(means.points);
+  return means;
+}
+
+std::string Describe(const Observation& o) {
+  const bool long_name = o.config.size() > 16;
+  return absl::StrFormat("configuration %s%s, seed %d", o.config.substr(0, long_name ? 12 : 16),
+                         long_name ? ".." : "", o.seed);
+}
+
+void FillCounts(const ConfigMeans& means, FitResult* result) {
+  result->axis = means.axis;
+  result->n_trials = means.n_trials;
+  result->n_configs = static_cast<int>(means.points.size());
+  result->x_min = means.x_min();
+  result->x_max = means.x_max();
+  result->points.clear();
+  for (const ConfigMean& point : means.points) {
+    result->points.push_back({.x = point.x,
+                              .mean_loss = point.mean_loss,
+                              .sd_loss = point.sd_loss,
+                              .n = static_cast<int>(point.weight),
+                              .other = means.group_sizes[point.group]});
+  }
+}
+
+const char* GroupSymbol(Axis axis) { return axis == Axis::kTokens ? "N" : "D"; }
+
+}  // namespace loglog

@@ -1,0 +1,62 @@
+#ifndef LOGLOG_FIT_MEANS_H_
+#define LOGLOG_FIT_MEANS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "fit/observation.h"
+#include "fit/result.h"
+
+namespace loglog {
+
+// One configuration averaged over its seeds.
+struct ConfigMean {
+  std::string config;
+  double n_params = 0;
+  double d_tokens = 0;
+  double x = 0;
+  double ln_x = 0;
+  double y = 0;       // mean of ln L over seeds
+  double weight = 0;  // number of seeds: the mean's precision in units of one trial's
+  int group = 0;      // index of the size held fixed, see ConfigMeans::group_sizes
+  double mean_loss = 0;
+  double sd_loss = kNoNumber;
+};
+
+// The observations of one arm on one axis, sorted by (group, x, configuration) and
+// averaged over seeds, so that no later sum depends on the order of the input.
+struct ConfigMeans {
+  Axis axis = Axis::kTokens;
+  std::vector<ConfigMean> points;
+  std::vector<double> group_sizes;  // the N of each group on the D axis, D on N, one 0 on C
+  int n_trials = 0;
+  int n_distinct_x = 0;
+  // Sum of squares of ln L about the configurations' means, and its degrees of freedom.
+  double pure_error_ss = 0;
+  int pure_error_df = 0;
+  // Some trunk is shared by two observations: they are not independent.
+  bool shared_trunks = false;
+
+  double x_min() const;
+  double x_max() const;
+  // Without the points of the largest x; group numbers stay.
+  ConfigMeans WithoutLargest() const;
+};
+
+// INVALID_ARGUMENT for an observation that no fit can use, naming it and the fix.
+absl::StatusOr<ConfigMeans> MeansOverSeeds(absl::Span<const Observation> observations, Axis axis);
+
+// "configuration 3fa9.. seed 2", for messages.
+std::string Describe(const Observation& observation);
+
+// Sets counts, range and points of a result.
+void FillCounts(const ConfigMeans& means, FitResult* result);
+
+// "N" for the axis D and so on: symbol of the size that groups hold fixed.
+const char* GroupSymbol(Axis axis);
+
+}  // namespace loglog
+
+#endif  // LOGLOG_FIT_MEANS_H_

@@ -1,0 +1,79 @@
+#include "fit/profile.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "base/check.h"
+#include "boost/math/tools/toms748_solve.hpp"
+
+namespace loglog {
+namespace {
+
+struct Step {
+  double value;  // of the profiled parameter
+  double rss;
+  std::vector<double> theta;
+};
+
+// Best residual sum of squares at `value`, from the neighbour's parameters.
+Step At(const PowerSum& form, int index, double value, std::vector<double> theta) {
+  theta[index] = value;
+  const double rss = form.Refine(1u << index, theta.data());
+  return {value, rss, std::move(theta)};
+}
+
+// Where the profile crosses the threshold between two neighbours, `inside` below it.
+// The root of the excess over the minimum is nearly linear in the parameter, so its
+// square root is what is solved for.
+double Crossing(const PowerSum& form, int index, double rss, double threshold, const Step& inside,
+                const Step& outside) {
+  const double target = std::sqrt(threshold - rss);
+  const auto distance = [&](const Step& step) {
+    return std::sqrt(std::max(0.0, step.rss - rss)) - target;
+  };
+  const auto at = [&](double value) { return distance(At(form, index, value, inside.theta)); };
+  const auto tolerance = [](double a, double b) {
+    return std::fabs(b - a) <= 1e-9 * std::max(std::fabs(a), std::fabs(b)) + 1e-300;
+  };
+  std::uintmax_t iterations = 60;
+  const bool rising = outside.value > inside.value;
+  const Step& left = rising ? inside : outside;
+  const Step& right = rising ? outside : inside;
+  const auto bracket = boost::math::tools::toms748_solve(
+      at, left.value, right.value, distance(left), distance(right), tolerance, iterations);
+  return 0.5 * (bracket.first + bracket.second);
+}
+
+}  // namespace
+
+ProfileInterval Profile(const PowerSum& form, const std::vector<double>& theta, double rss,
+                        double threshold, int index, absl::Span<const double> grid) {
+  LOGLOG_CHECK(threshold > rss);
+  ProfileInterval interval;
+  const double estimate = theta[index];
+  for (const int side : {-1, 1}) {
+    std::vector<Step> steps = {{estimate, rss, theta}};
+    const int n = static_cast<int>(grid.size());
+    for (int i = 0; i < n; ++i) {
+      const double value = grid[side < 0 ? n - 1 - i : i];
+      if ((value - estimate) * side <= 0) continue;
+      steps.push_back(At(form, index, value, steps.back().theta));
+      // Hair's breadth: rounding alone may go this much under the minimum.
+      if (steps.back().rss < rss - 1e-9 * (threshold - rss)) interval.found_lower = true;
+    }
+    int last_inside = 0;
+    for (int i = 0; i < static_cast<int>(steps.size()); ++i) {
+      if (steps[i].rss < threshold) last_inside = i;
+    }
+    const bool open = last_inside + 1 == static_cast<int>(steps.size());
+    const double end =
+        open ? steps.back().value
+             : Crossing(form, index, rss, threshold, steps[last_inside], steps[last_inside + 1]);
+    (side < 0 ? interval.low : interval.high) = end;
+    (side < 0 ? interval.low_open : interval.high_open) = open;
+  }
+  return interval;
+}
+
+}  // namespace loglog

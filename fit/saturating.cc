@@ -1,0 +1,173 @@
+#include "fit/saturating.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "fit/identified.h"
+#include "fit/means.h"
+#include "fit/sum_fit.h"
+
+namespace loglog {
+namespace {
+
+constexpr int kConfigsMin = 4;
+// Beyond this range more D tells E and the exponent apart no better.
+constexpr double kRangeThatIdentifies = 64;
+
+struct Names {
+  const char* term;
+  const char* exponent;
+};
+
+Names NamesOf(Axis axis) {
+  if (axis == Axis::kParams) return {"A", "alpha"};
+  return {"B", "beta"};
+}
+
+PowerSum FormOf(const ConfigMeans& means) {
+  std::vector<double> ln_x, y, weight;
+  for (const ConfigMean& point : means.points) {
+    ln_x.push_back(point.ln_x);
+    y.push_back(point.y);
+    weight.push_back(point.weight);
+  }
+  return PowerSum({std::move(ln_x)}, std::move(y), std::move(weight));
+}
+
+double LeaveLargestOut(const ConfigMeans& means) {
+  const ConfigMeans rest = means.WithoutLargest();
+  if (rest.n_distinct_x < kConfigsMin) return kNoNumber;
+  const PowerSum form = FormOf(rest);
+  const Minimum minimum = MinimizeSquares(form, form.Starts());
+  double sum = 0;
+  double weight = 0;
+  for (const ConfigMean& point : means.points) {
+    if (point.x != means.x_max()) continue;
+    const double predicted = form.Predict(minimum.theta.data(), {point.ln_x});
+    sum += point.weight * std::expm1(predicted - point.y);
+    weight += point.weight;
+  }
+  return sum / weight;
+}
+
+// -beta * (share of the term in L) at the largest x, by the delta method.
+FitParameter ElasticityAtLargest(const PowerSum& form, const SumIntervals& intervals,
+                                 const std::vector<double>& theta, double ln_x) {
+  const double u = ln_x - form.ln_x_mean(0);
+  const double beta = theta[2];
+  const double share = std::exp(theta[1] - beta * u - form.Predict(theta.data(), {ln_x}));
+  const double curve = beta * share * (1 - share);
+  return intervals.Delta("elasticity", -beta * share, {curve, -curve, -share + curve * u});
+}
+
+std::string Refusal(const ConfigMeans& means) {
+  const char* x = AxisSymbol(means.axis);
+  if (means.group_sizes.size() > 1) {
+    return absl::StrFormat(
+        "the trials mix %d values of %s, and this form has one; fit each alone, or all with the "
+        "joint form",
+        means.group_sizes.size(), GroupSymbol(means.axis));
+  }
+  return absl::StrFormat(
+      "a floor, a size and an exponent need %d configurations at different %s and there are %d; "
+      "train %d more",
+      kConfigsMin, x, means.n_distinct_x, kConfigsMin - means.n_distinct_x);
+}
+
+// Fills verdict and reason from the exponent's interval.
+void Judge(const ConfigMeans& means, const FitParameter& exponent, FitResult* result) {
+  const FitProvenance& provenance = result->provenance;
+  std::vector<std::string> faults = OptimizerFaults(provenance);
+  const std::vector<std::string> wide =
+      IdentificationFaults(exponent, provenance.correlation_e_exponent);
+  faults.insert(faults.end(), wide.begin(), wide.end());
+  if (means.shared_trunks) {
+    faults.push_back("trials share trunks, so the interval counts them as more than they are");
+  }
+  if (faults.empty()) {
+    result->verdict = FitVerdict::kIdentified;
+    result->reason =
+        absl::StrFormat("%d configurations, %d trials", result->n_configs, result->n_trials);
+    return;
+  }
+  result->verdict = FitVerdict::kNotIdentified;
+  const char* x = AxisSymbol(means.axis);
+  const double range = means.x_max() / means.x_min();
+  result->reason = absl::StrFormat(
+      "%s is not identified: %s. %s covers %.3gx; %s. Until then read the local slope",
+      exponent.name, absl::StrJoin(faults, "; "), x, range,
+      range < kRangeThatIdentifies ? absl::StrFormat("%gx and more seeds would tell E and %s apart",
+                                                     kRangeThatIdentifies, exponent.name)
+                                   : "more seeds would narrow it");
+}
+
+}  // namespace
+
+absl::StatusOr<FitResult> FitSaturating(absl::Span<const Observation> observations,
+                                        const SaturatingOptions& options) {
+  absl::StatusOr<ConfigMeans> means_or = MeansOverSeeds(observations, options.axis);
+  if (!means_or.ok()) return means_or.status();
+  const ConfigMeans& means = *means_or;
+  const char* x = AxisSymbol(options.axis);
+  const Names names = NamesOf(options.axis);
+  FitResult result;
+  result.kind = "saturating";
+  FillCounts(means, &result);
+  result.definition = absl::StrFormat(
+      "exponent %s of a form with a free floor E (3 parameters; not the local log-log slope)",
+      names.exponent);
+  result.form = absl::StrFormat("L = E + %s*%s^-%s", names.term, x, names.exponent);
+  FitProvenance& provenance = result.provenance;
+  provenance.confidence = options.confidence;
+  provenance.huber_delta = options.huber_delta;
+  provenance.objective =
+      "sum of squares of ln residuals of means over seeds, weighted by the number of seeds";
+  if (means.n_distinct_x < kConfigsMin || means.group_sizes.size() > 1) {
+    result.reason = Refusal(means);
+    return result;
+  }
+
+  const PowerSum form = FormOf(means);
+  const std::vector<std::vector<double>> starts = form.Starts();
+  const Minimum minimum = MinimizeSquares(form, starts);
+  const std::vector<double>& theta = minimum.theta;
+  RecordMinimum(minimum, &provenance);
+  provenance.active_bounds = ActiveBounds(form, theta, {"E", names.term, names.exponent});
+
+  SumIntervals intervals(form, theta, minimum.value, options.confidence);
+  const FitParameter exponent = intervals.ProfileOf(2, names.exponent, &result.notes);
+  result.parameters = {exponent, intervals.ProfileOf(0, "E", &result.notes),
+                       intervals.DeltaOfTerm(1, names.term),
+                       ElasticityAtLargest(form, intervals, theta, std::log(means.x_max()))};
+  if (intervals.found_lower()) provenance.optimizer_status = "MULTIMODAL";
+  provenance.correlation_e_exponent = intervals.Correlation(0, 2);
+  provenance.interval_basis = "means";
+  provenance.interval_method = absl::StrFormat(
+      "profile F(1, %d) on means over seeds for %s and E, delta and t for the others, %g%%",
+      intervals.df(), names.exponent, 100 * options.confidence);
+
+  const Minimum huber = MinimizeHuber(form, starts, options.huber_delta);
+  const std::vector<double> lad = LadFrom(form, huber.theta);
+  for (const auto& [index, name] : {std::pair<int, const char*>{2, names.exponent}, {0, "E"}}) {
+    result.triples.push_back({name, Natural(form, theta, index), Natural(form, huber.theta, index),
+                              Natural(form, lad, index)});
+  }
+  result.leave_largest_out_error = LeaveLargestOut(means);
+  Judge(means, exponent, &result);
+  return result;
+}
+
+double ElasticityAt(const FitResult& saturating, double x) {
+  const Names names = NamesOf(saturating.axis);
+  const FitParameter* exponent = saturating.Find(names.exponent);
+  const FitParameter* e = saturating.Find("E");
+  const FitParameter* term = saturating.Find(names.term);
+  if (exponent == nullptr || e == nullptr || term == nullptr) return kNoNumber;
+  const double fall = term->estimate * std::pow(x, -exponent->estimate);
+  return -exponent->estimate * fall / (e->estimate + fall);
+}
+
+}  // namespace loglog
