@@ -1,0 +1,42 @@
+#ifndef LOGLOG_PLAN_CHECK_H_
+#define LOGLOG_PLAN_CHECK_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plan/expand.h"
+
+namespace loglog {
+
+// A doubt about a plan that could run: what will not be learned from it, and why.
+struct PlanWarning {
+  std::string code;     // RANGE, NOISE, EPS, IMBALANCE, WARMUP, DATA, VOCAB, CONSTRAINT, BUDGET
+  std::string message;  // what is wrong, with the numbers
+  std::string fix;      // what to change
+};
+
+// What is known beside the spec.
+struct PlanContext {
+  std::optional<int64_t> train_data_tokens;  // tokens in the training files
+  std::optional<int64_t> val_data_tokens;
+  double seed_noise = 0.003;        // sd of ln(loss) over seeds to plan with
+  double slope_difference = 0.007;  // difference of local slopes worth resolving
+};
+
+std::vector<PlanWarning> CheckPlan(const SweepSpec& spec, const Expansion& expansion,
+                                   const PlanContext& context = {});
+
+// Probability that a paired comparison over these configurations finds a difference of
+// local slopes, one-sided at level .05: `log_x` are the ln D of all pairs (one entry
+// for each configuration and seed), `noise` the sd of ln(loss) of one trial.
+double PairedPower(const std::vector<double>& log_x, double noise, double slope_difference);
+
+// Standard error of beta in L = E + B D^-beta with E free, from trials at these D, for
+// the planning curve of CheckPlan. Infinite when it cannot be had.
+double BetaStandardError(const std::vector<double>& tokens, double noise);
+
+}  // namespace loglog
+
+#endif  // LOGLOG_PLAN_CHECK_H_

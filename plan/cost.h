@@ -1,0 +1,54 @@
+#ifndef LOGLOG_PLAN_COST_H_
+#define LOGLOG_PLAN_COST_H_
+
+#include <cstdint>
+
+#include "plan/cell_config.h"
+
+namespace loglog {
+
+// Version of the formulas below, stored beside numbers that came from them.
+inline constexpr char kCostFormula[] = "llama-matmul-causal-1";
+
+struct ParamCounts {
+  int64_t total = 0;
+  int64_t non_embedding = 0;  // without the embedding and the output head
+  int64_t active = 0;         // that a token passes through; all of them in a dense model
+};
+
+ParamCounts CountParams(const ModelShape& model);
+
+// Training FLOPs per token, a multiply-add counted as two and backward as twice forward:
+//   6 (L (2 d^2 + 2 d d_kv + 3 d d_ff) + V d) + 6 L d (T + 1).
+// The last term is causal attention: (T + 1) / 2 keys on average, in two products.
+// Norms, activations, softmax and optimizer are not counted. The trainer uses the same.
+double FlopsPerToken(const ModelShape& model);
+
+// The literature's 6 N with N = all parameters.
+double SixN(const ModelShape& model);
+
+// Bytes that training one trial takes on its device, estimated: float32 weights,
+// gradients and two moments, and the activations of one step.
+struct MemoryEstimate {
+  int64_t state_bytes = 0;
+  int64_t activation_bytes = 0;
+  int64_t total_bytes() const { return state_bytes + activation_bytes; }
+};
+MemoryEstimate EstimateMemory(const CellConfig& config);
+
+// Bytes of one checkpoint: weights and two moments in float32.
+int64_t CheckpointBytes(const ModelShape& model);
+
+// The planned cost of one trial of a cell.
+struct TrialCost {
+  int64_t tokens = 0;
+  int64_t steps = 0;
+  ParamCounts params;
+  double flops = 0;      // whole training, FlopsPerToken
+  double flops_6nd = 0;  // whole training, SixN
+};
+TrialCost CostOf(const CellConfig& config);
+
+}  // namespace loglog
+
+#endif  // LOGLOG_PLAN_COST_H_
