@@ -44,13 +44,6 @@ void FileWriter::Append(const void* data, size_t size) {
   }
 }
 
-void FileWriter::Overwrite(int64_t offset, const void* data, size_t size) {
-  Flush();
-  if (pwrite(fd_, data, size, offset) != static_cast<ssize_t>(size)) {
-    Fail("cannot be written", errno);
-  }
-}
-
 void FileWriter::Flush() {
   WriteOut(buffer_.data(), buffer_.size());
   buffer_.clear();

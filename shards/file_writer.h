@@ -26,8 +26,6 @@ class FileWriter {
 
   void Append(const void* data, size_t size);
   void Append(std::string_view bytes) { Append(bytes.data(), bytes.size()); }
-  // Replaces bytes that were written before. The hash does not know of it.
-  void Overwrite(int64_t offset, const void* data, size_t size);
   // Flushes, syncs to the device and closes.
   void Close();
 

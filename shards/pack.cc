@@ -57,54 +57,71 @@ void ForEachDocument(std::string_view text, DocumentRule rule,
   if (begin < text.size()) take(text.substr(begin));
 }
 
+// Writes the documents of one side of the split. The number of tokens to come is known
+// from the first pass, so that headers are right from the start.
 class ShardSetWriter {
  public:
-  ShardSetWriter(std::string folder, std::string prefix, int64_t shard_tokens)
-      : folder_(std::move(folder)), prefix_(std::move(prefix)), shard_tokens_(shard_tokens) {}
+  ShardSetWriter(std::string folder, std::string prefix, int64_t tokens, int64_t shard_tokens)
+      : folder_(std::move(folder)),
+        prefix_(std::move(prefix)),
+        tokens_left_(tokens),
+        shard_tokens_(shard_tokens) {}
 
   void AddDocument(std::string_view text) {
     ++set_.documents;
-    AddToken(0);
-    for (char c : text) AddToken(static_cast<uint8_t>(c));
+    AddTokens(std::string_view("", 1));
+    AddTokens(text);
   }
 
   ShardSet Finish() {
-    if (file_ != nullptr) FinishFile();
+    if (file_ != nullptr || tokens_left_ != 0) InputsChanged();
     return set_;
   }
 
  private:
-  void AddToken(uint16_t token) {
-    if (file_ == nullptr) StartFile();
-    file_->Append(&token, sizeof token);
-    if (++file_tokens_ == shard_tokens_) FinishFile();
+  [[noreturn]] static void InputsChanged() {
+    throw ShardError("the input files changed while they were packed; pack them again");
+  }
+
+  void AddTokens(std::string_view bytes) {
+    while (!bytes.empty()) {
+      if (file_ == nullptr) StartFile();
+      const size_t take = std::min({bytes.size(), size_t{4096}, static_cast<size_t>(file_left_)});
+      uint16_t tokens[4096];
+      for (size_t i = 0; i < take; ++i) tokens[i] = static_cast<uint8_t>(bytes[i]);
+      file_->Append(tokens, take * sizeof tokens[0]);
+      bytes.remove_prefix(take);
+      file_left_ -= static_cast<int64_t>(take);
+      if (file_left_ == 0) FinishFile();
+    }
   }
 
   void StartFile() {
+    if (tokens_left_ == 0) InputsChanged();
     char name[64];
     std::snprintf(name, sizeof name, "%s-%05zu.bin", prefix_.c_str(), set_.files.size());
-    name_ = name;
-    file_ = std::make_unique<FileWriter>(folder_ + "/" + name_);
-    file_tokens_ = 0;
-    file_->Append(LlmcHeader(0, 2).data(), kLlmcHeaderBytes);
+    file_left_ = std::min(tokens_left_, shard_tokens_);
+    tokens_left_ -= file_left_;
+    current_ = {name, file_left_, kLlmcHeaderBytes + 2 * file_left_, ""};
+    file_ = std::make_unique<FileWriter>(folder_ + "/" + name, current_.bytes);
+    file_->Append(LlmcHeader(file_left_, 2).data(), kLlmcHeaderBytes);
   }
 
   void FinishFile() {
-    const std::vector<uint8_t> header = LlmcHeader(file_tokens_, 2);
-    file_->Overwrite(0, header.data(), header.size());
-    const int64_t bytes = file_->bytes();
     file_->Close();
+    current_.sha256 = file_->HexSha256();
     file_.reset();
-    set_.tokens += file_tokens_;
-    set_.files.push_back({name_, file_tokens_, bytes, Sha256HexOfFile(folder_ + "/" + name_)});
+    set_.tokens += current_.tokens;
+    set_.files.push_back(current_);
   }
 
   const std::string folder_, prefix_;
+  int64_t tokens_left_;  // beyond the current file
   const int64_t shard_tokens_;
   ShardSet set_;
-  std::string name_;
+  ShardFile current_;
   std::unique_ptr<FileWriter> file_;
-  int64_t file_tokens_ = 0;
+  int64_t file_left_ = 0;
 };
 
 void CheckOptions(const PackOptions& options) {
@@ -137,9 +154,16 @@ void CheckOptions(const PackOptions& options) {
 // The first pass: sizes, hashes, and the check for bytes that cannot be packed.
 struct Survey {
   std::vector<int64_t> bytes_in_bin = std::vector<int64_t>(kBins, 0);
+  std::vector<int64_t> documents_in_bin = std::vector<int64_t>(kBins, 0);
   int64_t bytes = 0;
   int64_t documents = 0;
-  int64_t input_bytes = 0;
+
+  // Tokens of the documents in bins [begin, end): their bytes and a boundary for each.
+  int64_t Tokens(int begin, int end) const {
+    int64_t tokens = 0;
+    for (int bin = begin; bin < end; ++bin) tokens += bytes_in_bin[bin] + documents_in_bin[bin];
+    return tokens;
+  }
 };
 
 class Packer {
@@ -163,7 +187,9 @@ class Packer {
                          "cannot be in the text. Is this a text file, in UTF-8?");
       }
       ForEachDocument(text, options_.documents, [&](std::string_view document) {
-        survey.bytes_in_bin[Bin(document)] += static_cast<int64_t>(document.size());
+        const int bin = Bin(document);
+        survey.bytes_in_bin[bin] += static_cast<int64_t>(document.size());
+        ++survey.documents_in_bin[bin];
         survey.bytes += static_cast<int64_t>(document.size());
         ++survey.documents;
       });
@@ -191,9 +217,9 @@ class Packer {
     return bin;
   }
 
-  ShardManifest Write(const std::string& folder, int cut) {
-    ShardSetWriter train(folder, "train", options_.shard_tokens);
-    ShardSetWriter val(folder, "val", options_.shard_tokens);
+  ShardManifest Write(const std::string& folder, const Survey& survey, int cut) {
+    ShardSetWriter train(folder, "train", survey.Tokens(cut, kBins), options_.shard_tokens);
+    ShardSetWriter val(folder, "val", survey.Tokens(0, cut), options_.shard_tokens);
     for (const std::string& input : options_.inputs) {
       const FileMap map(input);
       ForEachDocument(Text(map), options_.documents, [&](std::string_view document) {
@@ -206,9 +232,6 @@ class Packer {
     manifest.val_share = options_.val_share;
     manifest.train = train.Finish();
     manifest.val = val.Finish();
-    if (manifest.train.tokens == 0 || manifest.val.tokens == 0) {
-      throw ShardError("the input files changed while they were packed; pack them again");
-    }
     std::vector<std::string> hashes[2];
     for (const ShardFile& file : manifest.train.files) hashes[0].push_back(file.sha256);
     for (const ShardFile& file : manifest.val.files) hashes[1].push_back(file.sha256);
@@ -255,13 +278,14 @@ ShardManifest Pack(const PackOptions& caller_options) {
   while (options.output.size() > 1 && options.output.back() == '/') options.output.pop_back();
   CheckOptions(options);
   Packer packer(options);
-  const int cut = packer.Cut(packer.Look());
+  const Survey survey = packer.Look();
+  const int cut = packer.Cut(survey);
   const std::string folder = options.output + ".tmp-" + std::to_string(getpid());
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) throw ShardError(folder + ": cannot be created: " + error.message());
   try {
-    ShardManifest manifest = packer.Write(folder, cut);
+    ShardManifest manifest = packer.Write(folder, survey, cut);
     PutInPlace(folder, options.output);
     return manifest;
   } catch (...) {
