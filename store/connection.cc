@@ -50,8 +50,9 @@ absl::Status SqliteStatus(sqlite3* db, int code, absl::string_view doing) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return absl::DataLossError(
-          absl::StrCat(what, "; restore a backup, or save what is readable with sqlite3's "
-                             ".recover"));
+          absl::StrCat(what,
+                       "; restore a backup, or save what is readable with sqlite3's "
+                       ".recover"));
     case SQLITE_CONSTRAINT:
       return absl::FailedPreconditionError(what);
     case SQLITE_BUSY:
@@ -153,7 +154,8 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const std::string& 
       "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;"
       "PRAGMA cache_size = -32000;"));
   if (mode == Mode::kRead) {
-    LOGLOG_RETURN_IF_ERROR(connection->Script("PRAGMA query_only = ON; SELECT 1 FROM sqlite_schema"));
+    LOGLOG_RETURN_IF_ERROR(
+        connection->Script("PRAGMA query_only = ON; SELECT 1 FROM sqlite_schema"));
   } else {
     // Checkpoints of 16 MB pieces: rare enough to be cheap, and bounded.
     LOGLOG_RETURN_IF_ERROR(connection->Script(

@@ -287,6 +287,7 @@ struct TaskUpdate {
   int lost_count = 0;
   int64_t not_before_ms = 0;
   std::string message;
+  int64_t time_ms = 0;  // end of the trials that end with the task
 };
 
 // ---- the trainer's events, in the order of its events file

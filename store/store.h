@@ -100,6 +100,9 @@ class Store {
 
   // ---- tasks and attempts
 
+  // Its trials that have not ended follow: pending with a PENDING task, running with a
+  // RUNNING one, failed with the message with a FAILED one, cancelled with a CANCELLED
+  // one. A DONE task leaves them as their MemberEnd made them.
   absl::Status UpdateTask(int64_t task_id, const TaskUpdate& update);
   // Grants a lease: the attempt becomes the task's newest (the fence), the task and
   // its pending trials RUNNING, and points and checkpoints after resume_step are
@@ -131,16 +134,30 @@ class Store {
   absl::StatusOr<FitRow> InsertFit(const FitRow& fit, bool* created = nullptr);
 
   // Copies the store to a new file while work goes on; needs no transaction.
+  // ALREADY_EXISTS: `to_path` is there.
   absl::Status Backup(absl::string_view to_path) const;
+
+  // For tests of the schema and of the statements.
+  Connection* connection() { return db_.get(); }
 
  private:
   Store();
 
-  // Each public operation above is one savepoint around its parts.
-  absl::Status Supersede(int64_t task_id, int64_t attempt_id, int64_t after_step,
-                         Superseded* superseded);
+  absl::Status CheckOpen(absl::string_view operation) const;
+  // A savepoint that need not be asked for: `body` is one operation.
+  template <typename T>
+  absl::StatusOr<T> Operation(absl::string_view name,
+                              const std::function<absl::Status(T*)>& body);
+
+  absl::StatusOr<std::string> FreeSweepName(const NewSweep& sweep, int64_t* existing) const;
+  absl::Status InsertTrials(const NewSweep& sweep, int64_t sweep_id, CreatedSweep* created);
+  absl::Status InsertTasks(const NewSweep& sweep, int64_t sweep_id,
+                           const std::vector<int64_t>& trial_ids,
+                           const std::vector<bool>& is_new);
   absl::Status CancelOne(int64_t trial_id, int64_t time_ms, CancelResult* result);
   absl::Status RetryOne(int64_t trial_id, RetryResult* result);
+  absl::Status Supersede(int64_t task_id, int64_t attempt_id, int64_t after_step,
+                         Superseded* superseded);
 
   std::string path_;
   std::string store_id_;
@@ -148,7 +165,6 @@ class Store {
   std::unique_ptr<Connection> db_;
   std::unique_ptr<ReadStore> read_;
   std::unique_ptr<PointWriter> points_;
-  bool in_transaction_ = false;
 };
 
 }  // namespace loglog

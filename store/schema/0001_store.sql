@@ -48,7 +48,7 @@ CREATE TABLE trials (
   trial_id INTEGER PRIMARY KEY,
   cell_id INTEGER NOT NULL REFERENCES cells,
   seed INTEGER NOT NULL,
-  sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+  sha256 TEXT NOT NULL UNIQUE CHECK (length(sha256) = 64),
   state TEXT NOT NULL DEFAULT 'PENDING'
       CHECK (state IN ('PENDING', 'RUNNING', 'DONE', 'DIVERGED', 'FAILED', 'CANCELLED')),
   -- The task whose end is the trial's end.

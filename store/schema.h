@@ -1,0 +1,41 @@
+#ifndef LOGLOG_STORE_SCHEMA_H_
+#define LOGLOG_STORE_SCHEMA_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "store/connection.h"
+
+namespace loglog {
+
+// Step i (from 1) brings a store from user_version i-1 to i.
+struct Migration {
+  std::string name;
+  std::string sql;
+};
+
+// The steps in schema/, embedded by the build.
+const std::vector<Migration>& Migrations();
+
+// Marks a file as a Loglog store ("LoLg"), so that another program's database is
+// never migrated by mistake.
+inline constexpr int kApplicationId = 0x4c6f4c67;
+
+// FAILED_PRECONDITION: not a Loglog store, or newer than `newest`. Sets `version`; 0 is
+// an empty file.
+absl::Status CheckSchema(Connection* db, int newest, int* version);
+
+// Brings the schema up to date, each step in a transaction of its own. A store that
+// holds something is first copied to PATH.v<N>.backup.
+absl::Status Migrate(Connection* db, absl::Span<const Migration> migrations);
+
+// Copies the database at `from` to the new file `to`, durably and all or nothing, while
+// others write. ALREADY_EXISTS: `to` is there.
+absl::Status CopyDatabase(const std::string& from, const std::string& to);
+
+}  // namespace loglog
+
+#endif  // LOGLOG_STORE_SCHEMA_H_

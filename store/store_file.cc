@@ -1,0 +1,135 @@
+#include "store/store_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+namespace loglog {
+namespace {
+
+std::string DirectoryOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string ReadPid(int fd) {
+  char text[32] = {};
+  const ssize_t size = pread(fd, text, sizeof(text) - 1, 0);
+  if (size <= 0) return "unknown";
+  return std::string(absl::StripSuffix(absl::string_view(text, size), "\n"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Take(const std::string& store_path) {
+  const std::string path = store_path + ".lock";
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) {
+    return absl::PermissionDeniedError(absl::StrCat("lock file ", path, ": ", std::strerror(errno),
+                                                    "; give this user write access to it"));
+  }
+  std::unique_ptr<FileLock> lock(new FileLock(fd));
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "store ", store_path, " is in use by process ", ReadPid(fd),
+        "; one coordinator writes a store, stop that one first or choose another store"));
+  }
+  const std::string pid = absl::StrCat(getpid(), "\n");
+  // The pid is only for the message above: a short write must not keep a store shut.
+  if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) return lock;
+  return lock;
+}
+
+FileLock::~FileLock() { close(fd_); }
+
+absl::Status CheckStorePlace(const std::string& store_path, bool create) {
+  const std::string directory = DirectoryOf(store_path);
+  struct stat info = {};
+  if (stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
+    return absl::NotFoundError(absl::StrCat("directory ", directory, " of store ", store_path,
+                                            " does not exist; make it with mkdir -p"));
+  }
+  if (stat(store_path.c_str(), &info) == 0) {
+    if (!S_ISREG(info.st_mode)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("store ", store_path, " is not a file; give the path of a file"));
+    }
+    if (access(store_path.c_str(), R_OK | W_OK) != 0) {
+      return absl::PermissionDeniedError(absl::StrCat(
+          "store ", store_path, ": ", std::strerror(errno), "; give this user write access to it"));
+    }
+  } else if (!create) {
+    return absl::NotFoundError(absl::StrCat("store ", store_path, " does not exist"));
+  }
+  if (access(directory.c_str(), W_OK | X_OK) != 0) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("directory ", directory, " of store ", store_path, ": ", std::strerror(errno),
+                     "; SQLite keeps its log beside the store, so give "
+                     "this user write access to the directory"));
+  }
+  return absl::OkStatus();
+}
+
+const char* NetworkFileSystemName(unsigned long magic) {
+  switch (magic) {
+    case 0x6969:
+      return "NFS";
+    case 0x517b:
+      return "SMB";
+    case 0xff534d42:
+      return "CIFS";
+    case 0xfe534d42:
+      return "SMB2";
+    case 0x65735546:
+      return "FUSE (sshfs and the like)";
+    case 0x0bd00bd0:
+      return "Lustre";
+    case 0x47504653:
+      return "GPFS";
+    case 0x00c36400:
+      return "Ceph";
+    case 0x19830326:
+      return "BeeGFS";
+    case 0x5346414f:
+      return "AFS";
+    case 0x6b414653:
+      return "kAFS";
+    case 0x73757245:
+      return "Coda";
+    case 0x01021997:
+      return "9P";
+    case 0x7461636f:
+      return "OCFS2";
+    case 0x01161970:
+      return "GFS2";
+    case 0xaad7aaea:
+      return "PanFS";
+    default:
+      return nullptr;
+  }
+}
+
+absl::Status RefuseNetworkFileSystem(const std::string& store_path) {
+  const std::string directory = DirectoryOf(store_path);
+  struct statfs info = {};
+  if (statfs(directory.c_str(), &info) != 0) {
+    return absl::InternalError(absl::StrCat("statfs ", directory, ": ", std::strerror(errno)));
+  }
+  const char* name = NetworkFileSystemName(static_cast<unsigned int>(info.f_type));
+  if (name == nullptr) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "store ", store_path, " is on ", name,
+      ", a network file system: SQLite's locks and write-ahead log are not safe there; put the "
+      "store on a local disk of the coordinator's host and read it through the coordinator"));
+}
+
+}  // namespace loglog
