@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/mutex.h"
@@ -23,17 +24,21 @@ class Strand {
   // Returns the work to do after the group's commit; may be empty.
   using Work = std::function<After()>;
   struct Hooks {
+    // Runs before the group's first closure: the place for whatever is due by now.
     std::function<void()> begin;
     // Makes the group durable, or rolls all of it back and says why.
     std::function<absl::Status()> commit;
-    // Called when idle at the time asked for by its last return value; returns the
-    // milliseconds until the next call. Runs as a group of its own.
-    std::function<int64_t()> tick;
+    // Asked after each group: the milliseconds after which a group without closures is
+    // run if nothing is posted, so that `begin` sees the time pass. Without this hook
+    // the strand sleeps until something is posted.
+    std::function<int64_t()> idle_ms;
   };
 
   explicit Strand(Hooks hooks, int max_group = 512);
   // Stops; see Stop().
   ~Strand();
+  Strand(const Strand&) = delete;
+  Strand& operator=(const Strand&) = delete;
 
   // False once stopping: the closure was dropped and will never run.
   [[nodiscard]] bool Post(Work work) LOGLOG_EXCLUDES(mutex_);
@@ -43,6 +48,10 @@ class Strand {
 
  private:
   void Run();
+  // Waits for work or for the time to run without; false when there is nothing left
+  // to do for ever. `*group` may come back empty.
+  bool TakeGroup(int64_t idle_ms, std::vector<Work>* group) LOGLOG_EXCLUDES(mutex_);
+  void RunGroup(std::vector<Work>* group);
 
   const Hooks hooks_;
   const int max_group_;
@@ -51,7 +60,7 @@ class Strand {
   std::deque<Work> queue_ LOGLOG_GUARDED_BY(mutex_);
   bool stopping_ LOGLOG_GUARDED_BY(mutex_) = false;
   std::thread thread_;
-  std::thread::id thread_id_;
+  std::thread::id thread_id_;  // set before the thread runs anything
 };
 
 }  // namespace loglog

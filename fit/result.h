@@ -1,11 +1,11 @@
 #ifndef LOGLOG_FIT_RESULT_H_
 #define LOGLOG_FIT_RESULT_H_
 
-#include <limits>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "base/no_number.h"
 #include "fit/observation.h"
 #include "nlohmann/json_fwd.hpp"
 
@@ -14,8 +14,6 @@ namespace loglog {
 // Version of the fitting code: changes whenever the same inputs may give another
 // number, so that a stored fit tells which code it came from.
 inline constexpr char kFitVersion[] = "fit-1";
-
-inline constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 
 enum class FitVerdict {
   kOk,             // an estimate with an interval

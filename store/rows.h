@@ -2,18 +2,17 @@
 #define LOGLOG_STORE_ROWS_H_
 
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "base/no_number.h"
+
 // The plain rows that go into and come out of the store. Ids are positive and only
 // grow; 0 means "none". Times are wall milliseconds since the Unix epoch and 0 means
 // "not yet". Hashes are lower-case hex. Doubles may be NaN, which means "no number".
 namespace loglog {
-
-inline constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
 
 enum class SweepState { kActive, kPaused, kCancelled, kDone };
 enum class TrialState { kPending, kRunning, kDone, kDiverged, kFailed, kCancelled };
