@@ -141,19 +141,16 @@ class Store {
   Connection* connection() { return db_.get(); }
 
  private:
+  class BatchApplier;
+
   Store();
 
-  absl::Status CheckOpen(absl::string_view operation) const;
-  // A savepoint that need not be asked for: `body` is one operation.
-  template <typename T>
-  absl::StatusOr<T> Operation(absl::string_view name,
-                              const std::function<absl::Status(T*)>& body);
-
-  absl::StatusOr<std::string> FreeSweepName(const NewSweep& sweep, int64_t* existing) const;
-  absl::Status InsertTrials(const NewSweep& sweep, int64_t sweep_id, CreatedSweep* created);
+  // NOT_FOUND when the last statement changed no row.
+  absl::Status RequireChange(absl::string_view object) const;
+  absl::Status InsertTrials(const NewSweep& sweep, int64_t sweep_id, std::vector<int64_t>* ids,
+                            std::vector<bool>* is_new, RetryResult* revived);
   absl::Status InsertTasks(const NewSweep& sweep, int64_t sweep_id,
-                           const std::vector<int64_t>& trial_ids,
-                           const std::vector<bool>& is_new);
+                           const std::vector<int64_t>& trial_ids, const std::vector<bool>& is_new);
   absl::Status CancelOne(int64_t trial_id, int64_t time_ms, CancelResult* result);
   absl::Status RetryOne(int64_t trial_id, RetryResult* result);
   absl::Status Supersede(int64_t task_id, int64_t attempt_id, int64_t after_step,
@@ -165,6 +162,8 @@ class Store {
   std::unique_ptr<Connection> db_;
   std::unique_ptr<ReadStore> read_;
   std::unique_ptr<PointWriter> points_;
+  // Why SQLite itself ended the transaction (a full disk); Commit returns it.
+  absl::Status aborted_;
 };
 
 }  // namespace loglog

@@ -79,6 +79,21 @@ absl::Status CheckStorePlace(const std::string& store_path, bool create) {
   return absl::OkStatus();
 }
 
+absl::Status RefuseForeignFile(const std::string& store_path) {
+  const int fd = open(store_path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return absl::OkStatus();
+  char head[16] = {};
+  const ssize_t size = read(fd, head, sizeof(head));
+  close(fd);
+  if (size == 0 || (size == sizeof(head) && std::memcmp(head, "SQLite format 3", 16) == 0)) {
+    return absl::OkStatus();
+  }
+  return absl::DataLossError(
+      absl::StrCat("store ", store_path,
+                   " is not a database, or its first bytes are damaged; check the path, "
+                   "or restore a backup"));
+}
+
 const char* NetworkFileSystemName(unsigned long magic) {
   switch (magic) {
     case 0x6969:

@@ -32,6 +32,10 @@ absl::Status CheckStorePlace(const std::string& store_path, bool create);
 // FAILED_PRECONDITION when the directory of `store_path` is on a network file system.
 absl::Status RefuseNetworkFileSystem(const std::string& store_path);
 
+// A file that is there must be empty or start as SQLite databases do: DATA_LOSS. Asked
+// before SQLite sees it, because opening for writing may change it.
+absl::Status RefuseForeignFile(const std::string& store_path);
+
 // The name of a network file system by its statfs magic number; null for others.
 const char* NetworkFileSystemName(unsigned long magic);
 

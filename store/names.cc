@@ -1,0 +1,44 @@
+#include "store/names.h"
+#include "base/check.h"
+
+namespace loglog {
+namespace {
+
+constexpr const char* kSweepStates[] = {"ACTIVE", "PAUSED", "CANCELLED", "DONE"};
+constexpr const char* kTrialStates[] = {"PENDING",  "RUNNING", "DONE",
+                                        "DIVERGED", "FAILED",  "CANCELLED"};
+constexpr const char* kTaskStates[] = {"PENDING", "RUNNING", "DONE", "FAILED", "CANCELLED"};
+constexpr const char* kAttemptStates[] = {"LEASED",        "RUNNING",      "STOPPING", "DONE",
+                                          "DIVERGED",      "STOPPED",      "FAILED",   "REFUSED",
+                                          "OUT_OF_MEMORY", "DEVICE_ERROR", "LOST",     "CANCELLED"};
+constexpr const char* kWorkerStates[] = {"LIVE", "DRAINING", "QUARANTINED", "LOST", "GONE"};
+
+// The tables' CHECKs allow only these words, so another one is an invariant broken.
+template <typename State, size_t kCount>
+State Find(const char* const (&names)[kCount], absl::string_view name) {
+  size_t i = 0;
+  while (i < kCount && name != names[i]) ++i;
+  LOGLOG_CHECK(i < kCount);
+  return static_cast<State>(i);
+}
+
+}  // namespace
+
+const char* StateName(SweepState state) { return kSweepStates[static_cast<int>(state)]; }
+const char* StateName(TrialState state) { return kTrialStates[static_cast<int>(state)]; }
+const char* StateName(TaskState state) { return kTaskStates[static_cast<int>(state)]; }
+const char* StateName(AttemptState state) { return kAttemptStates[static_cast<int>(state)]; }
+const char* StateName(WorkerState state) { return kWorkerStates[static_cast<int>(state)]; }
+
+bool IsLive(AttemptState state) { return state <= AttemptState::kStopping; }
+bool IsEnded(TrialState state) { return state >= TrialState::kDone; }
+
+SweepState SweepStateOf(absl::string_view name) { return Find<SweepState>(kSweepStates, name); }
+TrialState TrialStateOf(absl::string_view name) { return Find<TrialState>(kTrialStates, name); }
+TaskState TaskStateOf(absl::string_view name) { return Find<TaskState>(kTaskStates, name); }
+AttemptState AttemptStateOf(absl::string_view name) {
+  return Find<AttemptState>(kAttemptStates, name);
+}
+WorkerState WorkerStateOf(absl::string_view name) { return Find<WorkerState>(kWorkerStates, name); }
+
+}  // namespace loglog
