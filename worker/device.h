@@ -1,0 +1,33 @@
+#ifndef LOGLOG_WORKER_DEVICE_H_
+#define LOGLOG_WORKER_DEVICE_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace loglog {
+
+// What one slot computes on.
+struct Device {
+  std::string name = "cpu";  // "cpu" or "cuda:0", as the trainer takes it
+  std::string model;         // for people
+  int64_t memory_bytes = 0;  // 0 when unknown
+};
+
+// The devices of `slots` slots (0: as many as there are). `kind` is "cpu", "cuda" or
+// "auto": the CUDA devices that are visible here, else the CPU in one-thread shares.
+// More slots than CUDA devices share them in turn. FAILED_PRECONDITION: "cuda" without
+// a CUDA device. INVALID_ARGUMENT: an unknown kind or a number out of range.
+absl::StatusOr<std::vector<Device>> FindDevices(const std::string& kind, int slots);
+
+// CPUs that this process may use: its affinity mask and its cgroup's quota, at least 1.
+int UsableCpus();
+
+// The answer of `nvidia-smi --query-gpu=name,memory.total --format=csv,noheader,nounits`.
+std::vector<Device> ParseNvidiaSmi(const std::string& csv);
+
+}  // namespace loglog
+
+#endif  // LOGLOG_WORKER_DEVICE_H_

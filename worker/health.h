@@ -1,0 +1,21 @@
+#ifndef LOGLOG_WORKER_HEALTH_H_
+#define LOGLOG_WORKER_HEALTH_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace loglog {
+
+struct HealthOptions {
+  std::string trainer;             // path of the binary
+  std::vector<std::string> paths;  // folders on the file systems that are written to
+  int64_t free_bytes_min = int64_t{256} << 20;
+};
+
+// Why this host should get no work now, with the fix; empty when it is well.
+std::string CheckHealth(const HealthOptions& options);
+
+}  // namespace loglog
+
+#endif  // LOGLOG_WORKER_HEALTH_H_

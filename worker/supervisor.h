@@ -1,0 +1,151 @@
+#ifndef LOGLOG_WORKER_SUPERVISOR_H_
+#define LOGLOG_WORKER_SUPERVISOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "worker/device.h"
+#include "worker/health.h"
+#include "worker/outbox.h"
+#include "worker/run_dir.h"
+#include "worker/slot.h"
+#include "worker/trainer_process.h"
+
+namespace loglog {
+
+// What the coordinator wishes of a slot.
+struct SlotWish {
+  int slot = 0;
+  SlotEvent::Kind kind = SlotEvent::Kind::kTick;  // kRun, kStop, kKill or kForget
+  int64_t attempt_id = 0;
+  TaskOrder order;  // kRun
+};
+
+// What the worker reports.
+struct SlotView {
+  Slot::State state = Slot::State::kIdle;
+  int64_t attempt_id = 0;
+  Outcome outcome;  // when finished
+  bool operator==(const SlotView&) const = default;
+};
+struct WorkerView {
+  std::vector<SlotView> slots;
+  std::map<int64_t, Outcome> held;  // of earlier daemons: uploaded, report owed
+  std::string unhealthy;
+  bool busy = false;  // a slot is not idle, or something is still owed
+  // Grows when the coordinator should hear at once: a slot became idle or finished, a
+  // held attempt was uploaded, or health changed.
+  uint64_t urgent = 0;
+};
+
+// Runs the trainers of all slots: slot state machines, processes, run directories and
+// the outbox, on a thread of its own, which starts the trainers too (their parent-death
+// signal is tied to it). Knows nothing of the wire.
+// Thread-safe but for construction and destruction.
+class Supervisor {
+ public:
+  struct Options {
+    const RunDir* run_dir = nullptr;
+    std::string trainer;          // absolute path
+    std::vector<Device> devices;  // one for each slot
+    int64_t stop_grace_ms = 10'000;
+    int64_t free_bytes_min = int64_t{256} << 20;
+    Clock* clock = Clock::Real();
+    Outbox::Options outbox;           // its callbacks are the supervisor's own
+    std::function<void()> on_urgent;  // called from any thread, no lock held
+  };
+
+  explicit Supervisor(Options options);
+  // Kills what still runs; its files stay for the next daemon.
+  ~Supervisor();
+
+  Outbox& outbox() { return outbox_; }
+
+  // Attempts of this store that are on disk but in no slot.
+  std::vector<int64_t> HeldAttempts(const std::string& store) const;
+  // The store behind the coordinator. When it is another one than before, running
+  // trainers are killed (their files stay) and what is on disk for it is taken up. Waits
+  // until that is done.
+  void SetStore(const std::string& store);
+
+  // The answer to a sync that was sent so that the lease ends at `lease_deadline_ms`.
+  // Returns once it is applied, so that a view taken next shows it.
+  void Apply(const std::vector<SlotWish>& wishes, const std::vector<int64_t>& forget_held,
+             bool stop_all, int64_t lease_deadline_ms);
+  // No more tasks; asks running trainers to leave.
+  void Drain();
+  // Kills running trainers now. They count as stopped.
+  void KillAll();
+  // The coordinator refuses the events of this attempt.
+  void StopAttempt(int64_t attempt_id);
+
+  WorkerView View() const LOGLOG_EXCLUDES(mutex_);
+
+ private:
+  // A slot with what belongs to it.
+  struct Seat {
+    explicit Seat(int64_t stop_grace_ms) : machine(stop_grace_ms) {}
+    Slot machine;
+    std::unique_ptr<TrainerProcess> process;
+    bool child_ended = false;  // wait for the rest of its group
+  };
+  struct Held {
+    Outcome outcome;
+    bool uploaded = false;
+  };
+
+  // Queues for the supervisor's thread.
+  void Post(std::function<void()> work) LOGLOG_EXCLUDES(mutex_);
+  void PostAndWait(const std::function<void()>& work);
+
+  // On the supervisor's thread. ------------------------------------------------------
+  void Run();
+  void RunPosted() LOGLOG_EXCLUDES(mutex_);
+  void WaitForSomething();
+  void ReapEnded();
+  void CheckTimers();
+  void Publish() LOGLOG_EXCLUDES(mutex_);
+  bool AnyProcess() const;
+  void Feed(Seat& seat, const SlotEvent& event);
+  void FeedAttempt(int64_t attempt_id, SlotEvent::Kind kind);
+  void Perform(Seat& seat, const SlotAction& action);
+  void Spawn(Seat& seat, const TaskOrder& order);
+  void OnReaped(Seat& seat, const ExitStatus& status);
+  void OnUploaded(int64_t attempt_id);
+  void ForgetHeld(int64_t attempt_id);
+  void TakeUpStore(const std::string& store);
+
+  const Options options_;
+  const HealthOptions health_;
+  Outbox outbox_;
+  int wake_fd_ = -1;
+
+  // The supervisor's thread only.
+  std::vector<std::unique_ptr<Seat>> seats_;
+  std::map<int64_t, Held> held_;
+  std::string store_;
+  int64_t lease_deadline_ms_ = kNever;
+  int64_t next_health_ms_ = 0;
+  std::string unhealthy_;
+  std::string spawn_problem_;  // of the last start that failed; cleared by time
+  int64_t spawn_problem_until_ms_ = 0;
+  bool draining_ = false;
+
+  mutable Mutex mutex_;
+  std::vector<std::function<void()>> posted_ LOGLOG_GUARDED_BY(mutex_);
+  bool stopping_ LOGLOG_GUARDED_BY(mutex_) = false;
+  WorkerView view_ LOGLOG_GUARDED_BY(mutex_);
+  std::thread thread_;
+};
+
+}  // namespace loglog
+
+#endif  // LOGLOG_WORKER_SUPERVISOR_H_

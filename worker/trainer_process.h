@@ -1,0 +1,51 @@
+#ifndef LOGLOG_WORKER_TRAINER_PROCESS_H_
+#define LOGLOG_WORKER_TRAINER_PROCESS_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/subprocess.h"
+#include "worker/log_capture.h"
+
+namespace loglog {
+
+// One running loglog-trainer with its bell (descriptor 3) and its captured output.
+// The trainer dies with this daemon: it asks for a parent-death signal and then compares
+// its parent with LOGLOG_PARENT_PID.
+// Confined to the thread that started it, which must live as long as the trainer.
+class TrainerProcess {
+ public:
+  // Runs `binary attempt_dir/task.json` in the attempt's folder.
+  static absl::StatusOr<std::unique_ptr<TrainerProcess>> Start(const std::string& binary,
+                                                               const std::string& attempt_dir);
+  ~TrainerProcess();
+
+  pid_t pid() const { return process_->pid(); }
+  // For poll(); -1 once closed at the other end.
+  int pidfd() const { return process_->pidfd(); }
+  int bell_fd() const { return bell_fd_; }
+  int output_fd() const { return output_fd_; }
+
+  // Empties the bell. True when it had rung.
+  bool DrainBell();
+  void DrainOutput();
+  // Asks the trainer to write a checkpoint and leave, also when it is stopped.
+  void Terminate();
+  void Kill();
+  // See Subprocess::TryReap. Completes the log when true.
+  bool TryReap(ExitStatus* status);
+  const std::string& last_output() const { return log_.last_bytes(); }
+
+ private:
+  TrainerProcess(std::unique_ptr<Subprocess> process, int bell_fd, int output_fd,
+                 const std::string& log_path);
+  const std::unique_ptr<Subprocess> process_;
+  int bell_fd_;
+  int output_fd_;
+  LogCapture log_;
+};
+
+}  // namespace loglog
+
+#endif  // LOGLOG_WORKER_TRAINER_PROCESS_H_
