@@ -1,0 +1,25 @@
+#ifndef LOGLOG_TESTS_FAKE_TRAINER_EVENT_LOG_H_
+#define LOGLOG_TESTS_FAKE_TRAINER_EVENT_LOG_H_
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace loglog {
+
+// events.jsonl, and the same lines to descriptor 3 when it is open.
+class EventLog {
+ public:
+  explicit EventLog(const std::string& path);
+  ~EventLog();
+  void Line(const nlohmann::ordered_json& event) { Bytes(event.dump() + "\n"); }
+  void Bytes(const std::string& bytes);
+  void Sync();
+
+ private:
+  const bool bell_;
+  int fd_ = -1;
+};
+
+}  // namespace loglog
+
+#endif  // LOGLOG_TESTS_FAKE_TRAINER_EVENT_LOG_H_

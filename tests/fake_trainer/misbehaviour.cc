@@ -1,0 +1,116 @@
+#include "tests/fake_trainer/misbehaviour.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <sstream>
+
+namespace loglog {
+
+volatile int stop_requested = 0;
+
+namespace {
+
+void OnSigterm(int) { stop_requested = 1; }
+
+void DieBy(int signal_number) {
+  // Sanitizers catch crashes and exit instead.
+  signal(signal_number, SIG_DFL);
+  raise(signal_number);
+}
+
+std::map<std::string, std::string> ParsePairs(const std::string& text) {
+  std::map<std::string, std::string> pairs;
+  std::stringstream stream(text);
+  for (std::string item; std::getline(stream, item, ';');) {
+    const size_t equals = item.find('=');
+    if (equals == std::string::npos) {
+      std::fprintf(stderr, "LOGLOG_FAKE_TRAINER: '%s' is not key=value\n", item.c_str());
+      std::exit(2);
+    }
+    pairs[item.substr(0, equals)] = item.substr(equals + 1);
+  }
+  return pairs;
+}
+
+}  // namespace
+
+Misbehaviour Misbehaviour::FromEnvironment(int64_t first_seed) {
+  Misbehaviour result;
+  const char* text = std::getenv("LOGLOG_FAKE_TRAINER");
+  if (text == nullptr) return result;
+  std::map<std::string, std::string> pairs = ParsePairs(text);
+  const auto take = [&pairs](const char* key, int64_t* value) {
+    const auto found = pairs.find(key);
+    if (found == pairs.end()) return;
+    *value = std::atoll(found->second.c_str());
+    pairs.erase(found);
+  };
+  take("step_ms", &result.step_ms);
+  int64_t only_seed = first_seed;
+  take("seed", &only_seed);
+  if (only_seed != first_seed) return result;
+  const std::string once = pairs["once"];
+  pairs.erase("once");
+  if (!once.empty()) {
+    const int fd = open(once.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) return result;
+    close(fd);
+  }
+  int64_t ignore_sigterm = 0, orphan = 0;
+  take("exit_at", &result.exit_at);
+  take("exit_code", &result.exit_code);
+  take("signal_at", &result.signal_at);
+  take("signal", &result.signal);
+  take("hang_at", &result.hang_at);
+  take("ignore_sigterm", &ignore_sigterm);
+  take("diverge_at", &result.diverge_at);
+  take("bad_line_at", &result.bad_line_at);
+  take("partial_at", &result.partial_at);
+  take("orphan", &orphan);
+  take("flood", &result.flood);
+  result.ignore_sigterm = ignore_sigterm != 0;
+  result.orphan = orphan != 0;
+  if (!pairs.empty()) {
+    std::fprintf(stderr, "LOGLOG_FAKE_TRAINER: unknown key '%s'\n", pairs.begin()->first.c_str());
+    std::exit(2);
+  }
+  return result;
+}
+
+void Misbehaviour::Start() const {
+  ::signal(SIGTERM, ignore_sigterm ? SIG_IGN : OnSigterm);
+  for (int64_t written = 0; written < flood; written += 64) {
+    std::fprintf(stderr, "%063lld\n", static_cast<long long>(written));
+  }
+  // An orphan of an orphan, as a careless daemonizing library leaves it.
+  if (orphan && fork() == 0) {
+    if (fork() == 0) {
+      ::signal(SIGTERM, SIG_IGN);
+      for (;;) pause();
+    }
+    _exit(0);
+  }
+}
+
+void Misbehaviour::AtStep(int64_t step, EventLog* log) const {
+  if (step_ms > 0) usleep(static_cast<useconds_t>(step_ms * 1'000));
+  if (step == exit_at) {
+    std::fprintf(stderr, "fake: leaving with %lld at step %lld\n",
+                 static_cast<long long>(exit_code), static_cast<long long>(step));
+    std::exit(static_cast<int>(exit_code));
+  }
+  if (step == signal_at) DieBy(static_cast<int>(signal));
+  if (step == bad_line_at) log->Bytes("{\"e\":\"row\",\"member\":zero\n");
+  if (step == partial_at) {
+    log->Bytes("{\"e\":\"row\",\"member\":0,\"st");
+    DieBy(SIGKILL);
+  }
+  while (step == hang_at && (stop_requested == 0 || ignore_sigterm)) usleep(1'000);
+}
+
+}  // namespace loglog

@@ -1,0 +1,49 @@
+#ifndef LOGLOG_TESTS_FAKE_TRAINER_MISBEHAVIOUR_H_
+#define LOGLOG_TESTS_FAKE_TRAINER_MISBEHAVIOUR_H_
+
+#include <cstdint>
+#include <string>
+
+#include "tests/fake_trainer/event_log.h"
+
+namespace loglog {
+
+// What the fake does wrong, from LOGLOG_FAKE_TRAINER="key=value;key=value":
+//   step_ms=N         each step takes N milliseconds
+//   once=PATH         the rest happens only while PATH does not exist, and makes it
+//   seed=N            the rest happens only to tasks whose first member has this seed
+//   exit_at=S, exit_code=C   leaves with C at step S (says so on stderr)
+//   signal_at=S, signal=N    sends itself signal N at step S (11 crashes, 9 kills, 19 stops)
+//   hang_at=S         stops making progress at step S, still hears SIGTERM
+//   ignore_sigterm=1  does not hear it
+//   diverge_at=S      the first member's loss is not finite from step S on
+//   bad_line_at=S     writes a line that is not JSON before the rows of step S
+//   partial_at=S      writes half a line and dies at step S
+//   orphan=1          leaves a process of its group behind, which ignores SIGTERM
+//   flood=BYTES       writes so much to stderr first
+// The two first work together with any of the others.
+struct Misbehaviour {
+  int64_t step_ms = 0;
+  int64_t exit_at = -1, exit_code = 1;
+  int64_t signal_at = -1, signal = 11;
+  int64_t hang_at = -1;
+  bool ignore_sigterm = false;
+  int64_t diverge_at = -1;
+  int64_t bad_line_at = -1;
+  int64_t partial_at = -1;
+  bool orphan = false;
+  int64_t flood = 0;
+
+  // Exits with 2 and a message when the text is malformed.
+  static Misbehaviour FromEnvironment(int64_t first_seed);
+  // At the start of the process and before the rows of a step.
+  void Start() const;
+  void AtStep(int64_t step, EventLog* log) const;
+};
+
+// Set by SIGTERM.
+extern volatile int stop_requested;
+
+}  // namespace loglog
+
+#endif  // LOGLOG_TESTS_FAKE_TRAINER_MISBEHAVIOUR_H_
