@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,13 @@ struct EngineOptions {
   // members run one after another (no slower, and a member's numbers then equal its
   // solo run's bit for bit); always so on a GPU.
   bool fold_members = false;
+  // Tokens of one member that go through the model at a time; 0 chooses by device. Gradients
+  // accumulate over the parts of a batch, so this bounds memory and keeps caches warm.
+  int64_t chunk_tokens = 0;
+  // Bytes of attention probabilities that may be kept for the backward pass; beyond, they are
+  // computed twice. And bytes of scores computed at a time. Unset chooses by device.
+  std::optional<int64_t> attention_kept_bytes;
+  std::optional<int64_t> attention_block_bytes;
   // For tests: use the ATen operators of the GPU path on the CPU as well, and allow bf16.
   bool composed_ops = false;
 };

@@ -1,5 +1,6 @@
 // ComposedOps: ATen operators that exist on every device. Arithmetic inside an operation is
 // fp32; bf16 is only how its tensors are stored.
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/embedding_dense_backward.h>

@@ -1,0 +1,318 @@
+#include "trainer/checkpoint.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "shards/file_writer.h"
+#include "shards/sha256.h"
+
+namespace loglog {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+constexpr char kFormat[] = "loglog-checkpoint";
+constexpr int kVersion = 1;
+constexpr char kPrefix[] = "step-";
+constexpr char kUnfinished[] = ".unfinished-";
+constexpr char kStateFile[] = "state.safetensors";
+constexpr char kLoopFile[] = "loop.json";
+constexpr char kManifestFile[] = "manifest.json";
+
+std::string StepName(int64_t step) {
+  char name[32];
+  std::snprintf(name, sizeof name, "%s%08lld", kPrefix, static_cast<long long>(step));
+  return name;
+}
+
+// The step of a checkpoint's folder; -1 for any other name.
+int64_t StepOf(const std::string& name) {
+  if (name.rfind(kPrefix, 0) != 0) return -1;
+  const std::string digits = name.substr(std::strlen(kPrefix));
+  if (digits.size() < 8 || digits.size() > 18 ||
+      digits.find_first_not_of("0123456789") != std::string::npos) {
+    return -1;
+  }
+  return std::stoll(digits);
+}
+
+// Steps that have a folder in `dir`, highest first.
+std::vector<int64_t> StepsIn(const std::string& dir) {
+  std::vector<int64_t> steps;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(dir, error)) {
+    const int64_t step = StepOf(entry.path().filename().string());
+    if (step >= 0) steps.push_back(step);
+  }
+  std::sort(steps.rbegin(), steps.rend());
+  return steps;
+}
+
+// What a safetensors file of these buffers begins with: a length, then JSON padded so
+// that the data is aligned to 8 bytes.
+std::string SafetensorsHeader(const std::vector<StateBuffer>& buffers) {
+  ordered_json header;
+  header["__metadata__"] = {{"format", "pt"}};
+  int64_t offset = 0;
+  for (const StateBuffer& buffer : buffers) {
+    header[buffer.name] = {{"dtype", buffer.dtype},
+                           {"shape", buffer.shape},
+                           {"data_offsets", {offset, offset + buffer.bytes}}};
+    offset += buffer.bytes;
+  }
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');
+  const uint64_t length = text.size();
+  std::string prefix(8, '\0');
+  std::memcpy(prefix.data(), &length, 8);
+  return prefix + text;
+}
+
+struct WrittenFile {
+  std::string name;
+  int64_t bytes = 0;
+  std::string sha256;
+};
+
+WrittenFile WriteFile(const std::string& folder, const std::string& name, std::string_view head,
+                      std::string_view body) {
+  const int64_t bytes = static_cast<int64_t>(head.size() + body.size());
+  FileWriter file(folder + "/" + name, bytes);
+  file.Append(head);
+  file.Append(body);
+  file.Close();
+  return {name, bytes, file.HexSha256()};
+}
+
+std::string ManifestText(const Snapshot& snapshot, const std::vector<WrittenFile>& files) {
+  ordered_json listed = ordered_json::array();
+  for (const WrittenFile& file : files) {
+    listed.push_back({{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+  }
+  const ordered_json manifest = {{"format", kFormat},
+                                 {"version", kVersion},
+                                 {"step", snapshot.step},
+                                 {"config_sha256", snapshot.identity.config_sha256},
+                                 {"data_sha256", snapshot.identity.data_sha256},
+                                 {"trainer_version", snapshot.identity.trainer_version},
+                                 {"files", listed}};
+  return manifest.dump(2) + "\n";
+}
+
+void Rename(const std::string& from, const std::string& to) {
+  if (std::rename(from.c_str(), to.c_str()) != 0) {
+    throw std::runtime_error(to + ": cannot be put in place: " + std::strerror(errno));
+  }
+}
+
+void Prune(const std::string& dir, int64_t step, int64_t keep) {
+  std::error_code ignored;
+  for (const int64_t older : StepsIn(dir)) {
+    if (older > step || keep-- > 0) continue;
+    // Renamed first: a checkpoint that is half removed must not look like one.
+    const std::string path = dir + "/" + StepName(older);
+    const std::string doomed = dir + "/" + kUnfinished + StepName(older) + "-old";
+    if (std::rename(path.c_str(), doomed.c_str()) == 0) fs::remove_all(doomed, ignored);
+  }
+}
+
+std::string ReadChecked(const std::string& folder, const ordered_json& listed) {
+  const std::string name = listed.at("name").get<std::string>();
+  const std::string path = folder + "/" + name;
+  std::string contents = ReadWholeFile(path);
+  if (static_cast<int64_t>(contents.size()) != listed.at("bytes").get<int64_t>()) {
+    throw DamagedCheckpoint(path + ": has " + std::to_string(contents.size()) +
+                            " bytes where its manifest says " + listed.at("bytes").dump());
+  }
+  if (Sha256Hex(contents) != listed.at("sha256").get<std::string>()) {
+    throw DamagedCheckpoint(path + ": its contents do not match its manifest's SHA-256");
+  }
+  return contents;
+}
+
+void CheckIdentity(const std::string& path, const ordered_json& manifest,
+                   const CheckpointIdentity& identity) {
+  const auto compare = [&](const char* field, const char* what, const std::string& ours) {
+    const std::string theirs = manifest.at(field).get<std::string>();
+    if (theirs == ours) return;
+    throw ConfigError(path + ": is a checkpoint of another " + what + " (" + theirs.substr(0, 12) +
+                      ") than this task's (" + ours.substr(0, 12) +
+                      "); resume the task that wrote it, or choose another checkpoint_dir");
+  };
+  compare("config_sha256", "configuration", identity.config_sha256);
+  compare("data_sha256", "data set", identity.data_sha256);
+}
+
+LoadedCheckpoint LoadUnguarded(const std::string& path, const std::string& sha256,
+                               const CheckpointIdentity& identity,
+                               const std::vector<StateBuffer>& buffers) {
+  const std::string text = ReadWholeFile(path + "/" + kManifestFile);
+  if (!sha256.empty() && Sha256Hex(text) != sha256) {
+    throw DamagedCheckpoint(path + "/" + kManifestFile + ": is not the one asked for (SHA-256 " +
+                            Sha256Hex(text).substr(0, 12) + ", expected " + sha256.substr(0, 12) +
+                            ")");
+  }
+  const ordered_json manifest = ordered_json::parse(text);
+  if (manifest.at("format") != kFormat || manifest.at("version") != kVersion) {
+    throw ConfigError(path + ": is a checkpoint of format " + manifest.at("format").dump() +
+                      " version " + manifest.at("version").dump() + ", and this trainer reads " +
+                      kFormat + " version " + std::to_string(kVersion) +
+                      "; resume it with the trainer that wrote it");
+  }
+  CheckIdentity(path, manifest, identity);
+  LoadedCheckpoint loaded{.step = manifest.at("step").get<int64_t>(),
+                          .path = path,
+                          .trainer_version = manifest.at("trainer_version").get<std::string>()};
+  std::string state;
+  for (const ordered_json& listed : manifest.at("files")) {
+    const std::string contents = ReadChecked(path, listed);
+    if (listed.at("name") == kStateFile) state = contents;
+    if (listed.at("name") == kLoopFile) loaded.loop = ordered_json::parse(contents);
+  }
+  const std::string header = SafetensorsHeader(buffers);
+  if (state.compare(0, header.size(), header) != 0) {
+    throw ConfigError(path + "/" + kStateFile +
+                      ": holds other tensors than this trainer's model of this configuration; "
+                      "resume it with the trainer that wrote it (" +
+                      loaded.trainer_version + ")");
+  }
+  loaded.bytes.assign(state.begin() + static_cast<std::ptrdiff_t>(header.size()), state.end());
+  return loaded;
+}
+
+}  // namespace
+
+CommittedCheckpoint CommitCheckpoint(const Snapshot& snapshot, const CheckpointOptions& options) {
+  const auto phase = [&](CommitPhase at) {
+    if (options.at_phase) options.at_phase(at);
+  };
+  const std::string name = StepName(snapshot.step);
+  const std::string path = options.dir + "/" + name;
+  const std::string temporary =
+      options.dir + "/" + kUnfinished + name + "-" + std::to_string(getpid());
+  const std::string replaced = temporary + "-replaced";
+  const std::string header = SafetensorsHeader(snapshot.buffers);
+  const int64_t needed = static_cast<int64_t>(header.size() + snapshot.bytes.size());
+  std::error_code ignored;
+  try {
+    fs::create_directories(temporary);
+    std::vector<WrittenFile> files;
+    files.push_back(
+        WriteFile(temporary, kStateFile, header, {snapshot.bytes.data(), snapshot.bytes.size()}));
+    files.push_back(WriteFile(temporary, kLoopFile, snapshot.loop.dump(2), "\n"));
+    phase(CommitPhase::kStateWritten);
+    const WrittenFile manifest =
+        WriteFile(temporary, kManifestFile, ManifestText(snapshot, files), "");
+    SyncDirectory(temporary);
+    phase(CommitPhase::kManifestWritten);
+    if (options.before_commit) options.before_commit();
+    // An older folder of this step is a damaged one, or one of a run that went further
+    // than it could tell.
+    if (fs::exists(path)) Rename(path, replaced);
+    Rename(temporary, path);
+    SyncDirectory(options.dir);
+    phase(CommitPhase::kRenamed);
+    fs::remove_all(replaced, ignored);
+    Prune(options.dir, snapshot.step, options.keep);
+    phase(CommitPhase::kPruned);
+    CommittedCheckpoint committed{
+        .step = snapshot.step, .path = path, .sha256 = manifest.sha256, .bytes = manifest.bytes};
+    for (const WrittenFile& file : files) committed.bytes += file.bytes;
+    return committed;
+  } catch (const std::exception& error) {
+    fs::remove_all(temporary, ignored);
+    if (!fs::exists(path, ignored) && fs::exists(replaced, ignored)) {
+      std::rename(replaced.c_str(), path.c_str());
+    }
+    throw std::runtime_error("the checkpoint of step " + std::to_string(snapshot.step) +
+                             " was not written (it takes " + std::to_string(needed) + " bytes in " +
+                             options.dir + "; older checkpoints are intact): " + error.what());
+  }
+}
+
+LoadedCheckpoint LoadCheckpoint(const std::string& path, const std::string& sha256,
+                                const CheckpointIdentity& identity,
+                                const std::vector<StateBuffer>& buffers) {
+  try {
+    return LoadUnguarded(path, sha256, identity, buffers);
+  } catch (const ConfigError&) {
+    throw;
+  } catch (const DamagedCheckpoint&) {
+    throw;
+  } catch (const nlohmann::json::exception& error) {
+    throw DamagedCheckpoint(path + ": its manifest cannot be read: " + error.what());
+  } catch (const std::runtime_error& error) {
+    throw DamagedCheckpoint(error.what());
+  }
+}
+
+std::optional<LoadedCheckpoint> FindCheckpoint(const std::string& dir,
+                                               const std::optional<ResumePoint>& wanted,
+                                               int64_t last_step,
+                                               const CheckpointIdentity& identity,
+                                               const std::vector<StateBuffer>& buffers,
+                                               const std::function<void(std::string)>& warn) {
+  const auto load = [&](const std::string& path,
+                        const std::string& sha256) -> std::optional<LoadedCheckpoint> {
+    try {
+      return LoadCheckpoint(path, sha256, identity, buffers);
+    } catch (const DamagedCheckpoint& error) {
+      warn(std::string("passed over a damaged checkpoint: ") + error.what());
+      return std::nullopt;
+    }
+  };
+  std::string tried;
+  if (wanted) {
+    if (auto loaded = load(wanted->path, wanted->sha256)) return loaded;
+    tried = wanted->path;
+    last_step = wanted->step;
+  }
+  for (const int64_t step : StepsIn(dir)) {
+    const std::string path = dir + "/" + StepName(step);
+    if (step > last_step || path == tried) continue;
+    if (auto loaded = load(path, "")) return loaded;
+  }
+  return std::nullopt;
+}
+
+void RemoveUnfinished(const std::string& dir) {
+  std::error_code error;
+  std::vector<fs::path> leftovers;
+  for (const auto& entry : fs::directory_iterator(dir, error)) {
+    if (entry.path().filename().string().rfind(kUnfinished, 0) == 0) {
+      leftovers.push_back(entry.path());
+    }
+  }
+  for (const fs::path& path : leftovers) fs::remove_all(path, error);
+}
+
+CheckpointWriter::~CheckpointWriter() {
+  if (pending_.valid()) pending_.wait();
+}
+
+void CheckpointWriter::Start(Snapshot snapshot) {
+  pending_ = std::async(std::launch::async, [this, snapshot = std::move(snapshot)] {
+    return CommitCheckpoint(snapshot, options_);
+  });
+}
+
+std::optional<CommittedCheckpoint> CheckpointWriter::Poll() {
+  if (!pending_.valid() || pending_.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
+    return std::nullopt;
+  return pending_.get();
+}
+
+std::optional<CommittedCheckpoint> CheckpointWriter::Wait() {
+  if (!pending_.valid()) return std::nullopt;
+  return pending_.get();
+}
+
+}  // namespace loglog

@@ -1,0 +1,57 @@
+// The tokens that a task trains and validates on.
+#ifndef LOGLOG_TRAINER_DATA_H_
+#define LOGLOG_TRAINER_DATA_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "shards/synthetic.h"
+#include "shards/window_order.h"
+#include "trainer/config.h"
+
+namespace loglog {
+
+// Sequences are [seq_len + 1] tokens. What a training batch holds is a pure function of
+// the data, the seed and the position, so a resumed run needs no cursor. The validation
+// set is the same for every trial that shares data, seq_len and eval.tokens.
+//
+// Immutable after construction; thread-safe.
+class TrainingData {
+ public:
+  // Opens and checks the shards; `data_root` is where relative globs begin. Throws
+  // ShardError naming the file and the fix.
+  TrainingData(const MemberConfig& config, const std::string& data_root);
+
+  // Writes `sequences` sequences, those at places position, position + 1, ... of the
+  // stream of `seed`.
+  void Fill(int64_t seed, int64_t position, int64_t sequences, int32_t* out) const;
+
+  const std::vector<int32_t>& validation() const { return validation_; }
+  int64_t validation_sequences() const {
+    return static_cast<int64_t>(validation_.size()) / (seq_len_ + 1);
+  }
+  // Training sequences in one epoch; nothing for a source without end.
+  std::optional<int64_t> epoch_sequences() const;
+  // The loss of a perfect model on the validation set's source, nats per token, where it
+  // is known.
+  std::optional<double> entropy_rate() const { return entropy_rate_; }
+  const std::string& sha256() const { return sha256_; }
+
+ private:
+  void LoadValidation(const MemberConfig& config, const std::string& data_root,
+                      std::vector<std::string>* hashes);
+
+  int64_t seq_len_;
+  std::unique_ptr<SyntheticSource> synthetic_;
+  std::unique_ptr<WindowSet> shards_;  // of the training set
+  std::vector<int32_t> validation_;
+  std::optional<double> entropy_rate_;
+  std::string sha256_;
+};
+
+}  // namespace loglog
+
+#endif  // LOGLOG_TRAINER_DATA_H_

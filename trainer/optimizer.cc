@@ -1,0 +1,108 @@
+#include "trainer/optimizer.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/sqrt.h>
+
+#include <cmath>
+#include <utility>
+
+#include "trainer/schedule.h"
+
+namespace loglog {
+namespace {
+
+bool Decays(TensorGroup group, const TrainConfig& train) {
+  if (group == TensorGroup::kNorm) return false;
+  if (group == TensorGroup::kEmbed) return train.decay_embed;
+  return true;
+}
+
+double Number(const at::Tensor& scalar) { return scalar.to(at::kCPU, at::kDouble).item<double>(); }
+
+}  // namespace
+
+AdamW::AdamW(const Layout& layout, FlatState state, bool composed)
+    : state_(std::move(state)), composed_(composed) {
+  for (const TensorSpec& tensor : layout.tensors) {
+    const TensorGroup group = GroupOf(tensor.kind);
+    Segment* last = segments_.empty() ? nullptr : &segments_.back();
+    if (last != nullptr && last->group == group && last->begin + last->size == tensor.offset) {
+      last->size += tensor.size();
+    } else {
+      segments_.push_back({.begin = tensor.offset, .size = tensor.size(), .group = group});
+    }
+  }
+}
+
+at::Tensor AdamW::GradSquares() const {
+  if (composed_) return state_.grads.to(at::kDouble).square().sum(1);
+  const int64_t members = state_.grads.size(0);
+  at::Tensor squares = at::empty({members}, state_.grads.options().dtype(at::kDouble));
+  for (int64_t member = 0; member < members; ++member) {
+    const at::Tensor row = state_.grads.select(0, member);
+    squares.mutable_data_ptr<double>()[member] =
+        CpuKernels().sum_squares(row.const_data_ptr<float>(), row.numel());
+  }
+  return squares;
+}
+
+void AdamW::Step(int64_t member, const TrainConfig& train, int64_t step, double grad_scale,
+                 GroupSums* sums) {
+  const double t = static_cast<double>(step + 1);
+  AdamWStep with_decay = {
+      .grad_scale = static_cast<float>(grad_scale),
+      .beta1 = static_cast<float>(train.beta1),
+      .beta2 = static_cast<float>(train.beta2),
+      .eps = static_cast<float>(train.adam_eps),
+      .step_size = static_cast<float>(LearningRate(train, step) / (1 - std::pow(train.beta1, t))),
+      .inv_sqrt_bias2 = static_cast<float>(1 / std::sqrt(1 - std::pow(train.beta2, t))),
+      .decay = static_cast<float>(DecayRate(train, step)),
+  };
+  AdamWStep without_decay = with_decay;
+  without_decay.decay = 0;
+  for (const Segment& segment : segments_) {
+    StepSegment(member, segment, Decays(segment.group, train) ? with_decay : without_decay,
+                sums == nullptr ? nullptr : &(*sums)[static_cast<size_t>(segment.group)]);
+  }
+}
+
+void AdamW::StepSegment(int64_t member, const Segment& segment, const AdamWStep& step,
+                        AdamWSums* sums) {
+  const auto part = [&](const at::Tensor& flat) {
+    return flat.select(0, member).narrow(0, segment.begin, segment.size);
+  };
+  const at::Tensor weight = part(state_.weights), grad = part(state_.grads);
+  const at::Tensor m = part(state_.m), v = part(state_.v);
+  if (!composed_) {
+    CpuKernels().adamw(step, segment.size, grad.const_data_ptr<float>(),
+                       weight.mutable_data_ptr<float>(), m.mutable_data_ptr<float>(),
+                       v.mutable_data_ptr<float>(), sums);
+    return;
+  }
+  const at::Tensor scaled = grad * step.grad_scale;
+  m.mul_(step.beta1).add_(scaled, 1 - step.beta1);
+  v.mul_(step.beta2).addcmul_(scaled, scaled, 1 - step.beta2);
+  const at::Tensor root = at::sqrt(v);
+  const at::Tensor change =
+      m / (root * step.inv_sqrt_bias2 + step.eps) * -step.step_size - weight * step.decay;
+  if (sums != nullptr) {
+    sums->update_squares += Number(change.to(at::kDouble).square().sum());
+    sums->weight_squares += Number(weight.to(at::kDouble).square().sum());
+    sums->below_eps += Number((root < step.eps).sum());
+  }
+  weight.add_(change);
+}
+
+std::array<double, kTensorGroups> AdamW::WeightSquares(int64_t member) const {
+  std::array<double, kTensorGroups> squares = {};
+  for (const Segment& segment : segments_) {
+    const at::Tensor part = state_.weights.select(0, member).narrow(0, segment.begin, segment.size);
+    squares[static_cast<size_t>(segment.group)] +=
+        composed_ ? Number(part.to(at::kDouble).square().sum())
+                  : CpuKernels().sum_squares(part.const_data_ptr<float>(), segment.size);
+  }
+  return squares;
+}
+
+}  // namespace loglog

@@ -1,0 +1,62 @@
+// AdamW with decoupled decay over the flat buffers, with each member's own settings.
+#ifndef LOGLOG_TRAINER_OPTIMIZER_H_
+#define LOGLOG_TRAINER_OPTIMIZER_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <vector>
+
+#include "trainer/config.h"
+#include "trainer/kernels.h"
+#include "trainer/layout.h"
+
+namespace loglog {
+
+// All [members, layout.floats] float32.
+struct FlatState {
+  at::Tensor weights;
+  at::Tensor grads;
+  at::Tensor m;
+  at::Tensor v;
+};
+
+using GroupSums = std::array<AdamWSums, kTensorGroups>;
+
+// theta <- theta - lr_t * adam(g) - decay_t * theta, decay_t as DecayRate of schedule.h, with
+// PyTorch's bias corrections. Matrices decay, gains do not, the embedding as `decay_embed`
+// says (a tied head is the embedding; a head of its own is a matrix).
+class AdamW {
+ public:
+  // `composed` uses ATen operators in place of the CPU loops.
+  AdamW(const Layout& layout, FlatState state, bool composed);
+
+  // The squared global norm of each member's gradient, [members] float64 on the device.
+  at::Tensor GradSquares() const;
+
+  // Step `step` (from 0) of one member, its gradient first multiplied by `grad_scale`. `sums`,
+  // when given, is added to by group.
+  void Step(int64_t member, const TrainConfig& train, int64_t step, double grad_scale,
+            GroupSums* sums);
+
+  // Sums of squared weights of one member by group.
+  std::array<double, kTensorGroups> WeightSquares(int64_t member) const;
+
+ private:
+  // A run of tensors that are adjacent and treated alike.
+  struct Segment {
+    int64_t begin = 0;
+    int64_t size = 0;
+    TensorGroup group = TensorGroup::kNorm;
+  };
+
+  void StepSegment(int64_t member, const Segment& segment, const AdamWStep& step, AdamWSums* sums);
+
+  FlatState state_;
+  bool composed_;
+  std::vector<Segment> segments_;
+};
+
+}  // namespace loglog
+
+#endif  // LOGLOG_TRAINER_OPTIMIZER_H_

@@ -1,0 +1,332 @@
+#include "trainer/task.h"
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "shards/sha256.h"
+#include "trainer/json_reader.h"
+
+namespace loglog {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kIntMax = std::numeric_limits<int64_t>::max();
+// Dimensions whose products and byte counts stay far inside int64.
+constexpr int64_t kDimensionMax = int64_t{1} << 24;
+constexpr int64_t kMembersMax = 1024;
+
+const std::vector<std::string> kDInWords = {"fan_in", "d_model"};
+const std::vector<std::string> kDepthWords = {"none", "inv_sqrt_2l"};
+const std::vector<std::string> kScheduleWords = {"cosine", "wsd", "constant"};
+const std::vector<std::string> kDecayWords = {"coupled", "independent"};
+const std::vector<std::string> kPrecisionWords = {"fp32", "bf16"};
+const std::vector<std::string> kFormatWords = {"llmc", "u16", "synthetic"};
+
+ModelConfig ReadModel(JsonReader reader) {
+  ModelConfig model;
+  const auto dimension = [&](const char* key) { return reader.Integer(key, 1, kDimensionMax); };
+  model.layers = reader.Integer("layers", 1, 4096);
+  model.d_model = dimension("d_model");
+  model.heads = dimension("heads");
+  model.kv_heads = reader.Integer("kv_heads", 1, kDimensionMax, model.heads);
+  model.d_ff = dimension("d_ff");
+  model.vocab = reader.Integer("vocab", 2, kDimensionMax);
+  model.seq_len = dimension("seq_len");
+  model.tied_head = reader.Boolean("tied_head", model.tied_head);
+  model.norm_eps = reader.Number("norm_eps", model.norm_eps);
+  model.rope_theta = reader.Number("rope_theta", model.rope_theta);
+  reader.Finish();
+  return model;
+}
+
+InitConfig ReadInit(JsonReader reader) {
+  InitConfig init;
+  init.gamma = reader.Number("gamma", init.gamma);
+  init.gamma_embed = reader.OptionalNumber("gamma_embed");
+  init.gamma_lm_head = reader.OptionalNumber("gamma_lm_head");
+  init.gamma_qk = reader.OptionalNumber("gamma_qk");
+  init.gamma_vo = reader.OptionalNumber("gamma_vo");
+  init.gamma_mlp_in = reader.OptionalNumber("gamma_mlp_in");
+  init.gamma_mlp_out = reader.OptionalNumber("gamma_mlp_out");
+  init.sigma = reader.OptionalNumber("sigma");
+  init.d_in = static_cast<DInRule>(reader.Word("d_in", kDInWords, 0));
+  init.depth_factor = static_cast<DepthFactor>(reader.Word("depth_factor", kDepthWords, 0));
+  reader.Finish();
+  return init;
+}
+
+TrainConfig ReadTrain(JsonReader reader) {
+  TrainConfig train;
+  reader.Word("optimizer", {"adamw"}, 0);
+  train.tokens = reader.Integer("tokens", 1, kIntMax);
+  train.batch_tokens = reader.Integer("batch_tokens", 1, int64_t{1} << 32);
+  train.lr = reader.Number("lr");
+  train.min_lr_ratio = reader.Number("min_lr_ratio", train.min_lr_ratio);
+  train.schedule = static_cast<Schedule>(reader.Word("schedule", kScheduleWords, 0));
+  train.warmup = reader.Number("warmup", train.warmup);
+  train.cooldown = reader.Number("cooldown", train.cooldown);
+  train.weight_decay = reader.Number("weight_decay", train.weight_decay);
+  train.decay = static_cast<DecayMode>(reader.Word("decay", kDecayWords, 0));
+  train.decay_embed = reader.Boolean("decay_embed", train.decay_embed);
+  train.beta1 = reader.Number("beta1", train.beta1);
+  train.beta2 = reader.Number("beta2", train.beta2);
+  train.adam_eps = reader.Number("adam_eps", train.adam_eps);
+  train.clip = reader.Number("clip", train.clip);
+  train.precision = static_cast<Precision>(reader.Word("precision", kPrecisionWords, 0));
+  reader.Finish();
+  return train;
+}
+
+DataSplit ReadSplit(JsonReader reader) {
+  DataSplit split;
+  split.format = static_cast<DataFormat>(reader.Word("format", kFormatWords));
+  split.glob = reader.String("glob", "");
+  const bool synthetic = split.format == DataFormat::kSynthetic;
+  if (synthetic && !split.glob.empty()) {
+    reader.Refuse("glob",
+                  "names files, and format synthetic reads none; set it to null, or the "
+                  "format to llmc or u16");
+  }
+  if (!synthetic && split.glob.empty()) {
+    reader.Refuse("glob", "is missing; name the shards, such as \"data/train-*.bin\"");
+  }
+  reader.Finish();
+  return split;
+}
+
+DataConfig ReadData(JsonReader reader) {
+  DataConfig data;
+  data.train = ReadSplit(reader.Object("train", true));
+  data.val = ReadSplit(reader.Object("val", true));
+  JsonReader synthetic = reader.Object("synthetic", false);
+  data.synthetic.contexts =
+      synthetic.Integer("contexts", 2, kDimensionMax, data.synthetic.contexts);
+  data.synthetic.zipf = synthetic.Number("zipf", data.synthetic.zipf);
+  data.synthetic.branching = synthetic.Integer("branching", 2, 65536, data.synthetic.branching);
+  data.synthetic.seed = synthetic.Integer("seed", 0, kIntMax, data.synthetic.seed);
+  synthetic.Finish();
+  reader.Finish();
+  return data;
+}
+
+EvalConfig ReadEval(JsonReader reader, int64_t seq_len) {
+  EvalConfig eval;
+  eval.every = reader.Number("every", eval.every);
+  if (!(eval.every >= 0 && eval.every <= 1)) {
+    reader.Refuse("every",
+                  "must lie between 0 and 1: it is a share of the run, and 0 evaluates "
+                  "at the end only");
+  }
+  eval.tokens = reader.Integer("tokens", 1, kIntMax, eval.tokens);
+  if (eval.tokens < seq_len) {
+    reader.Refuse("tokens", "is " + std::to_string(eval.tokens) +
+                                ", less than one sequence; it "
+                                "must be at least model.seq_len, " +
+                                std::to_string(seq_len));
+  }
+  reader.Finish();
+  return eval;
+}
+
+MetricsConfig ReadMetrics(JsonReader reader) {
+  MetricsConfig metrics;
+  metrics.every = reader.Integer("every", 1, kIntMax, metrics.every);
+  metrics.probe_every = reader.Integer("probe_every", 0, kIntMax, metrics.probe_every);
+  reader.Finish();
+  return metrics;
+}
+
+MemberConfig ReadMember(JsonReader reader, const std::string& file) {
+  MemberConfig member;
+  member.trial = reader.String("trial", "");
+  member.seed = reader.Integer("seed", 0, kIntMax, 0);
+  JsonReader config = reader.Object("config", true);
+  member.model = ReadModel(config.Object("model", true));
+  member.init = ReadInit(config.Object("init", false));
+  member.train = ReadTrain(config.Object("train", true));
+  member.data = ReadData(config.Object("data", true));
+  member.eval = ReadEval(config.Object("eval", false), member.model.seq_len);
+  member.metrics = ReadMetrics(config.Object("metrics", false));
+  config.Finish();
+  reader.Finish();
+  try {
+    CheckModel(member.model);
+    CheckTrain(member.train, member.model);
+    CheckInit(member.init);
+  } catch (const ConfigError& error) {
+    // These messages begin with the field.
+    throw ConfigError(file + ": " + reader.PathOf("config") + "." + error.what());
+  }
+  return member;
+}
+
+// What members of one task must share beyond what the engine asks for: the loop reads
+// one data set and has one cadence.
+void CheckSharedByMembers(const std::vector<MemberConfig>& members, const std::string& file) {
+  try {
+    CheckMembers(members);
+  } catch (const ConfigError& error) {
+    throw ConfigError(file + ": " + error.what());
+  }
+  const json first = json::parse(CanonicalMember(members[0]));
+  for (size_t i = 1; i < members.size(); ++i) {
+    const json other = json::parse(CanonicalMember(members[i]));
+    for (const char* section : {"data", "eval", "metrics"}) {
+      if (other.at("config").at(section) != first.at("config").at(section)) {
+        throw ConfigError(file + ": members[" + std::to_string(i) +
+                          "] differs from members[0] in " + section +
+                          "; train it in a task of its own");
+      }
+    }
+  }
+}
+
+void ReadRange(JsonReader& reader, Task* task) {
+  const TrainConfig& train = task->first().train;
+  task->token_begin = reader.Integer("token_begin", 0, kIntMax, 0);
+  task->token_end = reader.Integer("token_end", 1, kIntMax, train.tokens);
+  for (const auto& [key, value] :
+       {std::pair{"token_begin", task->token_begin}, std::pair{"token_end", task->token_end}}) {
+    if (value % train.batch_tokens != 0) {
+      const int64_t below = value - value % train.batch_tokens;
+      reader.Refuse(key, "is " + std::to_string(value) + ", not a multiple of train.batch_tokens " +
+                             std::to_string(train.batch_tokens) + "; the nearest good values are " +
+                             std::to_string(below) + " and " +
+                             std::to_string(below + train.batch_tokens));
+    }
+  }
+  if (task->token_end > train.tokens) {
+    reader.Refuse("token_end", "is " + std::to_string(task->token_end) + ", beyond train.tokens " +
+                                   std::to_string(train.tokens) + "; lower it");
+  }
+  if (task->token_begin >= task->token_end) {
+    reader.Refuse("token_begin", "is " + std::to_string(task->token_begin) +
+                                     ", which leaves nothing to train before token_end " +
+                                     std::to_string(task->token_end) + "; lower it");
+  }
+}
+
+void ReadDevice(JsonReader& reader, Task* task) {
+  task->device = reader.String("device", "cpu");
+  const std::string digits = task->device.rfind("cuda:", 0) == 0 ? task->device.substr(5) : "";
+  const bool cuda = !digits.empty() && digits.size() <= 3 &&
+                    digits.find_first_not_of("0123456789") == std::string::npos;
+  if (task->device != "cpu" && !cuda) {
+    reader.Refuse("device", "is \"" + task->device + "\"; it must be cpu or cuda:<number>");
+  }
+  task->threads = static_cast<int>(reader.Integer("threads", 1, 1024, 1));
+}
+
+template <typename Enum>
+const std::string& WordOf(const std::vector<std::string>& words, Enum value) {
+  return words.at(static_cast<size_t>(value));
+}
+
+json OrNull(const std::optional<double>& value) { return value ? json(*value) : json(); }
+
+json SplitJson(const DataSplit& split) {
+  return {{"format", WordOf(kFormatWords, split.format)},
+          {"glob", split.glob.empty() ? json() : json(split.glob)}};
+}
+
+}  // namespace
+
+Task ParseTask(std::string_view text, const std::string& file, const std::string& folder) {
+  const json root = ParseJsonStrictly(text, file);
+  JsonReader reader(root, file, "");
+  if (const int64_t format = reader.Integer("format", 1, kIntMax, 1); format != 1) {
+    reader.Refuse("format", "is " + std::to_string(format) +
+                                ", and this trainer reads format 1; use programs of one version");
+  }
+  Task task;
+  task.task_id = reader.Integer("task_id", 0, kIntMax, 0);
+  task.attempt_id = reader.Integer("attempt_id", 0, kIntMax, 0);
+  std::vector<JsonReader> members = reader.Objects("members");
+  if (members.empty()) reader.Refuse("members", "is empty; a task trains at least one trial");
+  if (members.size() > kMembersMax) {
+    reader.Refuse("members", "has " + std::to_string(members.size()) + " members; at most " +
+                                 std::to_string(kMembersMax) + " go into one task");
+  }
+  for (const JsonReader& member : members) task.members.push_back(ReadMember(member, file));
+  CheckSharedByMembers(task.members, file);
+  ReadRange(reader, &task);
+  JsonReader checkpoint = reader.Object("checkpoint", false);
+  task.checkpoint_every = checkpoint.Integer("every", 0, kIntMax, task.checkpoint_every);
+  task.checkpoint_keep = checkpoint.Integer("keep", 1, 1 << 20, task.checkpoint_keep);
+  checkpoint.Finish();
+  task.run_dir = reader.String("run_dir", folder);
+  task.checkpoint_dir = reader.String("checkpoint_dir", task.run_dir + "/checkpoints");
+  task.data_root = reader.String("data_root", ".");
+  ReadDevice(reader, &task);
+  if (reader.Has("resume")) {
+    JsonReader resume = reader.Object("resume", true);
+    task.resume = {.step = resume.Integer("step", 1, task.EndStep()),
+                   .path = resume.String("path"),
+                   .sha256 = resume.String("sha256")};
+    resume.Finish();
+  } else {
+    reader.String("resume", "");
+  }
+  reader.Finish();
+  return task;
+}
+
+std::string CanonicalMember(const MemberConfig& member) {
+  const ModelConfig& m = member.model;
+  const InitConfig& i = member.init;
+  const TrainConfig& t = member.train;
+  const DataConfig& d = member.data;
+  json config;
+  config["model"] = {{"layers", m.layers},     {"d_model", m.d_model},
+                     {"heads", m.heads},       {"kv_heads", m.kv_heads},
+                     {"d_ff", m.d_ff},         {"vocab", m.vocab},
+                     {"seq_len", m.seq_len},   {"tied_head", m.tied_head},
+                     {"norm_eps", m.norm_eps}, {"rope_theta", m.rope_theta}};
+  config["init"] = {{"gamma", i.gamma},
+                    {"gamma_embed", OrNull(i.gamma_embed)},
+                    {"gamma_lm_head", OrNull(i.gamma_lm_head)},
+                    {"gamma_qk", OrNull(i.gamma_qk)},
+                    {"gamma_vo", OrNull(i.gamma_vo)},
+                    {"gamma_mlp_in", OrNull(i.gamma_mlp_in)},
+                    {"gamma_mlp_out", OrNull(i.gamma_mlp_out)},
+                    {"sigma", OrNull(i.sigma)},
+                    {"d_in", WordOf(kDInWords, i.d_in)},
+                    {"depth_factor", WordOf(kDepthWords, i.depth_factor)}};
+  config["train"] = {{"optimizer", "adamw"},
+                     {"tokens", t.tokens},
+                     {"batch_tokens", t.batch_tokens},
+                     {"lr", t.lr},
+                     {"min_lr_ratio", t.min_lr_ratio},
+                     {"schedule", WordOf(kScheduleWords, t.schedule)},
+                     {"warmup", t.warmup},
+                     {"cooldown", t.cooldown},
+                     {"weight_decay", t.weight_decay},
+                     {"decay", WordOf(kDecayWords, t.decay)},
+                     {"decay_embed", t.decay_embed},
+                     {"beta1", t.beta1},
+                     {"beta2", t.beta2},
+                     {"adam_eps", t.adam_eps},
+                     {"clip", t.clip},
+                     {"precision", WordOf(kPrecisionWords, t.precision)}};
+  config["data"] = {{"train", SplitJson(d.train)},
+                    {"val", SplitJson(d.val)},
+                    {"synthetic",
+                     {{"contexts", d.synthetic.contexts},
+                      {"zipf", d.synthetic.zipf},
+                      {"branching", d.synthetic.branching},
+                      {"seed", d.synthetic.seed}}}};
+  config["eval"] = {{"every", member.eval.every}, {"tokens", member.eval.tokens}};
+  config["metrics"] = {{"every", member.metrics.every},
+                       {"probe_every", member.metrics.probe_every}};
+  return json{{"config", config}, {"seed", member.seed}}.dump();
+}
+
+std::string ConfigSha256(const std::vector<MemberConfig>& members) {
+  Sha256 hash;
+  for (const MemberConfig& member : members) hash.Update(CanonicalMember(member) + "\n");
+  return hash.HexDigest();
+}
+
+}  // namespace loglog

@@ -1,0 +1,55 @@
+// task.json: what one process of loglog-trainer is to train, and where it writes.
+#ifndef LOGLOG_TRAINER_TASK_H_
+#define LOGLOG_TRAINER_TASK_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "trainer/config.h"
+
+namespace loglog {
+
+struct ResumePoint {
+  int64_t step = 0;
+  std::string path;
+  std::string sha256;  // of the checkpoint's manifest
+};
+
+struct Task {
+  int64_t task_id = 0;
+  int64_t attempt_id = 0;
+  std::vector<MemberConfig> members;
+  int64_t token_begin = 0;
+  int64_t token_end = 0;
+  int64_t checkpoint_every = 200;  // steps; 0: only when asked to stop
+  int64_t checkpoint_keep = 2;
+  std::string run_dir;
+  std::string checkpoint_dir;
+  std::string data_root = ".";
+  std::string device = "cpu";
+  int threads = 1;
+  std::optional<ResumePoint> resume;
+
+  const MemberConfig& first() const { return members[0]; }
+  int64_t BeginStep() const { return token_begin / first().train.batch_tokens; }
+  int64_t EndStep() const { return token_end / first().train.batch_tokens; }
+};
+
+// Reads and checks a task. Folders that the task does not name follow from `folder`, the
+// one the task file is in. Throws ConfigError whose message begins with `file` and names
+// the JSON path and the fix.
+Task ParseTask(std::string_view text, const std::string& file, const std::string& folder);
+
+// A member's configuration and seed as canonical JSON: every field present, keys sorted.
+std::string CanonicalMember(const MemberConfig& member);
+
+// Hash of all members' canonical JSON: two tasks with the same hash train the same
+// numbers. Names, folders, device and the range of tokens do not count.
+std::string ConfigSha256(const std::vector<MemberConfig>& members);
+
+}  // namespace loglog
+
+#endif  // LOGLOG_TRAINER_TASK_H_
