@@ -1,0 +1,279 @@
+#include "plan/field_table.h"
+
+#include <utility>
+
+namespace loglog {
+namespace {
+
+constexpr double kHuge = 1e15;
+constexpr char kGiven[] = "";  // has no default: the spec must say it
+
+struct Limits {
+  double min = 0;
+  double max = kHuge;
+  bool above_min = false;
+  bool below_max = false;
+};
+
+Limits From(double min, double max) { return {min, max}; }
+Limits Above(double min, double max) { return {min, max, true}; }
+
+// Builds the rows; those between BeginCell and EndCell are part of a cell.
+class Rows {
+ public:
+  void BeginCell() { in_cell_ = true; }
+  void EndCell() { in_cell_ = false; }
+
+  void Add(std::string path, FieldType type, std::string fallback, const Limits& limits,
+           std::string unit, std::string doc) {
+    SpecField field{.path = std::move(path), .type = type, .in_cell = in_cell_};
+    field.fallback = std::move(fallback);
+    field.min = limits.min;
+    field.max = limits.max;
+    field.above_min = limits.above_min;
+    field.below_max = limits.below_max;
+    field.unit = std::move(unit);
+    field.doc = std::move(doc);
+    rows_.push_back(std::move(field));
+  }
+  void Choice(std::string path, std::string fallback, std::vector<std::string> choices,
+              std::string doc) {
+    Add(std::move(path), FieldType::kChoice, std::move(fallback), {}, "", std::move(doc));
+    rows_.back().choices = std::move(choices);
+  }
+  void Integer(std::string path, std::string fallback, const Limits& limits, std::string unit,
+               std::string doc) {
+    Add(std::move(path), FieldType::kInteger, std::move(fallback), limits, std::move(unit),
+        std::move(doc));
+  }
+  void Count(std::string path, std::string fallback, const Limits& limits, std::string unit,
+             std::string doc) {
+    Add(std::move(path), FieldType::kCount, std::move(fallback), limits, std::move(unit),
+        std::move(doc));
+  }
+  void Number(std::string path, std::string fallback, const Limits& limits, std::string doc) {
+    Add(std::move(path), FieldType::kNumber, std::move(fallback), limits, "", std::move(doc));
+  }
+  void Share(std::string path, std::string fallback, std::string doc) {
+    Add(std::move(path), FieldType::kShare, std::move(fallback), From(0, 1), "", std::move(doc));
+  }
+  void Flag(std::string path, std::string fallback, std::string doc) {
+    Add(std::move(path), FieldType::kFlag, std::move(fallback), {}, "", std::move(doc));
+  }
+  void Text(std::string path, std::string fallback, std::string doc) {
+    Add(std::move(path), FieldType::kText, std::move(fallback), {}, "", std::move(doc));
+  }
+  void Duration(std::string path, std::string fallback, std::string doc) {
+    Add(std::move(path), FieldType::kDuration, std::move(fallback), Above(0, kHuge), "",
+        std::move(doc));
+  }
+
+  std::vector<SpecField> Take() { return std::move(rows_); }
+
+ private:
+  std::vector<SpecField> rows_;
+  bool in_cell_ = false;
+};
+
+void AddModel(Rows* rows) {
+  rows->Text("model.preset", "null",
+             "A named shape of configs/shapes, such as llama-50m. Fields written beside it win.");
+  rows->BeginCell();
+  rows->Integer("model.layers", kGiven, From(1, 1000), "", "Decoder blocks.");
+  rows->Integer("model.d_model", kGiven, From(2, 1'000'000), "", "Width of the residual stream.");
+  rows->Integer("model.heads", kGiven, From(1, 10'000), "",
+                "Query heads. d_model must be a multiple of heads, with an even quotient.");
+  rows->Integer("model.kv_heads", kGiven, From(1, 10'000), "",
+                "Key-value heads. heads must be a multiple of kv_heads.");
+  rows->Integer("model.d_ff", kGiven, From(1, 10'000'000), "", "Inner width of the SwiGLU MLP.");
+  rows->Integer("model.vocab", kGiven, From(2, 10'000'000), "",
+                "Token ids run from 0 to vocab - 1.");
+  rows->Integer("model.seq_len", kGiven, From(1, 10'000'000), "tokens",
+                "Positions of a training sequence.");
+  rows->Flag("model.tied_head", "false", "The output head is the embedding.");
+  rows->Number("model.norm_eps", "1.0e-6", Above(0, 1),
+               "Added to the mean square in every RMSNorm, which runs in float32. It decides the "
+               "signal instead of gamma when gamma > ln(1/eps) / (2 ln d_model).");
+  rows->Number("model.rope_theta", "10000.0", Above(0, kHuge), "Base of the rotary positions.");
+  rows->EndCell();
+}
+
+void AddInit(Rows* rows) {
+  rows->BeginCell();
+  rows->Number("init.gamma", "0.5", From(0, 5),
+               "Initialization rate: weights are N(0, sigma^2) with sigma = d_in^-gamma, the "
+               "standard deviation. 0.5 is the LeCun scale; larger is smaller weights.");
+  const std::pair<const char*, const char*> groups[] = {{"embed", "the embedding"},
+                                                        {"lm_head", "the output head"},
+                                                        {"qk", "the query and key matrices"},
+                                                        {"vo", "the value and output matrices"},
+                                                        {"mlp_in", "the gate and up matrices"},
+                                                        {"mlp_out", "the down matrices"}};
+  for (const auto& [group, words] : groups) {
+    rows->Number(std::string("init.gamma_") + group, "null", From(0, 5),
+                 std::string("gamma of ") + words + ". null: init.gamma.");
+  }
+  rows->Number("init.sigma", "null", Above(0, 100),
+               "One fixed standard deviation for all matrices in place of every gamma.");
+  rows->Choice("init.d_in", "fan_in", {"fan_in", "d_model"},
+               "The width in d_in^-gamma: each matrix's own input width, or d_model everywhere. "
+               "Embedding and head use d_model either way.");
+  rows->Choice("init.depth_factor", "none", {"none", "inv_sqrt_2l"},
+               "inv_sqrt_2l multiplies W_O and MLP-out by 1/sqrt(2 layers).");
+  rows->EndCell();
+}
+
+void AddTrain(Rows* rows) {
+  rows->BeginCell();
+  rows->Choice("train.optimizer", "adamw", {"adamw"}, "AdamW with decoupled decay.");
+  rows->Count("train.tokens", kGiven, From(1, kHuge), "tokens",
+              "Token budget D of a trial: a multiple of train.batch_tokens.");
+  rows->Count("train.batch_tokens", kGiven, From(1, 1e12), "tokens",
+              "Tokens of one optimizer step: a multiple of model.seq_len.");
+  rows->Number("train.lr", kGiven, From(0, 100), "Peak learning rate.");
+  rows->Share("train.min_lr_ratio", "0.1", "Where the cosine schedule ends, as a share of lr.");
+  rows->Choice("train.schedule", "cosine", {"cosine", "wsd", "constant"},
+               "wsd: warm-up, constant, then 1 - sqrt over the cooldown share.");
+  rows->Share("train.warmup", "5%", "Share of the steps with linear warm-up.");
+  rows->Share("train.cooldown", "20%", "Share of the steps that decay; wsd only.");
+  rows->Number("train.weight_decay", "0.1", From(0, 1000), "lambda of AdamW.");
+  rows->Choice("train.decay", "coupled", {"coupled", "independent"},
+               "coupled: weights shrink by lr_t * lambda, as in PyTorch. independent: by "
+               "lambda * lr_t / lr.");
+  rows->Flag("train.decay_embed", "true", "Decay the embedding too. Norm gains never decay.");
+  const Limits beta{0, 1, false, true};
+  rows->Number("train.beta1", "0.9", beta, "Decay rate of the first moment.");
+  rows->Number("train.beta2", "0.95", beta, "Decay rate of the second moment.");
+  rows->Number("train.adam_eps", "1.0e-8", Above(0, 1), "Added to the root in Adam's quotient.");
+  rows->Number("train.clip", "1.0", From(0, kHuge),
+               "Global gradient norm is clipped here; 0: off.");
+  rows->Choice("train.precision", "fp32", {"fp32", "bf16"}, "bf16 needs a GPU.");
+  rows->EndCell();
+}
+
+void AddData(Rows* rows) {
+  rows->BeginCell();
+  const std::vector<std::string> formats = {"llmc", "u16", "synthetic"};
+  rows->Choice("data.train.format", kGiven, formats,
+               "llmc: .bin files of llm.c and of `loglog data pack`; u16: raw 16-bit ids; "
+               "synthetic: a built-in language whose entropy rate is known.");
+  rows->Text("data.train.glob", "null",
+             "Files, from the worker's data root. Must be given unless the format is synthetic.");
+  rows->Choice("data.val.format", kGiven, formats, "As data.train.format, for validation.");
+  rows->Text("data.val.glob", "null", "As data.train.glob, for validation.");
+  rows->Integer("data.synthetic.contexts", "512", From(2, 10'000'000), "",
+                "Contexts of the language. contexts + branching ids must fit in model.vocab.");
+  rows->Number("data.synthetic.zipf", "1.5", Above(1, 10),
+               "Contexts have probability ~ rank^-zipf; the excess loss falls about as "
+               "D^-(1 - 1/zipf).");
+  rows->Integer("data.synthetic.branching", "8", From(1, 1'000'000), "",
+                "Answers of each context, with probability ~ 1/rank.");
+  rows->Integer("data.synthetic.seed", "0", From(0, 4294967295.0), "",
+                "Draws the language; the trial's seed draws the sample.");
+  rows->EndCell();
+}
+
+void AddCadence(Rows* rows) {
+  rows->BeginCell();
+  rows->Add("eval.every", FieldType::kShare, "25%", Above(0, 1), "",
+            "Validation after each such share of the run, and always at the end.");
+  rows->Count("eval.tokens", "65536", From(1, 1e12), "tokens",
+              "Validation tokens of each evaluation.");
+  rows->Integer("metrics.every", "10", From(1, 1e9), "steps",
+                "Steps between points of the cheap metrics.");
+  rows->Integer("metrics.probe_every", "100", From(0, 1e9), "steps",
+                "Steps between probes of condensation and attention; 0: only at the end.");
+  rows->EndCell();
+}
+
+void AddOperations(Rows* rows) {
+  rows->Integer("checkpoint.every", "200", From(1, 1e9), "steps", "Steps between checkpoints.");
+  rows->Integer("checkpoint.keep", "2", From(1, 1000), "", "Newest checkpoints kept for a task.");
+  rows->Integer("retries.failures", "3", From(0, 1000), "",
+                "Failures of the trial itself before it counts as failed.");
+  rows->Integer("retries.losses", "20", From(0, 100'000), "",
+                "Workers lost under the trial before it counts as failed.");
+  rows->Number("budget.gpu_hours", "null", Above(0, kHuge),
+               "Slot-hours that the sweep may take; `plan` warns when it will not be enough.");
+  rows->Duration("budget.wall_time", "null",
+                 "Time in which it should be done; `plan` warns when it will not be.");
+  rows->Count("budget.tokens_per_second", "null", From(1, kHuge), "tokens/s",
+              "Stated speed of one slot, for estimates before anything was measured.");
+  rows->Count("budget.flops_per_second", "null", From(1, 1e18), "FLOP/s",
+              "Stated speed of one slot; better than tokens/s when sizes differ.");
+}
+
+}  // namespace
+
+std::vector<SpecField> FieldTable() {
+  Rows rows;
+  rows.Choice("apiVersion", kGiven, {"loglog/v1"}, "Version of this format.");
+  rows.Text("name", kGiven,
+            "Name of the sweep: lower-case letters, digits and dashes, at most 63.");
+  AddModel(&rows);
+  AddInit(&rows);
+  AddTrain(&rows);
+  AddData(&rows);
+  AddCadence(&rows);
+  AddOperations(&rows);
+  return rows.Take();
+}
+
+std::vector<SpecSection> SectionTable() {
+  return {
+      {"model", "The Llama that is trained: a preset, or its fields, or both."},
+      {"init", "How weights start."},
+      {"train", "Optimizer, schedule and token budget."},
+      {"data", "Where tokens come from."},
+      {"data.train", "Training data."},
+      {"data.val", "Validation data."},
+      {"data.synthetic", "The built-in language, used where a format is synthetic."},
+      {"eval", "Validation during the run."},
+      {"metrics", "How often metrics are taken."},
+      {"checkpoint", "Saved states to resume from. No part of a trial's identity."},
+      {"retries", "How often a trial is tried again. No part of a trial's identity."},
+      {"budget", "What the sweep may cost. No part of a trial's identity."},
+      {"axes",
+       "What varies: axes: {gamma: {path: init.gamma, values: [0.5, 1.0]}}. The grid is the\n"
+       "product of all axes and arms. Each axis has\n"
+       "  path      a field of a trial, such as train.tokens; model.preset; or seed\n"
+       "  values    a list, units allowed: [200M, 800M]\n"
+       "  range     or [start, stop, step]: 0.4, 0.45, ... in exact decimal arithmetic; stop is\n"
+       "            in when a step lands on it\n"
+       "  logrange  or [start, stop, count]: equal ratios; values in between are rounded to 6\n"
+       "            digits, counts to whole numbers, train.tokens to whole batches\n"
+       "  when      {axis, arm or field: value or list}: the axis varies only where all of it\n"
+       "            holds; elsewhere the field keeps the value it has without the axis (the seed\n"
+       "            axis: its first value). It may not refer to an axis that has a `when`.\n"
+       "The axis called seed has path seed; without it, the seed is 0.",
+       true},
+      {"arms",
+       "The treatments to compare. Either a list of axes, whose values make the arms:\n"
+       "  arms: [gamma, lambda]\n"
+       "or named bundles of fields set together:\n"
+       "  arms: {small: {init.gamma: 1.0, train.weight_decay: 1.0}, large: {...}}\n"
+       "Default: every axis except seed, train.tokens and fields of model.",
+       true},
+      {"exclude",
+       "Trials to leave out: a list of conditions, each {axis, arm, seed or field: value or\n"
+       "list}. A trial is left out when every entry of some condition holds.\n"
+       "  exclude: [{D: 800M, seed: [1, 2]}, {gamma: 0.4, lambda: 1.0}]",
+       true},
+      {"order",
+       "In which order trials start: a list of sort keys, each an axis, arm, seed, or cost\n"
+       "(dearest first); a - in front turns a key round. Axes sort by the order of their values.\n"
+       "Default: [seed, cost]: one seed of everything first, long trials early.",
+       true},
+      {"fit",
+       "Fits to keep up to date: a list of\n"
+       "  {form: \"E + B*D^-beta\", by: arm}   one for each arm. Forms: B*D^-b (local slope),\n"
+       "                                     E + B*D^-beta, the same with A*N^ or G*C^ in place\n"
+       "                                     of B*D^, and E + A*N^-alpha + B*D^-beta\n"
+       "  {compare: [small, large]}          is the first arm steeper? `axis: N` or `axis: C`\n"
+       "                                     asks along sizes or FLOPs instead of tokens\n"
+       "Default: the local slope of each arm along what the sweep varies.",
+       true},
+  };
+}
+
+}  // namespace loglog
