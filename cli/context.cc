@@ -1,0 +1,144 @@
+#include "cli/context.h"
+
+#include <ostream>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "cli/client.h"
+#include "cli/exit_codes.h"
+#include "cli/help.h"
+#include "cli/render/text.h"
+#include "plan/spec_error.h"
+
+namespace loglog::cli {
+namespace {
+
+std::string Lookup(const std::map<std::string, std::string>& env, absl::string_view name) {
+  const auto it = env.find(std::string(name));
+  return it == env.end() ? "" : it->second;
+}
+
+bool ColorAllowed(const Io& io, bool no_color_flag) {
+  return !no_color_flag && Lookup(io.env, "NO_COLOR").empty() && Lookup(io.env, "TERM") != "dumb";
+}
+
+// The first of LC_ALL, LC_CTYPE and LANG that is set decides, as for the C library.
+bool LocaleIsUtf8(const Io& io) {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    const std::string value = Lookup(io.env, name);
+    if (value.empty()) continue;
+    const std::string lower = absl::AsciiStrToLower(value);
+    return absl::StrContains(lower, "utf-8") || absl::StrContains(lower, "utf8");
+  }
+  return false;
+}
+
+void ReportError(const absl::Status& status, bool json, const Style& style, std::ostream& err) {
+  const std::string message(status.message());
+  const std::string hint = HintOf(status);
+  if (json) {
+    err << "{\"error\": {\"code\": " << JsonString(absl::StatusCodeToString(status.code()))
+        << ", \"message\": " << JsonString(message) << ", \"hint\": " << JsonString(hint)
+        << ", \"exit_code\": " << ExitCodeOf(status)
+        << ", \"spec_errors\": " << SpecErrorsJson(status) << "}}\n";
+    return;
+  }
+  // Errors of a spec come as a whole screen, with places and guesses.
+  if (!SpecErrorsOf(status).empty()) {
+    err << message << (absl::EndsWith(message, "\n") ? "" : "\n");
+    return;
+  }
+  err << style.Red("error:") << " " << message << "\n";
+  if (!hint.empty()) err << style.Cyan("hint:") << " " << hint << "\n";
+}
+
+}  // namespace
+
+Context::Context(Io& io, Args args, const std::vector<Command>& commands)
+    : io_(io), args_(std::move(args)), commands_(commands) {
+  const bool color = ColorAllowed(io, args_.On("no-color"));
+  const bool unicode = LocaleIsUtf8(io);
+  out_style_ = {.color = color && io.out_terminal, .unicode = unicode, .columns = io.columns};
+  err_style_ = {.color = color && io.err_terminal, .unicode = unicode, .columns = io.columns};
+  format_ = ParseFormat(args_.Get("output")).value_or(Format::kTable);
+}
+
+Context::~Context() = default;
+
+std::string Context::env(absl::string_view name) const { return Lookup(io_.env, name); }
+
+void Context::Print(absl::string_view data) { io_.out->write(data.data(), data.size()); }
+
+void Context::Note(absl::string_view message) {
+  io_.out->flush();
+  *io_.err << std::string(message) << "\n";
+  io_.err->flush();
+}
+
+void Context::Next(const std::vector<std::string>& commands) {
+  if (!io_.err_terminal || !io_.out_terminal || machine_output()) return;
+  for (size_t i = 0; i < commands.size() && i < 2; ++i) {
+    Note(err_style_.Dim(absl::StrCat(i == 0 ? "next: " : "      ", commands[i])));
+  }
+}
+
+absl::StatusOr<Client*> Context::client() {
+  if (client_ == nullptr) {
+    LOGLOG_ASSIGN_OR_RETURN(const double timeout_s, args_.Seconds("rpc-timeout"));
+    LOGLOG_ASSIGN_OR_RETURN(
+        client_, Client::Create({.address = address(),
+                                 .tls_ca = args_.Get("tls-ca"),
+                                 .deadline_ms = static_cast<int64_t>(timeout_s * 1000)}));
+  }
+  return client_.get();
+}
+
+int ExitCodeOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return kExitOk;
+    case absl::StatusCode::kInvalidArgument:
+      return kExitUsage;
+    case absl::StatusCode::kNotFound:
+      return kExitNotFound;
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+      return kExitAuth;
+    case absl::StatusCode::kUnavailable:
+      return kExitUnreachable;
+    case absl::StatusCode::kDeadlineExceeded:
+      return kExitTimeout;
+    case absl::StatusCode::kCancelled:
+      return kExitInterrupted;
+    default:
+      return kExitFailure;
+  }
+}
+
+int RunLoglog(const std::vector<std::string>& tokens, Io& io) {
+  const std::vector<Command> commands = AllCommands();
+  const Style plain_err = {.color = ColorAllowed(io, false) && io.err_terminal};
+  const bool json = WantsJson(tokens, io.env);
+  absl::StatusOr<ParsedCommand> parsed =
+      ParseCommandLine({.commands = &commands, .tokens = tokens, .env = io.env});
+  if (!parsed.ok()) {
+    ReportError(parsed.status(), json, plain_err, *io.err);
+    return ExitCodeOf(parsed.status());
+  }
+  if (parsed->version) return RunLoglog({"version"}, io);
+  if (parsed->help || parsed->command == nullptr) {
+    const Style style = {.color = ColorAllowed(io, false) && io.out_terminal};
+    *io.out << RenderHelp(commands, parsed->command, parsed->group, style);
+    return kExitOk;
+  }
+  Context context(io, std::move(parsed->args), commands);
+  const absl::StatusOr<int> code = parsed->command->run(context);
+  io.out->flush();
+  if (code.ok()) return *code;
+  ReportError(code.status(), json, context.err_style(), *io.err);
+  return ExitCodeOf(code.status());
+}
+
+}  // namespace loglog::cli

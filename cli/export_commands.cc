@@ -1,0 +1,115 @@
+#include <algorithm>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "cli/commands.h"
+#include "cli/exit_codes.h"
+#include "cli/render/text.h"
+#include "cli/tables.h"
+
+namespace loglog::cli {
+namespace {
+
+// Trials a request: keeps each response small whatever the length of the curves.
+constexpr size_t kTrialsPerRequest = 20;
+
+// Everything that was written, where, and how much of how much.
+struct Sink {
+  std::ofstream file;
+  Context* context = nullptr;
+  void Write(absl::string_view text) {
+    if (file.is_open()) {
+      file.write(text.data(), static_cast<std::streamsize>(text.size()));
+    } else {
+      context->Print(text);
+    }
+  }
+};
+
+// `table` without its header line when `first` is false.
+std::string Rows(const Table& table, Format format, bool first) {
+  const std::string text = RenderTable(table, format, {});
+  if (format != Format::kCsv || first) return text;
+  return text.substr(text.find('\n') + 1);
+}
+
+absl::StatusOr<int> Export(Context& context, Format format) {
+  LOGLOG_ASSIGN_OR_RETURN(Client* const client, context.client());
+  LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep,
+                          SweepToShow(context, *client, context.args().One("SWEEP")));
+  LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Trial> trials, client->ListTrials(sweep.name()));
+  Sink sink = {.context = &context};
+  const std::string path = context.args().Get("file");
+  if (!path.empty()) {
+    sink.file.open(path, std::ios::binary);
+    if (!sink.file)
+      return absl::InternalError(absl::StrCat("cannot write ", path, ": check the folder"));
+  }
+  std::string told;
+  if (!context.args().On("points")) {
+    Table table = TrialTable(trials);
+    sink.Write(Rows(table, format, true));
+    told = absl::StrCat(trials.size(), " of ", Plural(sweep.counts().total(), "trial"));
+  } else {
+    int64_t points = 0, total = 0;
+    bool first = true;
+    for (size_t begin = 0; begin < trials.size() || first; begin += kTrialsPerRequest) {
+      v1::ListPointsRequest request;
+      request.set_sweep(sweep.name());
+      for (size_t i = begin; i < std::min(trials.size(), begin + kTrialsPerRequest); ++i) {
+        request.add_trials(trials[i].name());
+      }
+      for (const std::string& metric : context.args().All("metric")) request.add_metrics(metric);
+      v1::ListPointsResponse response;
+      if (!trials.empty()) {
+        LOGLOG_ASSIGN_OR_RETURN(response, client->ListPoints(request));
+      }
+      const std::vector<v1::Series> series(response.series().begin(), response.series().end());
+      for (const v1::Series& s : series) {
+        points += s.points_size();
+        total += s.total_points();
+      }
+      sink.Write(Rows(SeriesTable(series), format, first));
+      first = false;
+    }
+    told = absl::StrCat(points, " of ", Plural(total, "point"), " of ",
+                        Plural(trials.size(), "trial"));
+  }
+  if (sink.file.is_open()) {
+    sink.file.close();
+    if (!sink.file)
+      return absl::InternalError(absl::StrCat("cannot write ", path, ": is the disk full?"));
+    absl::StrAppend(&told, " to ", path);
+  }
+  context.Note(absl::StrCat("exported ", told));
+  return kExitOk;
+}
+
+Command ExportCommand(const char* name, Format format) {
+  return {.path = absl::StrCat("export ", name),
+          .summary = absl::StrCat("trials, or with --points their curves, as ", name),
+          .details = "All rows, none sampled. A number that is not finite is empty (null in JSON).",
+          .positionals = {{.name = "SWEEP",
+                           .help = "name of the sweep (default: the newest)",
+                           .required = false}},
+          .flags = {{.name = "points", .help = "one row a point of each curve"},
+                    {.name = "metric",
+                     .value = "NAME",
+                     .help = "with --points: loss/val, norm/grad, ... "
+                             "(default loss/train and loss/val)",
+                     .repeated = true},
+                    {.name = "file",
+                     .letter = 'f',
+                     .value = "FILE",
+                     .help = "write here instead of to stdout"}},
+          .run = [format](Context& context) { return Export(context, format); }};
+}
+
+}  // namespace
+
+std::vector<Command> ExportCommands() {
+  return {ExportCommand("csv", Format::kCsv), ExportCommand("jsonl", Format::kJsonl)};
+}
+
+}  // namespace loglog::cli

@@ -1,0 +1,202 @@
+#include "cli/fit_report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "cli/render/text.h"
+#include "cli/tables.h"
+#include "nlohmann/json.hpp"
+
+namespace loglog::cli {
+namespace {
+
+constexpr int kDigits = 4;
+
+std::string KindTitle(const v1::Fit& fit) {
+  if (fit.kind() == "local_slope") return absl::StrCat("local slope in ", fit.axis());
+  if (fit.kind() == "saturating") return absl::StrCat("exponent with a floor, in ", fit.axis());
+  if (fit.kind() == "comparison") return absl::StrCat("comparison of arms, in ", fit.axis());
+  return absl::StrCat(absl::StrReplaceAll(fit.kind(), {{"_", " "}}), " in ", fit.axis());
+}
+
+std::string Subject(const v1::Fit& fit) {
+  const std::string arm = fit.arm().empty() ? "all trials" : fit.arm();
+  return fit.arm_b().empty() ? arm : absl::StrCat(arm, " against ", fit.arm_b());
+}
+
+std::string IntervalText(const v1::Parameter& p) {
+  if (std::isnan(p.low()) && std::isnan(p.high())) return "no interval";
+  return absl::StrCat("95% ", Interval(p.low(), p.high(), kDigits));
+}
+
+// What the parameter means for someone who has not read the form.
+std::string Meaning(const v1::Fit& fit, const v1::Parameter& p) {
+  const std::string what = fit.axis() == "N"   ? "parameters"
+                           : fit.axis() == "C" ? "FLOPs"
+                                               : "tokens";
+  if (p.name() == "E") return "floor of the loss";
+  if (p.name() == "elasticity") return absl::StrCat("local slope at the largest ", fit.axis());
+  if (p.name() == "efficiency_ratio") {
+    return absl::StrCat("times ", fit.arm_b(), "'s ", what, " for the same loss, mid-range");
+  }
+  if (p.name() == "efficiency_ratio_at_max")
+    return absl::StrCat("the same at the largest ", fit.axis());
+  if (p.name() == "quadratic") return "curvature of the difference";
+  if (p.name() == "slope_1") return absl::StrCat("of ", fit.arm());
+  if (p.name() == "slope_2") return absl::StrCat("of ", fit.arm_b());
+  return "";
+}
+
+std::string Verdict(const v1::Fit& fit, const Style& style) {
+  const std::string word = VerdictWord(fit.verdict());
+  switch (fit.verdict()) {
+    case v1::Fit::OK:
+    case v1::Fit::IDENTIFIED:
+      return style.Green(word);
+    case v1::Fit::NOT_IDENTIFIED:
+      return style.Yellow(word);
+    default:
+      return style.Red(word);
+  }
+}
+
+std::string Conclusion(const v1::Fit& fit) {
+  const v1::Parameter* difference = FindParameter(fit, "slope_difference");
+  if (difference == nullptr || std::isnan(difference->low())) return "";
+  const std::string p = absl::StrCat("one-sided p = ", Significant(fit.p_value(), 2));
+  if (difference->high() < 0)
+    return absl::StrCat(fit.arm(), " is steeper than ", fit.arm_b(), "; ", p);
+  if (difference->low() > 0)
+    return absl::StrCat(fit.arm_b(), " is steeper than ", fit.arm(), "; ", p);
+  return absl::StrCat("neither arm is shown to be steeper; ", p);
+}
+
+std::string WentIn(const v1::Fit& fit) {
+  std::string text = absl::StrCat(Plural(fit.n_trials(), "trial"));
+  if (fit.kind() == "comparison") absl::StrAppend(&text, " in ", Plural(fit.n_pairs(), "pair"));
+  absl::StrAppend(&text, ", ", Plural(fit.n_configs(), "value"), " of ", fit.axis());
+  if (fit.x_max() > 0) {
+    absl::StrAppend(&text, " from ", HumanCount(fit.x_min()), " to ", HumanCount(fit.x_max()));
+  }
+  return absl::StrCat(text, "; left out: ", fit.n_diverged(), " diverged, ", fit.n_unfinished(),
+                      " unfinished");
+}
+
+void AppendProvenance(const v1::Fit& fit, bool detailed, std::string* out) {
+  const nlohmann::json provenance = nlohmann::json::parse(fit.provenance_json(), nullptr, false);
+  if (!provenance.is_object()) return;
+  if (const auto notes = provenance.find("notes"); notes != provenance.end() && notes->is_array()) {
+    for (const auto& note : *notes) {
+      if (note.is_string()) absl::StrAppend(out, "    note: ", note.get<std::string>(), "\n");
+    }
+  }
+  if (!detailed) return;
+  if (const auto triples = provenance.find("triples");
+      triples != provenance.end() && triples->is_object()) {
+    for (const auto& [name, triple] : triples->items()) {
+      std::vector<std::string> parts;
+      for (const auto& [objective, value] : triple.items()) {
+        parts.push_back(absl::StrCat(
+            objective, " ",
+            value.is_number() ? Significant(value.get<double>(), 5) : std::string("-")));
+      }
+      absl::StrAppend(out, "    ", name, " by objective: ", absl::StrJoin(parts, ", "), "\n");
+    }
+  }
+  for (const char* key : {"version", "objective", "interval_method", "optimizer_status"}) {
+    const auto it = provenance.find(key);
+    if (it == provenance.end() || !it->is_string() || it->get<std::string>().empty()) continue;
+    absl::StrAppend(out, "    ", absl::StrReplaceAll(key, {{"_", " "}}), ": ",
+                    it->get<std::string>(), "\n");
+  }
+  absl::StrAppend(out, "    stored as ", fit.name(), ", inputs ", fit.inputs_sha256().substr(0, 16),
+                  "\n");
+}
+
+void AppendFit(const v1::Fit& fit, const FitReportOptions& options, const Style& style,
+               std::string* out) {
+  absl::StrAppend(out, "  ", style.Bold(Subject(fit)), "  ", Verdict(fit, style), "\n");
+  size_t name_width = 0;
+  size_t estimate_width = 0;
+  for (const v1::Parameter& p : fit.parameters()) {
+    name_width = std::max(name_width, p.name().size());
+    estimate_width = std::max(estimate_width, Significant(p.estimate(), kDigits).size());
+  }
+  for (const v1::Parameter& p : fit.parameters()) {
+    std::string line = absl::StrCat(
+        "    ", PadRight(absl::StrReplaceAll(p.name(), {{"_", " "}}), static_cast<int>(name_width)),
+        "  ", PadLeft(Significant(p.estimate(), kDigits), static_cast<int>(estimate_width)), "  ",
+        IntervalText(p));
+    if (const std::string meaning = Meaning(fit, p); !meaning.empty()) {
+      line = absl::StrCat(PadRight(line, static_cast<int>(name_width + estimate_width) + 32), "  ",
+                          style.Dim(meaning));
+    }
+    absl::StrAppend(out, line, "\n");
+  }
+  if (const std::string conclusion = Conclusion(fit); !conclusion.empty()) {
+    absl::StrAppend(out, "    ", style.Bold(conclusion), "\n");
+  }
+  if (!fit.message().empty()) {
+    for (const std::string& line : Wrap(fit.message(), std::max(40, style.columns - 6))) {
+      absl::StrAppend(out, "    ", line, "\n");
+    }
+  }
+  absl::StrAppend(out, "    ", WentIn(fit), "\n");
+  if (std::isfinite(fit.leave_largest_out_error())) {
+    absl::StrAppend(out, "    largest ", fit.axis(),
+                    " left out and predicted: ", fit.leave_largest_out_error() > 0 ? "+" : "",
+                    Significant(100 * fit.leave_largest_out_error(), 2), "%\n");
+  }
+  AppendProvenance(fit, options.detailed, out);
+}
+
+}  // namespace
+
+const v1::Parameter* FindParameter(const v1::Fit& fit, absl::string_view name) {
+  for (const v1::Parameter& p : fit.parameters()) {
+    if (p.name() == name) return &p;
+  }
+  return nullptr;
+}
+
+std::string HeadlineOf(const v1::Fit& fit) {
+  if (fit.parameters().empty())
+    return absl::StrCat(VerdictWord(fit.verdict()), ": ", fit.message());
+  const v1::Parameter& p = fit.parameters(0);
+  const std::string interval = std::isnan(p.low()) && std::isnan(p.high())
+                                   ? "(no interval)"
+                                   : Interval(p.low(), p.high(), kDigits);
+  return absl::StrCat(Significant(p.estimate(), kDigits), " ", interval);
+}
+
+std::string RenderFitReport(const std::vector<v1::Fit>& fits, const FitReportOptions& options,
+                            const Style& style) {
+  std::string out;
+  std::string title;
+  std::string definition;
+  for (const v1::Fit& fit : fits) {
+    if (KindTitle(fit) != title) {
+      title = KindTitle(fit);
+      definition.clear();
+      absl::StrAppend(&out, out.empty() ? "" : "\n",
+                      style.Bold(absl::AsciiStrToUpper(title.substr(0, 1))),
+                      style.Bold(title.substr(1)),
+                      fit.form().empty() ? "" : absl::StrCat("   ", fit.form()), "\n");
+    }
+    if (fit.definition() != definition) {
+      definition = fit.definition();
+      for (const std::string& line : Wrap(definition, std::max(40, style.columns - 4))) {
+        absl::StrAppend(&out, "  ", style.Dim(line), "\n");
+      }
+    }
+    AppendFit(fit, options, style, &out);
+  }
+  return out;
+}
+
+}  // namespace loglog::cli

@@ -1,0 +1,44 @@
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <iostream>
+
+#include "cli/binaries.h"
+#include "cli/context.h"
+
+extern char** environ;
+
+namespace {
+
+std::map<std::string, std::string> Environment() {
+  std::map<std::string, std::string> env;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    const size_t equals = text.find('=');
+    if (equals != std::string::npos) env[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  return env;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A reader that went away (`loglog trial list | head`) is an error of write, not death.
+  signal(SIGPIPE, SIG_IGN);
+  std::ios::sync_with_stdio(false);
+  loglog::cli::Io io = {.out = &std::cout,
+                        .err = &std::cerr,
+                        .out_terminal = isatty(STDOUT_FILENO) == 1,
+                        .err_terminal = isatty(STDERR_FILENO) == 1,
+                        .env = Environment(),
+                        .exec = loglog::cli::Exec};
+  winsize size = {};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+    io.columns = size.ws_col;
+    io.rows = size.ws_row;
+  }
+  const int code = loglog::cli::RunLoglog(std::vector<std::string>(argv + 1, argv + argc), io);
+  std::cout.flush();
+  return code;
+}

@@ -1,0 +1,179 @@
+#include "cli/plan_report.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cli/render/text.h"
+
+namespace loglog::cli {
+namespace {
+
+std::string RangeText(int64_t low, int64_t high) {
+  const std::string a = HumanCount(static_cast<double>(low));
+  return low == high ? a : absl::StrCat(a, " to ", HumanCount(static_cast<double>(high)));
+}
+
+std::string SpeedText(const PlanReport& report) {
+  const Throughput& t = report.throughput;
+  const char* source = t.measured ? "measured" : "as stated";
+  if (t.tokens_per_second.has_value()) {
+    return absl::StrCat(HumanCount(*t.tokens_per_second), " tokens/s a slot, ", source);
+  }
+  if (t.flops_per_second.has_value()) {
+    return absl::StrCat(HumanCount(*t.flops_per_second), " FLOP/s a slot, ", source);
+  }
+  return "";
+}
+
+std::string DroppedJson(const PlanReport& report) {
+  std::vector<std::string> parts;
+  for (const DroppedTrials& d : report.dropped) {
+    parts.push_back(
+        absl::StrCat("{\"constraint\": ", JsonString(d.constraint), ", \"count\": ", d.count, "}"));
+  }
+  return absl::StrCat("[", absl::StrJoin(parts, ", "), "]");
+}
+
+std::string WarningsJson(const PlanReport& report) {
+  std::vector<std::string> parts;
+  for (const PlanWarning& w : report.warnings) {
+    parts.push_back(absl::StrCat("{\"code\": ", JsonString(w.code), ", \"message\": ",
+                                 JsonString(w.message), ", \"fix\": ", JsonString(w.fix), "}"));
+  }
+  return absl::StrCat("[", absl::StrJoin(parts, ", "), "]");
+}
+
+std::string StringsJson(const std::vector<std::string>& strings) {
+  return absl::StrCat("[",
+                      absl::StrJoin(strings, ", ",
+                                    [](std::string* out, const std::string& s) {
+                                      absl::StrAppend(out, JsonString(s));
+                                    }),
+                      "]");
+}
+
+}  // namespace
+
+std::string RenderPlan(const PlanScreen& plan, const Style& style) {
+  const PlanReport& r = plan.report;
+  std::string out = absl::StrCat(style.Bold(plan.name), "\n");
+  const auto line = [&](const char* key, const std::string& value) {
+    const std::vector<std::string> lines = Wrap(value, std::max(40, style.columns - 14));
+    for (size_t i = 0; i < lines.size(); ++i) {
+      absl::StrAppend(&out, "  ", style.Dim(PadRight(i == 0 ? key : "", 12)), lines[i], "\n");
+    }
+  };
+  line("trials",
+       absl::StrCat(r.all.trials, ": ", Plural(r.all.cells, "cell"), " over seeds",
+                    plan.axes.empty() ? "" : absl::StrCat("; ", absl::StrJoin(plan.axes, ", "))));
+  const size_t shown = std::min<size_t>(plan.arms.size(), 6);
+  line("arms", absl::StrCat(plan.arms.size(), ": ",
+                            absl::StrJoin(plan.arms.begin(), plan.arms.begin() + shown, "; "),
+                            plan.arms.size() > shown ? "; ..." : ""));
+  for (const DroppedTrials& d : r.dropped) {
+    if (d.count > 0) line("dropped", absl::StrCat(Plural(d.count, "trial"), " by ", d.constraint));
+  }
+  if (plan.server.has_value()) {
+    line("reuse", absl::StrCat(plan.server->trials_new, " new, ", plan.server->trials_reused,
+                               " already in the store and shared"));
+  } else if (r.reused > 0) {
+    line("reuse", absl::StrCat(r.fresh.trials, " new, ", r.reused, " reused"));
+  }
+  line("model", absl::StrCat(RangeText(r.params_min, r.params_max), " parameters"));
+  line("tokens", absl::StrCat(HumanCount(static_cast<double>(r.all.tokens)), " in all, ",
+                              RangeText(r.tokens_min, r.tokens_max), " a trial"));
+  line("FLOPs",
+       absl::StrCat(HumanCount(r.all.flops), " exact; ", HumanCount(r.all.flops_6nd), " as 6ND"));
+  const std::string speed = SpeedText(r);
+  if (r.slot_hours.has_value()) {
+    line("time",
+         absl::StrCat(HumanDuration(*r.slot_hours * 3600), " of one slot; ",
+                      r.wall_hours.has_value() ? absl::StrCat(HumanDuration(*r.wall_hours * 3600),
+                                                              " on ", Plural(r.slots, "slot"), " ")
+                                               : "",
+                      "(", speed, ")"));
+  } else {
+    line("time", "not known: give the speed of one slot with --throughput TOKENS_PER_S");
+  }
+  line("memory", absl::StrCat("about ", HumanBytes(static_cast<double>(r.memory_bytes_max)),
+                              " for the hungriest trial"));
+  line("disk",
+       absl::StrCat(HumanBytes(static_cast<double>(r.disk_bytes)), " of checkpoints at most, ",
+                    HumanBytes(static_cast<double>(r.checkpoint_bytes_max)), " the largest"));
+  if (!r.warnings.empty()) absl::StrAppend(&out, "\n", style.Bold("warnings"), "\n");
+  for (const PlanWarning& warning : r.warnings) {
+    const std::vector<std::string> lines = Wrap(warning.message, std::max(40, style.columns - 14));
+    for (size_t i = 0; i < lines.size(); ++i) {
+      absl::StrAppend(&out, "  ",
+                      i == 0 ? style.Yellow(PadRight(warning.code, 11)) : std::string(11, ' '), " ",
+                      lines[i], "\n");
+    }
+    if (warning.fix.empty()) continue;
+    for (const std::string& text :
+         Wrap(absl::StrCat("fix: ", warning.fix), std::max(40, style.columns - 14))) {
+      absl::StrAppend(&out, std::string(14, ' '), style.Dim(text), "\n");
+    }
+  }
+  return out;
+}
+
+Table PlanTable(const PlanScreen& plan) {
+  const PlanReport& r = plan.report;
+  const auto hours = [](const std::optional<double>& h) {
+    return h.has_value() ? Cell::Real(*h, 3) : Cell::None();
+  };
+  Table table;
+  table.columns = {{"name"},
+                   {"trials", true},
+                   {"cells", true},
+                   {"arms"},
+                   {"tokens", true},
+                   {"flops", true},
+                   {"flops_6nd", true},
+                   {"trials_new", true},
+                   {"trials_reused", true},
+                   {"slot_hours", true},
+                   {"wall_hours", true},
+                   {"slots", true},
+                   {"params_min", true},
+                   {"params_max", true},
+                   {"tokens_min", true},
+                   {"tokens_max", true},
+                   {"memory_bytes_max", true},
+                   {"checkpoint_bytes_max", true},
+                   {"disk_bytes", true},
+                   {"grid_trials", true},
+                   {"dropped"},
+                   {"warnings"},
+                   {"formula"},
+                   {"spec_sha256"}};
+  table.rows = {{Cell::Text(plan.name),
+                 Cell::Int(r.all.trials),
+                 Cell::Int(r.all.cells),
+                 Cell::Json(absl::StrJoin(plan.arms, ";"), StringsJson(plan.arms)),
+                 Cell::Int(r.all.tokens),
+                 Cell::Count(r.all.flops),
+                 Cell::Count(r.all.flops_6nd),
+                 Cell::Int(plan.server.has_value() ? plan.server->trials_new : r.fresh.trials),
+                 Cell::Int(plan.server.has_value() ? plan.server->trials_reused : r.reused),
+                 hours(r.slot_hours),
+                 hours(r.wall_hours),
+                 Cell::Int(r.slots),
+                 Cell::Int(r.params_min),
+                 Cell::Int(r.params_max),
+                 Cell::Int(r.tokens_min),
+                 Cell::Int(r.tokens_max),
+                 Cell::Int(r.memory_bytes_max),
+                 Cell::Int(r.checkpoint_bytes_max),
+                 Cell::Int(r.disk_bytes),
+                 Cell::Int(r.grid_trials),
+                 Cell::Json("", DroppedJson(r)),
+                 Cell::Json("", WarningsJson(r)),
+                 Cell::Text(r.formula),
+                 Cell::Text(plan.spec_sha256)}};
+  return table;
+}
+
+}  // namespace loglog::cli

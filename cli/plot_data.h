@@ -1,0 +1,27 @@
+#ifndef LOGLOG_CLI_PLOT_DATA_H_
+#define LOGLOG_CLI_PLOT_DATA_H_
+
+#include <string>
+#include <vector>
+
+#include "cli/render/plot.h"
+#include "loglog/v1/common.pb.h"
+
+namespace loglog::cli {
+
+struct PlotRequest {
+  std::string title;
+  std::string axis = "D";  // "D", "N" or "C"
+  std::string arm;         // only this arm; empty: all
+  // Which fit is drawn over the points: "local_slope", "saturating" or "" for none.
+  std::string curve = "local_slope";
+};
+
+// Every done trial as a point, means over seeds, one curve an arm. The note says how
+// many trials are shown of how many.
+Plot BuildPlot(const std::vector<v1::Trial>& trials, const std::vector<v1::Fit>& fits,
+               const PlotRequest& request);
+
+}  // namespace loglog::cli
+
+#endif  // LOGLOG_CLI_PLOT_DATA_H_

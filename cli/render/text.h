@@ -1,0 +1,55 @@
+#ifndef LOGLOG_CLI_RENDER_TEXT_H_
+#define LOGLOG_CLI_RENDER_TEXT_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace loglog::cli {
+
+// Columns that `text` takes on a terminal: code points, without escape sequences.
+int DisplayWidth(absl::string_view text);
+std::string PadRight(absl::string_view text, int width);
+std::string PadLeft(absl::string_view text, int width);
+// The first `width` columns of `text`, escape sequences kept whole.
+std::string Truncate(absl::string_view text, int width);
+// Breaks at spaces so that no line is wider than `width`; line breaks in `text` stay.
+std::vector<std::string> Wrap(absl::string_view text, int width);
+
+// 131072 -> "131k", 2e8 -> "200M", 1.6e9 -> "1.6B", 3.2e18 -> "3.2e18".
+std::string HumanCount(double value);
+// 1536 -> "1.5 KiB".
+std::string HumanBytes(double bytes);
+// 42 s -> "42s", 4000 s -> "1h 07m", 200000 s -> "2d 07h". "?" when not finite.
+std::string HumanDuration(double seconds);
+// UTC, "2026-03-01 14:05:09"; "-" for 0.
+std::string UtcTime(int64_t unix_ms);
+// `digits` significant digits, no exponent between 1e-4 and 1e7; "-" when not finite.
+std::string Significant(double value, int digits);
+// `decimals` places; "-" when not finite.
+std::string Fixed(double value, int decimals);
+// "1 trial", "2 trials".
+std::string Plural(int64_t count, absl::string_view noun);
+// "[low, high]" with an unbounded side written "-inf" or "+inf".
+std::string Interval(double low, double high, int digits);
+
+// A JSON string literal.
+std::string JsonString(absl::string_view text);
+// Shortest text that reads back as the same double; "null" when not finite.
+std::string JsonNumber(double value);
+// The same, but empty when not finite, as CSV has it.
+std::string PlainNumber(double value);
+// A CSV field (RFC 4180), quoted only when it must be.
+std::string CsvField(absl::string_view text);
+
+// Text for the shell: quoted when it holds anything but plain characters.
+std::string ShellQuote(absl::string_view text);
+
+// The known word nearest to `word`, or "" when none is near enough to be a guess.
+std::string Nearest(absl::string_view word, const std::vector<std::string>& known);
+
+}  // namespace loglog::cli
+
+#endif  // LOGLOG_CLI_RENDER_TEXT_H_
