@@ -171,20 +171,19 @@ LoadedCheckpoint LoadUnguarded(const std::string& path, const std::string& sha25
   LoadedCheckpoint loaded{.step = manifest.at("step").get<int64_t>(),
                           .path = path,
                           .trainer_version = manifest.at("trainer_version").get<std::string>()};
-  std::string state;
   for (const ordered_json& listed : manifest.at("files")) {
-    const std::string contents = ReadChecked(path, listed);
-    if (listed.at("name") == kStateFile) state = contents;
+    std::string contents = ReadChecked(path, listed);
     if (listed.at("name") == kLoopFile) loaded.loop = ordered_json::parse(contents);
+    if (listed.at("name") == kStateFile) loaded.state = std::move(contents);
   }
   const std::string header = SafetensorsHeader(buffers);
-  if (state.compare(0, header.size(), header) != 0) {
+  if (loaded.state.compare(0, header.size(), header) != 0) {
     throw ConfigError(path + "/" + kStateFile +
                       ": holds other tensors than this trainer's model of this configuration; "
                       "resume it with the trainer that wrote it (" +
                       loaded.trainer_version + ")");
   }
-  loaded.bytes.assign(state.begin() + static_cast<std::ptrdiff_t>(header.size()), state.end());
+  loaded.state_begin = header.size();
   return loaded;
 }
 

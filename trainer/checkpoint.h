@@ -51,7 +51,10 @@ struct LoadedCheckpoint {
   std::string path;
   std::string trainer_version;
   nlohmann::ordered_json loop;
-  std::vector<char> bytes;  // as in Snapshot
+  std::string state;       // the whole state file
+  size_t state_begin = 0;  // where in it the buffers' contents begin
+
+  const char* bytes() const { return state.data() + state_begin; }
 };
 
 // Where a commit can be interrupted, for tests.

@@ -56,6 +56,10 @@ Progress::Progress(int64_t begin_step, int64_t total_steps, int64_t tokens_per_s
       start_(Clock::now()),
       last_(start_) {}
 
+Progress::~Progress() {
+  if (line_open_) std::fprintf(stderr, "\n");
+}
+
 double Progress::Rate(int64_t step) const {
   const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
   if (seconds <= 0) return 0;

@@ -18,6 +18,10 @@ std::string ProgressText(int64_t step, int64_t total, double loss, double rate,
 class Progress {
  public:
   Progress(int64_t begin_step, int64_t total_steps, int64_t tokens_per_step);
+  // Ends the terminal's line, so that what follows has its own.
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
 
   void Update(int64_t step, double loss);
   // Prints a line of its own, whatever is on the terminal's last line.

@@ -1,0 +1,378 @@
+#include "trainer/loop.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "trainer/checkpoint.h"
+#include "trainer/data.h"
+#include "trainer/engine.h"
+#include "trainer/events.h"
+#include "trainer/flops.h"
+#include "trainer/member_state.h"
+#include "trainer/progress.h"
+
+namespace loglog {
+namespace {
+
+using nlohmann::ordered_json;
+
+// Sequences of the validation set that the dear metrics look at.
+constexpr int64_t kProbeSequences = 4;
+
+std::string Absolute(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
+
+std::string Gigabytes(double bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f GB", bytes / 1e9);
+  return text;
+}
+
+// An allocation that exceeds the machine is not refused by Linux: the process is killed
+// later, without a word. So the state is compared with the memory first.
+void CheckMemory(const Task& task) {
+  if (task.device != "cpu") return;
+  const double params = static_cast<double>(CountParams(task.first().model).total);
+  const double per_member = 16 * params;  // weights, gradients and two moments in fp32
+  const double needed = per_member * static_cast<double>(task.members.size());
+  const double memory =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  if (needed <= memory) return;
+  char text[200];
+  std::snprintf(text, sizeof text, "a model of at most %.3g parameters", memory / 16);
+  throw OutOfMemoryError(
+      "the weights, gradients and Adam moments of " + std::to_string(task.members.size()) +
+      " members of " + std::to_string(CountParams(task.first().model).total) + " parameters take " +
+      Gigabytes(needed) + " and this machine has " + Gigabytes(memory) + "; what would fit: " +
+      (per_member <= memory ? std::to_string(static_cast<int64_t>(memory / per_member)) + " members"
+                            : std::string(text)));
+}
+
+TrainingData OpenData(const Task& task) {
+  CheckMemory(task);
+  return TrainingData(task.first(), task.data_root);
+}
+
+class Loop {
+ public:
+  Loop(const Task& task, const LoopOptions& options);
+  LoopResult Run();
+
+ private:
+  void Resume();
+  void WriteStart();
+  void WriteStepZero();
+  // One optimizer step and what its cadence asks for.
+  void Step(int64_t step);
+  void NoteSpikes(size_t member, const StepResult& result);
+  void Evaluate(std::vector<std::vector<NamedValue>>* rows);
+  void Probe(std::vector<std::vector<NamedValue>>* rows);
+  void WriteRow(size_t member, const std::vector<NamedValue>& values);
+  void Diverge(size_t member);
+  void StartCheckpoint();
+  void ReportCheckpoint(const std::optional<CommittedCheckpoint>& committed);
+  LoopResult Stop();
+  LoopResult Finish();
+
+  bool AllDiverged() const;
+  bool StopAsked() const { return options_.stop != nullptr && *options_.stop != 0; }
+  int64_t TokensAt(int64_t step) const { return step * task_.first().train.batch_tokens; }
+  int64_t ProbeSequences() const { return std::min(kProbeSequences, data_.validation_sequences()); }
+
+  const Task task_;
+  const LoopOptions options_;
+  const Cadence cadence_;
+  const TrainingData data_;
+  Engine engine_;
+  std::vector<MemberState> states_;
+  int64_t done_ = 0;                // steps completed
+  int64_t checkpointed_step_ = -1;  // the last one handed to the writer
+  std::vector<int32_t> batch_;
+  std::unique_ptr<EventLog> events_;
+  std::unique_ptr<CheckpointWriter> writer_;
+  std::unique_ptr<Progress> progress_;
+};
+
+Task WithAbsolutePaths(Task task) {
+  task.run_dir = Absolute(task.run_dir);
+  task.checkpoint_dir = Absolute(task.checkpoint_dir);
+  return task;
+}
+
+Loop::Loop(const Task& task, const LoopOptions& options)
+    : task_(WithAbsolutePaths(task)),
+      options_(options),
+      cadence_(task_),
+      data_(OpenData(task_)),
+      engine_(task_.members, {.device = task_.device, .threads = task_.threads}),
+      states_(task_.members.size()),
+      batch_(task_.members.size() * static_cast<size_t>(task_.first().SequencesPerStep() *
+                                                        (task_.first().model.seq_len + 1))) {}
+
+CheckpointIdentity Identity(const Task& task, const TrainingData& data,
+                            const LoopOptions& options) {
+  return {.config_sha256 = ConfigSha256(task.members),
+          .data_sha256 = data.sha256(),
+          .trainer_version = options.trainer_version};
+}
+
+void Loop::Resume() {
+  const CheckpointIdentity identity = Identity(task_, data_, options_);
+  std::optional<LoadedCheckpoint> loaded;
+  if (task_.resume || options_.resume_newest) {
+    loaded = FindCheckpoint(
+        task_.checkpoint_dir, task_.resume, task_.EndStep(), identity, engine_.state_buffers(),
+        [](const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); });
+  }
+  if (!loaded) {
+    if (task_.BeginStep() > 0) {
+      throw ConfigError("token_begin is " + std::to_string(task_.token_begin) +
+                        ", and no sound checkpoint of step " + std::to_string(task_.BeginStep()) +
+                        " was found to begin from; name it in resume, or set token_begin to 0");
+    }
+    engine_.InitWeights();
+    return;
+  }
+  const char* bytes = loaded->bytes();
+  for (size_t i = 0; i < engine_.state_buffers().size(); ++i) {
+    engine_.WriteState(i, bytes);
+    bytes += engine_.state_buffers()[i].bytes;
+  }
+  for (size_t i = 0; i < states_.size(); ++i) {
+    states_[i] = MemberState::FromJson(loaded->loop.at("members").at(i));
+  }
+  done_ = checkpointed_step_ = loaded->step;
+  if (loaded->trainer_version != options_.trainer_version) {
+    std::fprintf(stderr,
+                 "%s was written by trainer %s and this is %s: the numbers may differ from an "
+                 "uninterrupted run in the last digits\n",
+                 loaded->path.c_str(), loaded->trainer_version.c_str(),
+                 options_.trainer_version.c_str());
+  }
+}
+
+void Loop::WriteStart() {
+  const ParamCount params = CountParams(task_.first().model);
+  events_->Write({{"e", "start"},
+                  {"attempt_id", task_.attempt_id},
+                  {"resume_step", done_},
+                  {"total_steps", task_.EndStep()},
+                  {"trainer_version", options_.trainer_version},
+                  {"data_sha256", data_.sha256()},
+                  {"params_total", params.total},
+                  {"params_non_embedding", params.non_embedding},
+                  {"flops_per_token", TrainFlopsPerToken(task_.first().model)}});
+  std::string text =
+      std::to_string(task_.members.size()) + (task_.members.size() == 1 ? " member" : " members") +
+      " of " + std::to_string(params.total) + " parameters, " + std::to_string(task_.EndStep()) +
+      " steps of " + std::to_string(task_.first().train.batch_tokens) + " tokens, " + task_.device;
+  if (done_ > 0) text += ", resumed at step " + std::to_string(done_);
+  if (const auto epoch = data_.epoch_sequences()) {
+    char epochs[48];
+    std::snprintf(epochs, sizeof epochs, ", %.2f epochs",
+                  static_cast<double>(task_.token_end) /
+                      static_cast<double>(*epoch * task_.first().model.seq_len));
+    text += epochs;
+  }
+  progress_->Note(text);
+}
+
+void Loop::WriteStepZero() {
+  std::vector<std::vector<NamedValue>> rows(states_.size());
+  for (size_t i = 0; i < states_.size(); ++i) {
+    rows[i] = engine_.InitMetrics(static_cast<int>(i));
+    if (const auto entropy = data_.entropy_rate()) {
+      rows[i].push_back({"data/entropy_rate", *entropy});
+    }
+  }
+  if (cadence_.Probe(0)) Probe(&rows);
+  for (size_t i = 0; i < states_.size(); ++i) WriteRow(i, rows[i]);
+}
+
+void Loop::Step(int64_t step) {
+  const int64_t sequences = task_.first().SequencesPerStep();
+  const size_t stride = batch_.size() / states_.size();
+  for (size_t i = 0; i < states_.size(); ++i) {
+    data_.Fill(task_.members[i].seed, step * sequences, sequences, &batch_[i * stride]);
+  }
+  const bool with_metrics = cadence_.Metrics(step + 1);
+  const std::vector<StepResult> results = engine_.TrainStep(batch_.data(), step, with_metrics);
+  done_ = step + 1;
+  std::vector<std::vector<NamedValue>> rows(states_.size());
+  double loss = 0, active = 0;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    if (results[i].inactive) continue;
+    if (!results[i].finite) {
+      WriteRow(i, {{"loss/train", results[i].loss}, {"norm/grad", results[i].grad_norm}});
+      Diverge(i);
+      continue;
+    }
+    NoteSpikes(i, results[i]);
+    if (with_metrics) rows[i] = engine_.StepMetrics(static_cast<int>(i));
+    loss += results[i].loss;
+    active += 1;
+  }
+  if (cadence_.Evaluation(done_)) Evaluate(&rows);
+  if (cadence_.Probe(done_)) Probe(&rows);
+  for (size_t i = 0; i < states_.size(); ++i) {
+    if (!rows[i].empty()) WriteRow(i, rows[i]);
+    if (!states_[i].diverged() && !engine_.active(static_cast<int>(i))) Diverge(i);
+  }
+  progress_->Update(done_, active > 0 ? loss / active : std::nan(""));
+}
+
+void Loop::NoteSpikes(size_t member, const StepResult& result) {
+  const auto look = [&](SpikeDetector& detector, const char* metric, double value) {
+    const SpikeDetector before = detector;
+    if (detector.Add(value)) {
+      events_->Write(SpikeLine(static_cast<int>(member), done_, metric, value, before));
+    }
+  };
+  look(states_[member].loss_spikes, "loss/train", result.loss);
+  look(states_[member].grad_spikes, "norm/grad", result.grad_norm);
+}
+
+void Loop::Evaluate(std::vector<std::vector<NamedValue>>* rows) {
+  const std::vector<double> losses =
+      engine_.Evaluate(data_.validation().data(), data_.validation_sequences());
+  for (size_t i = 0; i < states_.size(); ++i) {
+    if (states_[i].diverged()) continue;
+    (*rows)[i].push_back({"loss/val", losses[i]});
+    // Finite on its batch and not on the validation set: diverged all the same.
+    if (!std::isfinite(losses[i])) engine_.Deactivate(static_cast<int>(i));
+  }
+}
+
+void Loop::Probe(std::vector<std::vector<NamedValue>>* rows) {
+  for (size_t i = 0; i < states_.size(); ++i) {
+    if (!engine_.active(static_cast<int>(i))) continue;
+    const std::vector<NamedValue> values =
+        engine_.Probe(static_cast<int>(i), data_.validation().data(), ProbeSequences());
+    (*rows)[i].insert((*rows)[i].end(), values.begin(), values.end());
+  }
+}
+
+void Loop::WriteRow(size_t member, const std::vector<NamedValue>& values) {
+  for (const NamedValue& value : values) {
+    if (std::isfinite(value.value)) states_[member].latest[value.name] = value.value;
+  }
+  events_->Write(RowLine(static_cast<int>(member), done_, TokensAt(done_), values));
+}
+
+void Loop::Diverge(size_t member) {
+  states_[member].diverged_step = done_;
+  events_->Write(EndLine(static_cast<int>(member), task_.members[member], states_[member], done_));
+  progress_->Note("member " + std::to_string(member) + " diverged at step " +
+                  std::to_string(done_) + ": loss or gradient is not finite");
+}
+
+bool Loop::AllDiverged() const {
+  return std::all_of(states_.begin(), states_.end(),
+                     [](const MemberState& state) { return state.diverged(); });
+}
+
+void Loop::StartCheckpoint() {
+  if (done_ == checkpointed_step_) return;
+  ReportCheckpoint(writer_->Wait());
+  Snapshot snapshot{.step = done_,
+                    .identity = Identity(task_, data_, options_),
+                    .buffers = engine_.state_buffers()};
+  size_t bytes = 0;
+  for (const StateBuffer& buffer : snapshot.buffers) bytes += static_cast<size_t>(buffer.bytes);
+  snapshot.bytes.resize(bytes);
+  char* to = snapshot.bytes.data();
+  for (size_t i = 0; i < snapshot.buffers.size(); ++i) {
+    engine_.ReadState(i, to);
+    to += snapshot.buffers[i].bytes;
+  }
+  ordered_json members = ordered_json::array();
+  for (const MemberState& state : states_) members.push_back(state.ToJson());
+  snapshot.loop = {{"step", done_}, {"tokens", TokensAt(done_)}, {"members", members}};
+  checkpointed_step_ = done_;
+  writer_->Start(std::move(snapshot));
+}
+
+void Loop::ReportCheckpoint(const std::optional<CommittedCheckpoint>& committed) {
+  if (!committed) return;
+  events_->Write({{"e", "checkpoint"},
+                  {"step", committed->step},
+                  {"path", committed->path},
+                  {"sha256", committed->sha256},
+                  {"bytes", committed->bytes}});
+}
+
+LoopResult Loop::Stop() {
+  if (done_ > 0) {
+    StartCheckpoint();
+    ReportCheckpoint(writer_->Wait());
+  }
+  events_->Sync();
+  progress_->Note(done_ == 0 ? "stopped as asked before the first step"
+                             : "stopped at step " + std::to_string(done_) +
+                                   " as asked, with a checkpoint; continue with --resume");
+  return LoopResult::kStopped;
+}
+
+LoopResult Loop::Finish() {
+  const bool all_diverged = AllDiverged();
+  if (!all_diverged && cadence_.Checkpoint(done_)) StartCheckpoint();
+  ReportCheckpoint(writer_->Wait());
+  std::string losses;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    if (states_[i].diverged()) continue;
+    events_->Write(EndLine(static_cast<int>(i), task_.members[i], states_[i], done_));
+    char text[32];
+    std::snprintf(text, sizeof text, " %.4f", states_[i].latest.at("loss/val"));
+    losses += text;
+  }
+  events_->Sync();
+  if (!all_diverged) {
+    progress_->Note("done: " + std::to_string(done_) + " steps, loss/val" + losses);
+  }
+  return all_diverged ? LoopResult::kAllDiverged : LoopResult::kDone;
+}
+
+LoopResult Loop::Run() {
+  std::filesystem::create_directories(task_.run_dir);
+  std::filesystem::create_directories(task_.checkpoint_dir);
+  RemoveUnfinished(task_.checkpoint_dir);
+  Resume();
+  events_ = std::make_unique<EventLog>(
+      task_.run_dir, done_ > 0 ? EventLog::Mode::kContinue : EventLog::Mode::kFresh,
+      options_.bell_fd);
+  writer_ = std::make_unique<CheckpointWriter>(CheckpointOptions{
+      .dir = task_.checkpoint_dir, .keep = task_.checkpoint_keep, .before_commit = [this] {
+        events_->Sync();
+      }});
+  progress_ = std::make_unique<Progress>(done_, task_.EndStep(), task_.first().train.batch_tokens);
+  WriteStart();
+  if (done_ == 0) WriteStepZero();
+  for (size_t i = 0; i < states_.size(); ++i) {
+    // A member that had diverged before the checkpoint ends in this attempt too.
+    if (!states_[i].diverged()) continue;
+    events_->Write(EndLine(static_cast<int>(i), task_.members[i], states_[i], done_));
+  }
+  while (done_ < task_.EndStep() && !AllDiverged()) {
+    if (StopAsked()) return Stop();
+    Step(done_);
+    if (cadence_.Checkpoint(done_) && done_ < task_.EndStep() && !AllDiverged()) StartCheckpoint();
+    ReportCheckpoint(writer_->Poll());
+  }
+  return Finish();
+}
+
+}  // namespace
+
+LoopResult TrainTask(const Task& task, const LoopOptions& options) {
+  return Loop(task, options).Run();
+}
+
+}  // namespace loglog

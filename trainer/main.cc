@@ -1,0 +1,159 @@
+// loglog-trainer: trains one task in one process.
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <torch/headeronly/version.h>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <new>
+#include <string>
+#include <string_view>
+
+#include "shards/file_writer.h"
+#include "shards/token_shard.h"
+#include "trainer/config.h"
+#include "trainer/events.h"
+#include "trainer/loop.h"
+#include "trainer/task.h"
+
+namespace loglog {
+namespace {
+
+constexpr char kVersion[] = LOGLOG_VERSION;
+
+constexpr int kExitDone = 0;
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+constexpr int kExitAllDiverged = 10;
+constexpr int kExitRefused = 20;
+constexpr int kExitOutOfMemory = 30;
+constexpr int kExitDevice = 40;
+constexpr int kExitStopped = 143;
+
+constexpr char kHelp[] =
+    R"(loglog-trainer trains the members of one task in one process.
+
+  loglog-trainer TASK.json             from the start, or from the checkpoint the task names
+  loglog-trainer TASK.json --resume    from the newest sound checkpoint, if there is one
+  loglog-trainer --version
+  loglog-trainer --help
+
+Writes events.jsonl into the task's run_dir (default: the folder of TASK.json),
+checkpoints into its checkpoint_dir (default: run_dir/checkpoints) and progress to
+stderr. configs/tasks/tiny.json is a task to try.
+
+SIGTERM, SIGINT or SIGUSR1: finish the step, write a checkpoint, leave with 143.
+
+Exit codes: 0 done, 10 all members diverged, 20 task or data refused, 30 out of memory,
+40 device error, 143 asked to stop, 2 wrong usage, 1 anything else. The last line on
+stderr says why.
+)";
+
+volatile std::sig_atomic_t g_stop = 0;
+
+void AskToStop(int) { g_stop = 1; }
+
+void HandleSignals() {
+  struct sigaction action {};
+  action.sa_handler = AskToStop;
+  action.sa_flags = SA_RESTART;
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) sigaction(signal, &action, nullptr);
+  // A bell that nobody hears and a file over its limit are errors of a write, not ends.
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
+}
+
+// With a daemon above, its death must end this process too, also when it died before
+// this line.
+void FollowParent() {
+  const char* parent = std::getenv("LOGLOG_PARENT_PID");
+  if (parent == nullptr) return;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (std::to_string(getppid()) != parent) {
+    std::fprintf(stderr, "loglog-trainer: the worker with process id %s is gone; leaving\n",
+                 parent);
+    std::exit(kExitFailed);
+  }
+}
+
+int Train(const std::string& file, bool resume, int bell_fd) {
+  std::string text;
+  try {
+    text = ReadWholeFile(file);
+  } catch (const std::runtime_error& error) {
+    throw ConfigError(error.what());
+  }
+  std::string folder = std::filesystem::path(file).parent_path().string();
+  if (folder.empty()) folder = ".";
+  const Task task = ParseTask(text, file, folder);
+  const LoopResult result = TrainTask(
+      task,
+      {.resume_newest = resume, .bell_fd = bell_fd, .trainer_version = kVersion, .stop = &g_stop});
+  switch (result) {
+    case LoopResult::kDone:
+      return kExitDone;
+    case LoopResult::kAllDiverged:
+      return kExitAllDiverged;
+    case LoopResult::kStopped:
+      return kExitStopped;
+  }
+  return kExitFailed;
+}
+
+int Fail(int code, const char* what) {
+  std::fprintf(stderr, "loglog-trainer: %s\n", what);
+  return code;
+}
+
+int Main(int argc, char** argv) {
+  FollowParent();
+  const int bell_fd = FindBell();
+  HandleSignals();
+  std::string file;
+  bool resume = false;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--version") {
+      std::printf("loglog-trainer %s (LibTorch %s)\n", kVersion, TORCH_VERSION);
+      return kExitDone;
+    }
+    if (argument == "--help" || argument == "-h") {
+      std::fputs(kHelp, stdout);
+      return kExitDone;
+    }
+    if (argument == "--resume") {
+      resume = true;
+    } else if (argument.substr(0, 1) == "-" || !file.empty()) {
+      const std::string message =
+          "unknown argument '" + std::string(argument) + "'; see loglog-trainer --help";
+      return Fail(kExitUsage, message.c_str());
+    } else {
+      file = argument;
+    }
+  }
+  if (file.empty()) return Fail(kExitUsage, "name a task file; see loglog-trainer --help");
+  try {
+    return Train(file, resume, bell_fd);
+  } catch (const ConfigError& error) {
+    return Fail(kExitRefused, error.what());
+  } catch (const ShardError& error) {
+    return Fail(kExitRefused, error.what());
+  } catch (const OutOfMemoryError& error) {
+    return Fail(kExitOutOfMemory, error.what());
+  } catch (const std::bad_alloc&) {
+    return Fail(kExitOutOfMemory,
+                "out of memory; use a smaller train.batch_tokens, model or number of members");
+  } catch (const DeviceError& error) {
+    return Fail(kExitDevice, error.what());
+  } catch (const std::exception& error) {
+    return Fail(kExitFailed, error.what());
+  }
+}
+
+}  // namespace
+}  // namespace loglog
+
+int main(int argc, char** argv) { return loglog::Main(argc, argv); }

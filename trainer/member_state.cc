@@ -1,0 +1,105 @@
+#include "trainer/member_state.h"
+
+#include <cmath>
+#include <limits>
+
+#include "trainer/events.h"
+#include "trainer/schedule.h"
+
+namespace loglog {
+
+using nlohmann::ordered_json;
+
+ordered_json MemberState::ToJson() const {
+  ordered_json values = ordered_json::object();
+  for (const auto& [name, value] : latest) values[name] = EventNumber(value);
+  return {{"diverged_step", diverged_step},
+          {"loss_spikes", loss_spikes.ToJson()},
+          {"grad_spikes", grad_spikes.ToJson()},
+          {"latest", values}};
+}
+
+MemberState MemberState::FromJson(const ordered_json& json) {
+  MemberState state;
+  state.diverged_step = json.at("diverged_step").get<int64_t>();
+  state.loss_spikes = SpikeDetector::FromJson(json.at("loss_spikes"));
+  state.grad_spikes = SpikeDetector::FromJson(json.at("grad_spikes"));
+  for (const auto& [name, value] : json.at("latest").items()) {
+    state.latest[name] = NumberFromEvent(value);
+  }
+  return state;
+}
+
+Cadence::Cadence(const Task& task)
+    : run_steps_(task.first().train.Steps()),
+      end_step_(task.EndStep()),
+      metrics_every_(task.first().metrics.every),
+      probe_every_(task.first().metrics.probe_every),
+      checkpoint_every_(task.checkpoint_every),
+      eval_every_(task.first().eval.every) {}
+
+bool Cadence::Metrics(int64_t step) const {
+  return step == 1 || step == end_step_ || step % metrics_every_ == 0;
+}
+
+bool Cadence::Evaluation(int64_t step) const {
+  if (step == end_step_) return true;
+  const double stride = eval_every_ * static_cast<double>(run_steps_);
+  if (step == 0 || stride <= 0) return false;
+  // With a stride below one step, every step is a multiple.
+  const double k = std::max(1.0, std::round(static_cast<double>(step) / stride));
+  return stride <= 1 || std::llround(k * stride) == step;
+}
+
+bool Cadence::Probe(int64_t step) const {
+  if (step == end_step_) return true;
+  return probe_every_ > 0 && step % probe_every_ == 0;
+}
+
+bool Cadence::Checkpoint(int64_t step) const {
+  if (checkpoint_every_ == 0) return false;
+  return step == end_step_ || step % checkpoint_every_ == 0;
+}
+
+ordered_json RowLine(int member, int64_t step, int64_t tokens,
+                     const std::vector<NamedValue>& values) {
+  ordered_json numbers = ordered_json::object();
+  for (const NamedValue& value : values) numbers[value.name] = EventNumber(value.value);
+  return {
+      {"e", "row"}, {"member", member}, {"step", step}, {"tokens", tokens}, {"values", numbers}};
+}
+
+ordered_json SpikeLine(int member, int64_t step, const std::string& metric, double value,
+                       const SpikeDetector& before) {
+  return {{"e", "notice"},
+          {"kind", "spike"},
+          {"step", step},
+          {"detail",
+           {{"member", member},
+            {"metric", metric},
+            {"value", EventNumber(value)},
+            {"mean", EventNumber(before.mean())},
+            {"sd", EventNumber(before.sd())}}}};
+}
+
+ordered_json EndLine(int member, const MemberConfig& config, const MemberState& state,
+                     int64_t step) {
+  if (state.diverged()) step = state.diverged_step;
+  ordered_json summary = ordered_json::object();
+  for (const auto& [name, value] : state.latest) summary[name] = EventNumber(value);
+  if (const double tau = TauEma(config.train); std::isfinite(tau)) summary["tau_ema"] = tau;
+  summary["lr_lambda_integral"] = LrLambdaIntegral(config.train, step);
+  const auto loss = state.latest.find("loss/val");
+  const double final_loss = state.diverged() || loss == state.latest.end()
+                                ? std::numeric_limits<double>::quiet_NaN()
+                                : loss->second;
+  return {{"e", "end"},
+          {"member", member},
+          {"outcome", state.diverged() ? "diverged" : "done"},
+          {"step", step},
+          {"tokens", step * config.train.batch_tokens},
+          {"final_loss", EventNumber(final_loss)},
+          {"summary", summary}};
+}
+
+}  // namespace loglog

@@ -1,0 +1,58 @@
+// What the training loop keeps about each member beside the engine's state.
+#ifndef LOGLOG_TRAINER_MEMBER_STATE_H_
+#define LOGLOG_TRAINER_MEMBER_STATE_H_
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "trainer/engine.h"
+#include "trainer/spike.h"
+#include "trainer/task.h"
+
+namespace loglog {
+
+struct MemberState {
+  SpikeDetector loss_spikes;
+  SpikeDetector grad_spikes;
+  // The last value of every metric, for the summary at the end.
+  std::map<std::string, double> latest;
+  int64_t diverged_step = -1;
+
+  bool diverged() const { return diverged_step >= 0; }
+
+  nlohmann::ordered_json ToJson() const;
+  static MemberState FromJson(const nlohmann::ordered_json& json);
+};
+
+// Steps at which the loop does more than train, counted as steps completed. Pure.
+class Cadence {
+ public:
+  explicit Cadence(const Task& task);
+  bool Metrics(int64_t step) const;
+  // At whole multiples of eval.every of the run, rounded to steps, and at the end.
+  bool Evaluation(int64_t step) const;
+  // Also before the first step, as the state that training starts from.
+  bool Probe(int64_t step) const;
+  bool Checkpoint(int64_t step) const;
+
+ private:
+  int64_t run_steps_, end_step_, metrics_every_, probe_every_, checkpoint_every_;
+  double eval_every_;
+};
+
+// The lines of events.jsonl.
+nlohmann::ordered_json RowLine(int member, int64_t step, int64_t tokens,
+                               const std::vector<NamedValue>& values);
+nlohmann::ordered_json SpikeLine(int member, int64_t step, const std::string& metric, double value,
+                                 const SpikeDetector& before);
+// The end of a member that trained to `step`, or diverged before. The summary holds the
+// last value of every metric, tau_ema and lr_lambda_integral.
+nlohmann::ordered_json EndLine(int member, const MemberConfig& config, const MemberState& state,
+                               int64_t step);
+
+}  // namespace loglog
+
+#endif  // LOGLOG_TRAINER_MEMBER_STATE_H_
