@@ -353,13 +353,13 @@ double ValueOf(const std::vector<NamedValue>& values, const std::string& name) {
 }
 
 double RelativeError(const std::vector<double>& a, const std::vector<double>& b, int64_t begin,
-                     int64_t size) {
+                     int64_t size, double floor) {
   double difference = 0, scale = 0;
   for (int64_t i = begin; i < begin + size; ++i) {
     difference += (a[i] - b[i]) * (a[i] - b[i]);
     scale += b[i] * b[i];
   }
-  return scale == 0 ? std::sqrt(difference) : std::sqrt(difference / scale);
+  return std::sqrt(difference) / std::max(std::sqrt(scale), floor);
 }
 
 }  // namespace loglog

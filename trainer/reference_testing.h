@@ -61,9 +61,9 @@ std::vector<char> ReadAll(const Engine& engine, int member);
 
 double ValueOf(const std::vector<NamedValue>& values, const std::string& name);
 
-// |a - b| / |b|, Euclidean, over [begin, begin + size).
+// |a - b| / max(|b|, floor), Euclidean, over [begin, begin + size).
 double RelativeError(const std::vector<double>& a, const std::vector<double>& b, int64_t begin,
-                     int64_t size);
+                     int64_t size, double floor = 1e-30);
 
 }  // namespace loglog
 

@@ -1,1 +1,95 @@
+#include "trainer/schedule.h"
+
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace loglog {
+namespace {
+
+TrainConfig HundredSteps(Schedule schedule) {
+  TrainConfig train;
+  train.batch_tokens = 10;
+  train.tokens = 1000;
+  train.lr = 0.5;
+  train.schedule = schedule;
+  train.warmup = 0.05;
+  train.cooldown = 0.2;
+  train.min_lr_ratio = 0.1;
+  return train;
+}
+
+TEST(Schedule, WarmUpIsLinearAndEndsAtThePeak) {
+  for (const Schedule schedule : {Schedule::kCosine, Schedule::kWsd, Schedule::kConstant}) {
+    const TrainConfig train = HundredSteps(schedule);
+    EXPECT_DOUBLE_EQ(LearningRateShare(train, 0), 0.2);
+    EXPECT_DOUBLE_EQ(LearningRateShare(train, 3), 0.8);
+    EXPECT_DOUBLE_EQ(LearningRateShare(train, 4), 1);
+    EXPECT_DOUBLE_EQ(LearningRateShare(train, 5), 1);
+    EXPECT_DOUBLE_EQ(LearningRate(train, 0), 0.1);
+  }
+}
+
+TEST(Schedule, CosineFallsToTheRatio) {
+  const TrainConfig train = HundredSteps(Schedule::kCosine);
+  // Half way of the 95 steps after warm-up lies between steps 52 and 53.
+  const double middle = (LearningRateShare(train, 52) + LearningRateShare(train, 53)) / 2;
+  EXPECT_NEAR(middle, 0.55, 1e-12);
+  const double last = 0.1 + 0.9 * 0.5 * (1 + std::cos(M_PI * 94 / 95));
+  EXPECT_NEAR(LearningRateShare(train, 99), last, 1e-12);
+  for (int64_t step = 5; step < 99; ++step) {
+    EXPECT_GT(LearningRateShare(train, step), LearningRateShare(train, step + 1));
+  }
+}
+
+TEST(Schedule, WsdHoldsThenCoolsByTheSquareRoot) {
+  const TrainConfig train = HundredSteps(Schedule::kWsd);
+  EXPECT_DOUBLE_EQ(LearningRateShare(train, 79), 1);
+  EXPECT_DOUBLE_EQ(LearningRateShare(train, 80), 1);
+  EXPECT_DOUBLE_EQ(LearningRateShare(train, 85), 0.5);
+  EXPECT_DOUBLE_EQ(LearningRateShare(train, 99), 1 - std::sqrt(0.95));
+}
+
+TEST(Schedule, ConstantStaysAtThePeak) {
+  EXPECT_EQ(LearningRateShare(HundredSteps(Schedule::kConstant), 99), 1);
+}
+
+TEST(Schedule, NoWarmUpStartsAtThePeak) {
+  for (const Schedule schedule : {Schedule::kCosine, Schedule::kWsd, Schedule::kConstant}) {
+    TrainConfig train = HundredSteps(schedule);
+    train.warmup = 0;
+    EXPECT_EQ(LearningRateShare(train, 0), 1);
+  }
+}
+
+TEST(Schedule, WarmUpOfTheWholeRunNeverDividesByZero) {
+  for (const Schedule schedule : {Schedule::kCosine, Schedule::kWsd}) {
+    TrainConfig train = HundredSteps(schedule);
+    train.warmup = 1;
+    train.cooldown = 0;
+    EXPECT_EQ(LearningRateShare(train, 99), 1);
+  }
+}
+
+TEST(Schedule, DecayFollowsTheRateCoupledOrIndependent) {
+  TrainConfig train = HundredSteps(Schedule::kWsd);
+  train.weight_decay = 0.4;
+  EXPECT_DOUBLE_EQ(DecayRate(train, 0), 0.2 * 0.5 * 0.4);
+  EXPECT_DOUBLE_EQ(TauEma(train), 10 / (0.5 * 0.4 * 1000));
+  train.decay = DecayMode::kIndependent;
+  EXPECT_DOUBLE_EQ(DecayRate(train, 0), 0.2 * 0.4);
+  EXPECT_DOUBLE_EQ(TauEma(train), 10 / (0.4 * 1000));
+  train.weight_decay = 0;
+  EXPECT_EQ(TauEma(train), std::numeric_limits<double>::infinity());
+}
+
+TEST(Schedule, IntegralAddsUpTheSteps) {
+  TrainConfig train = HundredSteps(Schedule::kConstant);
+  train.weight_decay = 0.4;
+  EXPECT_NEAR(LrLambdaIntegral(train, 100), 0.2 * (0.2 + 0.4 + 0.6 + 0.8 + 96), 1e-12);
+  EXPECT_EQ(LrLambdaIntegral(train, 0), 0);
+}
+
+}  // namespace
+}  // namespace loglog
