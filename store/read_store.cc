@@ -107,8 +107,6 @@ int64_t FileBytes(const std::string& path) {
   return stat(path.c_str(), &info) == 0 ? info.st_size : 0;
 }
 
-}  // namespace
-
 SweepRow SweepOf(const Cursor& row, int spec_column) {
   SweepRow sweep;
   sweep.sweep_id = row.Int(0);
@@ -124,6 +122,8 @@ SweepRow SweepOf(const Cursor& row, int spec_column) {
   if (spec_column >= 0) sweep.spec_json = row.Text(spec_column);
   return sweep;
 }
+
+}  // namespace
 
 absl::StatusOr<std::vector<SweepRow>> ReadLiveSweeps(Connection* db) {
   std::vector<SweepRow> sweeps;
