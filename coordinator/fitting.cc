@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "nlohmann/json.hpp"
@@ -46,9 +47,8 @@ ArmData Collect(absl::Span<const ObservationRow> trials, absl::string_view arm) 
 absl::Status CheckArm(absl::Span<const ObservationRow> trials, absl::string_view arm) {
   const std::vector<std::string> arms = ArmsOf(trials);
   if (std::find(arms.begin(), arms.end(), arm) != arms.end()) return absl::OkStatus();
-  return absl::NotFoundError(
-      absl::StrCat("arm '", arm, "' is not in this sweep; its arms are ",
-                   arms.empty() ? "none" : absl::StrJoin(arms, ", ")));
+  return absl::NotFoundError(absl::StrCat("arm '", arm, "' is not in this sweep; its arms are ",
+                                          arms.empty() ? "none" : absl::StrJoin(arms, ", ")));
 }
 
 absl::StatusOr<FitResult> Run(const FitTarget& target, const ArmData& a, const ArmData& b) {
@@ -120,8 +120,10 @@ std::string DivergedNote(const ArmData& a, const ArmData& b) {
   if (a.diverged + b.diverged == 0) return "";
   const int64_t ended_a = a.diverged + static_cast<int64_t>(a.observations.size());
   const int64_t ended_b = b.diverged + static_cast<int64_t>(b.observations.size());
-  return absl::StrCat("diverged: ", a.diverged, " of ", ended_a, " against ", b.diverged, " of ",
-                      ended_b, " (left out of the fit)");
+  return absl::StrCat(
+      "diverged: ", a.diverged, " of ", ended_a, " against ", b.diverged, " of ", ended_b,
+      " (left out of the fit; Fisher's exact p ",
+      absl::StrFormat("%.2g", FisherExactP(a.diverged, ended_a, b.diverged, ended_b)), ")");
 }
 
 }  // namespace
@@ -143,17 +145,17 @@ std::string FitInputsSha256(const FitTarget& target, absl::Span<const Observatio
   }
   std::sort(lines.begin(), lines.end());
   return Sha256Hex(absl::StrCat(kFitVersion, "\n", target.kind, "|", AxisSymbol(target.axis), "|",
-                                target.arm, "|", target.arm_b, "\n",
-                                absl::StrJoin(lines, "\n")));
+                                target.arm, "|", target.arm_b, "\n", absl::StrJoin(lines, "\n")));
 }
 
 absl::StatusOr<FitRow> ComputeFit(const FitTarget& target,
                                   absl::Span<const ObservationRow> trials) {
   const bool comparison = target.kind == "comparison";
   if (!comparison && target.kind != "local_slope" && target.kind != "saturating") {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "kind: '", target.kind, "' is no kind of fit; choose local_slope or saturating, or "
-        "compare two arms"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("kind: '", target.kind,
+                     "' is no kind of fit; choose local_slope or saturating, or "
+                     "compare two arms"));
   }
   LOGLOG_RETURN_IF_ERROR(CheckArm(trials, target.arm));
   if (comparison) LOGLOG_RETURN_IF_ERROR(CheckArm(trials, target.arm_b));

@@ -28,8 +28,7 @@ std::vector<std::string> ArmsOf(absl::Span<const ObservationRow> trials);
 // counted in the result. `sweep_id` and `create_ms` are the caller's to fill in.
 // A fit that the data cannot carry comes back with verdict REFUSED and its reason.
 // INVALID_ARGUMENT: an unknown kind. NOT_FOUND: no such arm; names those that exist.
-absl::StatusOr<FitRow> ComputeFit(const FitTarget& target,
-                                  absl::Span<const ObservationRow> trials);
+absl::StatusOr<FitRow> ComputeFit(const FitTarget& target, absl::Span<const ObservationRow> trials);
 
 // SHA-256 over everything that ComputeFit's answer depends on, this code's version
 // included: equal hashes mean an equal answer.

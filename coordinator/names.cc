@@ -32,8 +32,8 @@ absl::StatusOr<NumberedName> ParseNumbered(absl::string_view name, absl::string_
   const std::vector<absl::string_view> parts = absl::StrSplit(name, '/');
   NumberedName result;
   if (parts.size() != 4 || parts[0] != "sweeps" || !IsResourceId(parts[1]) ||
-      parts[2] != collection || !absl::SimpleAtoi(parts[3], &result.number) ||
-      result.number < 1 || absl::StrCat(result.number) != parts[3]) {
+      parts[2] != collection || !absl::SimpleAtoi(parts[3], &result.number) || result.number < 1 ||
+      absl::StrCat(result.number) != parts[3]) {
     return Malformed(name, form);
   }
   result.sweep = std::string(parts[1]);

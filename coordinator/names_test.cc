@@ -23,9 +23,9 @@ TEST(Names, MalformedOnesAreRefusedAndNamed) {
   }
   EXPECT_FALSE(ParseSweepName("sweeps/" + std::string(64, 'a')).ok());
   EXPECT_TRUE(ParseSweepName("sweeps/" + std::string(63, 'a')).ok());
-  for (const char* name : {"sweeps/a/trials/0", "sweeps/a/trials/-1", "sweeps/a/trials/01",
-                           "sweeps/a/trials/1/", "sweeps/a/trials/99999999999999999999",
-                           "sweeps/a/fits/1", "a/trials/1"}) {
+  for (const char* name :
+       {"sweeps/a/trials/0", "sweeps/a/trials/-1", "sweeps/a/trials/01", "sweeps/a/trials/1/",
+        "sweeps/a/trials/99999999999999999999", "sweeps/a/fits/1", "a/trials/1"}) {
     EXPECT_FALSE(ParseTrialName(name).ok()) << name;
   }
   EXPECT_EQ(ParseTrialName("sweeps/a/trials/x").status().message(),

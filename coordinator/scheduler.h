@@ -1,0 +1,241 @@
+#ifndef LOGLOG_COORDINATOR_SCHEDULER_H_
+#define LOGLOG_COORDINATOR_SCHEDULER_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "coordinator/ready_queue.h"
+#include "coordinator/scheduler_types.h"
+
+namespace loglog {
+
+// Which slot runs which task, and what becomes of leases: a function of its state, an
+// event and the time. No input or output, no clock, no store: events come in as calls,
+// what has to be written comes out as actions, and `now_ms` is a monotonic time that
+// never goes back. After a write that failed the engine throws the scheduler away and
+// makes a new one from the store.
+// Confined to one thread (the strand).
+class Scheduler {
+ public:
+  // Looks up an attempt that is not live; nullopt when the store has none.
+  using FindEnded = std::function<std::optional<EndedAttempt>(int64_t attempt_id)>;
+
+  explicit Scheduler(const SchedulerOptions& options);
+
+  // ---- what there is. Sweeps first, then trials, tasks, workers, live attempts.
+  // Adding again brings up to date (a trial that one more sweep wants).
+  void AddSweep(int64_t sweep_id, absl::string_view name, bool paused);
+  void AddTrial(const OpenTrial& trial);
+  void AddTask(const TaskRow& task, const TaskContext& context, int64_t now_ms);
+  void AddWorker(const WorkerRow& worker, int64_t now_ms);
+  // A lease that was granted before this scheduler was made lasts for one more lease
+  // from now, whatever was left of it.
+  void AddAttempt(const AttemptRow& attempt, int64_t now_ms);
+
+  // ---- time
+  // Everything that is due: leases that ran out, backoffs that ended, silent workers.
+  void Tick(int64_t now_ms, Actions* actions);
+  // When Tick next has something to do; INT64_MAX for never.
+  int64_t NextTickMs() const;
+
+  // ---- workers
+  // The state that a worker's row gets when it announces itself: what an operator has
+  // to end (a drain of theirs, a quarantine) outlives the daemon.
+  WorkerState StateWhenRegistered(absl::string_view worker_id) const;
+  // A worker announced itself (its row as stored, with the new epoch). With another
+  // boot id than before its leases end at once, except those of `held`.
+  void Register(const WorkerRow& worker, absl::Span<const int64_t> held, int64_t now_ms,
+                Actions* actions);
+  bool IsSession(absl::string_view worker_id, int64_t session_epoch) const;
+  // 0 for an unknown worker.
+  int SlotCount(absl::string_view worker_id) const;
+  void Sync(const SyncReport& report, const FindEnded& find_ended, int64_t now_ms,
+            Actions* actions);
+  // What the worker should do, from what it said last.
+  WorkerDesire Desire(absl::string_view worker_id) const;
+  // Whether somebody waits for Desire's answer: only then are slots filled.
+  void SetOffering(absl::string_view worker_id, bool offering);
+  // Workers whose Desire may have changed since the last call.
+  std::vector<std::string> TakeWoken();
+  void DrainWorker(absl::string_view worker_id, absl::string_view reason, Actions* actions);
+  void ResumeWorker(absl::string_view worker_id, Actions* actions);
+
+  // ---- dispatch: call NextGrant, make the attempt, call Granted, until there is none
+  std::optional<Grant> NextGrant(int64_t now_ms);
+  // `resumed`: it starts from the task's checkpoint rather than from fresh weights.
+  void Granted(const Grant& grant, int64_t attempt_id, bool resumed, int64_t now_ms);
+
+  // ---- trials
+  void NoteCheckpoint(int64_t task_id, absl::string_view worker_id);
+  void TrialEnded(int64_t trial_id, Actions* actions);
+  // The store has cancelled these; their attempts are stopped.
+  void Cancel(const CancelResult& cancelled, Actions* actions);
+  // A sweep that was cancelled or is done: nothing is wanted for its sake any more.
+  void RemoveSweep(int64_t sweep_id);
+  void SetSweepPaused(int64_t sweep_id, bool paused);
+  // A trial gets a fresh start: where its cell failed before does not count.
+  void ClearFailures(int64_t trial_id);
+  // Ends a sweep that has no open trial.
+  void EndIfEmpty(int64_t sweep_id, Actions* actions);
+
+  // ---- questions
+  bool HasSweep(int64_t sweep_id) const { return sweeps_.contains(sweep_id); }
+  // Sweeps that want the trial now.
+  std::vector<int64_t> SweepsOf(int64_t trial_id) const;
+  // Trials of the task that are open.
+  std::vector<int64_t> OpenTrialsOf(int64_t task_id) const;
+  // Live attempts at trials of this sweep.
+  std::vector<int64_t> LiveAttemptsOf(int64_t sweep_id) const;
+  struct LiveAttempt {
+    int64_t task_id = 0;
+    std::string worker_id;
+    int slot = 0;
+  };
+  std::optional<LiveAttempt> FindLive(int64_t attempt_id) const;
+  // Why a pending trial is pending, as true as can be told in one line; empty for a
+  // trial that is not.
+  std::string PendingReason(int64_t trial_id, int64_t now_ms) const;
+  // How often workers should call, and how long their leases last: both grow with the
+  // number of workers, so that all calls together stay within a budget.
+  int64_t SyncIntervalMs() const;
+  int64_t LeaseMs() const;
+  int SlotsTotal() const;  // of workers that are connected
+  int SlotsBusy(absl::string_view worker_id) const;
+  // Unhealthy, why it is quarantined, ...; empty when there is nothing to say.
+  std::string WorkerNote(absl::string_view worker_id) const;
+
+ private:
+  struct Sweep {
+    std::string name;
+    bool paused = false;
+    std::set<int64_t> open;  // trials
+  };
+  struct Trial {
+    int64_t cell_id = 0;
+    int64_t task_id = 0;                // whose end is its end
+    std::map<int64_t, int64_t> sweeps;  // id -> number; those that want it
+    std::vector<int64_t> tasks;         // all that train it
+  };
+  struct Task {
+    enum class State { kBlocked, kBackoff, kReady, kLive };
+    State state = State::kBlocked;
+    TaskContext context;
+    std::set<int64_t> open;      // trials
+    int64_t failure_key = 0;     // its cell; with several cells, the task itself
+    int64_t parent_task_id = 0;  // 0 once that is done
+    bool ends_trials = false;    // else a trunk, whose end is its own report
+    bool cancelled = false;      // waits for its attempt to stop
+    int failure_count = 0;
+    int lost_count = 0;
+    int64_t not_before_ms = 0;
+    int64_t attempt_id = 0;       // live one
+    int64_t prefer_until_ms = 0;  // workers that can read its checkpoint come first
+    std::string message;          // why it was tried again
+  };
+  struct Attempt {
+    int64_t task_id = 0;
+    std::string worker_id;
+    int slot = 0;
+    AttemptState state = AttemptState::kLeased;
+    int64_t deadline_ms = 0;  // end of the lease, without margin
+    std::string stop_reason;  // not empty: should stop
+  };
+  struct Slot {
+    bool reported = false;
+    SlotState state = SlotState::kIdle;
+    int64_t reported_attempt_id = 0;
+    bool stale = false;      // the reported attempt's data are of no use any more
+    int64_t attempt_id = 0;  // live one
+  };
+  struct Worker {
+    std::string boot_id;
+    int64_t session_epoch = 0;
+    std::string scope;
+    WorkerState state = WorkerState::kLive;
+    std::string reason;
+    bool operator_drain = false;
+    bool draining = false;  // its own wish
+    std::string unhealthy;
+    int64_t deadline_ms = 0;  // silent for too long
+    bool offering = false;
+    int slot_count = 0;  // slots beyond are of an earlier registration
+    std::vector<Slot> slots;
+    std::vector<int64_t> held;
+    std::vector<int64_t> failed_keys;  // different ones, in a row
+  };
+  using Workers = std::map<std::string, Worker, std::less<>>;
+
+  // scheduler.cc: tasks and trials
+  std::vector<ReadyQueue::Place> PlacesOf(const Task& task) const;
+  void Enqueue(int64_t task_id, Task* task, int64_t now_ms);
+  void Requeue(int64_t task_id, Task* task, int64_t wait_ms, absl::string_view message,
+               int64_t now_ms, Actions* actions);
+  void FinishTask(int64_t task_id, Actions* actions);
+  void FailTask(int64_t task_id, absl::string_view message, Actions* actions);
+  void EraseTask(int64_t task_id);
+  int64_t Backoff(int count);
+  bool MayTake(int64_t task_id, const std::string& worker_id, int64_t now_ms);
+
+  // scheduler_attempts.cc: how attempts end
+  void Renew(int64_t attempt_id, Attempt* attempt, int64_t now_ms);
+  void Close(int64_t attempt_id, AttemptState state, const Outcome& outcome, Actions* actions);
+  void ApplyOutcome(int64_t attempt_id, const Outcome& outcome, int64_t now_ms, Actions* actions);
+  void ApplyLateOutcome(int64_t attempt_id, const EndedAttempt& ended, const Outcome& outcome,
+                        Actions* actions);
+  void Lose(int64_t attempt_id, absl::string_view why, int64_t now_ms, Actions* actions);
+  void CountLoss(int64_t task_id, Task* task, absl::string_view message, int64_t wait_ms,
+                 int64_t now_ms, Actions* actions);
+  void CountFailure(int64_t task_id, Task* task, const std::string& worker_id,
+                    absl::string_view message, int64_t now_ms, Actions* actions);
+  void NoteFailureOf(const std::string& worker_id, int64_t failure_key, absl::string_view message,
+                     Actions* actions);
+  void Stop(int64_t attempt_id, absl::string_view reason, Actions* actions);
+  void StopAllOf(const std::string& worker_id, const Worker& worker, absl::string_view reason,
+                 Actions* actions);
+
+  // scheduler_workers.cc
+  static bool IsConnected(const Worker& worker);
+  static bool Accepts(const Worker& worker);
+  void RefreshIdle(const std::string& worker_id, const Worker& worker);
+  void SetWorkerDeadline(const std::string& worker_id, Worker* worker, int64_t now_ms);
+  void SetState(const std::string& worker_id, Worker* worker, WorkerState state,
+                absl::string_view reason, Actions* actions);
+  void SyncSlot(const std::string& worker_id, Worker* worker, const SlotReport& report,
+                const FindEnded& find_ended, int64_t now_ms, Actions* actions);
+  void ReturnUnstarted(const Worker& worker, int64_t attempt_id, int64_t now_ms, Actions* actions);
+  SlotDesire DesireOf(const Worker& worker, int slot) const;
+  std::string WhyNoSlot() const;
+
+  const SchedulerOptions options_;
+  std::mt19937_64 random_;
+  absl::flat_hash_map<int64_t, Sweep> sweeps_;
+  absl::flat_hash_map<int64_t, Trial> trials_;
+  absl::flat_hash_map<int64_t, Task> tasks_;
+  absl::flat_hash_map<int64_t, std::vector<int64_t>> children_;  // tasks by parent
+  absl::flat_hash_map<int64_t, Attempt> attempts_;               // live ones
+  Workers workers_;
+  // Workers on which a cell failed, until it succeeds or is retried.
+  absl::flat_hash_map<int64_t, std::set<std::string>> failed_on_;
+  ReadyQueue ready_;
+  std::set<std::pair<int64_t, int64_t>> backoffs_;      // (not before, task)
+  std::set<std::pair<int64_t, int64_t>> leases_;        // (deadline, attempt)
+  std::set<std::pair<int64_t, std::string>> silences_;  // (deadline, worker)
+  std::set<std::pair<int, std::string>> idle_;          // (slot, worker), offered
+  std::set<std::string> woken_;
+  int64_t preference_ends_ms_ = INT64_MAX;  // a task is kept for a better worker till then
+};
+
+}  // namespace loglog
+
+#endif  // LOGLOG_COORDINATOR_SCHEDULER_H_

@@ -1,0 +1,264 @@
+// How attempts are kept alive and how they end.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/scheduler.h"
+
+namespace loglog {
+namespace {
+
+AttemptState StateOf(OutcomeKind kind) {
+  switch (kind) {
+    case OutcomeKind::kDone:
+      return AttemptState::kDone;
+    case OutcomeKind::kDiverged:
+      return AttemptState::kDiverged;
+    case OutcomeKind::kStopped:
+      return AttemptState::kStopped;
+    case OutcomeKind::kFailed:
+      return AttemptState::kFailed;
+    case OutcomeKind::kRefused:
+      return AttemptState::kRefused;
+    case OutcomeKind::kOutOfMemory:
+      return AttemptState::kOutOfMemory;
+    case OutcomeKind::kDeviceError:
+      return AttemptState::kDeviceError;
+    case OutcomeKind::kLost:
+      break;
+  }
+  return AttemptState::kLost;
+}
+
+bool EndsWell(OutcomeKind kind) {
+  return kind == OutcomeKind::kDone || kind == OutcomeKind::kDiverged;
+}
+
+// "exit code 1: last words".
+std::string Describe(const Outcome& outcome) {
+  std::string text = outcome.signal != 0 ? absl::StrCat("signal ", outcome.signal)
+                                         : absl::StrCat("exit code ", outcome.exit_code);
+  if (!outcome.message.empty()) absl::StrAppend(&text, ": ", outcome.message);
+  return text;
+}
+
+}  // namespace
+
+void Scheduler::AddAttempt(const AttemptRow& row, int64_t now_ms) {
+  const auto [worker, is_new] = workers_.try_emplace(row.worker_id);
+  if (is_new) worker->second.state = WorkerState::kGone;
+  Attempt& attempt = attempts_[row.attempt_id];
+  attempt.task_id = row.task_id;
+  attempt.worker_id = row.worker_id;
+  attempt.slot = row.slot;
+  attempt.state = row.state;
+  const auto it = tasks_.find(row.task_id);
+  if (it == tasks_.end()) {
+    // Its task was cancelled: it only has to stop, and its slot has to be seen empty.
+    Task& task = tasks_[row.task_id];
+    task.cancelled = true;
+    task.ends_trials = true;
+    task.failure_key = -row.task_id;
+  }
+  Task& task = tasks_.at(row.task_id);
+  ready_.Remove(row.task_id);
+  backoffs_.erase({task.not_before_ms, row.task_id});
+  task.state = Task::State::kLive;
+  task.attempt_id = row.attempt_id;
+  if (task.cancelled) {
+    attempt.stop_reason = "cancelled";
+  } else if (row.state == AttemptState::kStopping) {
+    attempt.stop_reason = "asked to before the coordinator started";
+  }
+  std::vector<Slot>& slots = worker->second.slots;
+  if (slots.size() <= row.slot) slots.resize(row.slot + 1);
+  slots[row.slot].attempt_id = row.attempt_id;
+  Renew(row.attempt_id, &attempt, now_ms);
+}
+
+void Scheduler::Renew(int64_t attempt_id, Attempt* attempt, int64_t now_ms) {
+  leases_.erase({attempt->deadline_ms, attempt_id});
+  attempt->deadline_ms = now_ms + LeaseMs();
+  leases_.insert({attempt->deadline_ms, attempt_id});
+}
+
+void Scheduler::Stop(int64_t attempt_id, absl::string_view reason, Actions* actions) {
+  Attempt& attempt = attempts_.at(attempt_id);
+  if (!attempt.stop_reason.empty()) return;
+  attempt.stop_reason = std::string(reason);
+  attempt.state = AttemptState::kStopping;
+  actions->push_back(MarkAttempt{attempt_id, attempt.state, attempt.stop_reason});
+  woken_.insert(attempt.worker_id);
+}
+
+void Scheduler::StopAllOf(const std::string& worker_id, const Worker& worker,
+                          absl::string_view reason, Actions* actions) {
+  for (const Slot& slot : worker.slots) {
+    if (slot.attempt_id != 0) Stop(slot.attempt_id, reason, actions);
+  }
+  woken_.insert(worker_id);
+}
+
+// Frees the slot and the task; what becomes of the task is the caller's next step.
+void Scheduler::Close(int64_t attempt_id, AttemptState state, const Outcome& outcome,
+                      Actions* actions) {
+  const auto node = attempts_.extract(attempt_id);
+  const Attempt& attempt = node.mapped();
+  leases_.erase({attempt.deadline_ms, attempt_id});
+  Worker& worker = workers_.find(attempt.worker_id)->second;
+  worker.slots[attempt.slot].attempt_id = 0;
+  tasks_.at(attempt.task_id).attempt_id = 0;
+  actions->push_back(EndAttempt{attempt_id, attempt.task_id, attempt.worker_id, state,
+                                outcome.exit_code, outcome.signal, outcome.message});
+  RefreshIdle(attempt.worker_id, worker);
+  woken_.insert(attempt.worker_id);
+}
+
+void Scheduler::ApplyOutcome(int64_t attempt_id, const Outcome& outcome, int64_t now_ms,
+                             Actions* actions) {
+  const Attempt attempt = attempts_.at(attempt_id);
+  const int64_t task_id = attempt.task_id;
+  Task& task = tasks_.at(task_id);
+  const bool all_ended = task.ends_trials && task.open.empty();
+  const bool complete = all_ended || (!task.ends_trials && EndsWell(outcome.kind));
+
+  if (task.cancelled) {
+    Close(attempt_id, AttemptState::kCancelled, outcome, actions);
+    EraseTask(task_id);
+    return;
+  }
+  if (complete) {
+    // The result is in the store, however the process went down after it.
+    Close(attempt_id, EndsWell(outcome.kind) ? StateOf(outcome.kind) : AttemptState::kDone, outcome,
+          actions);
+    workers_.find(attempt.worker_id)->second.failed_keys.clear();
+    FinishTask(task_id, actions);
+    return;
+  }
+  if (EndsWell(outcome.kind)) {
+    Outcome wrong = outcome;
+    wrong.message =
+        absl::StrCat("the trainer ended with ", Describe(outcome), ", but reported no result for ",
+                     task.open.size(), " of its trials; its events file on workers/",
+                     attempt.worker_id, " shows how far it came");
+    Close(attempt_id, AttemptState::kFailed, wrong, actions);
+    CountFailure(task_id, &task, attempt.worker_id, wrong.message, now_ms, actions);
+    return;
+  }
+  Close(attempt_id, StateOf(outcome.kind), outcome, actions);
+  switch (outcome.kind) {
+    case OutcomeKind::kFailed:
+    case OutcomeKind::kOutOfMemory:
+      CountFailure(task_id, &task, attempt.worker_id,
+                   outcome.kind == OutcomeKind::kOutOfMemory
+                       ? absl::StrCat("out of memory, ", Describe(outcome))
+                       : Describe(outcome),
+                   now_ms, actions);
+      break;
+    case OutcomeKind::kRefused:
+      FailTask(task_id, absl::StrCat("refused by the trainer: ", Describe(outcome)), actions);
+      break;
+    case OutcomeKind::kDeviceError:
+      NoteFailureOf(attempt.worker_id, task.failure_key, Describe(outcome), actions);
+      CountLoss(
+          task_id, &task,
+          absl::StrCat("device error on workers/", attempt.worker_id, ", ", Describe(outcome)),
+          Backoff(task.lost_count + 1), now_ms, actions);
+      break;
+    case OutcomeKind::kStopped:
+      // Nothing went wrong: no reason to wait.
+      CountLoss(task_id, &task,
+                absl::StrCat("stopped on workers/", attempt.worker_id,
+                             attempt.stop_reason.empty() ? "" : ": ", attempt.stop_reason),
+                0, now_ms, actions);
+      break;
+    default:
+      CountLoss(task_id, &task,
+                absl::StrCat("lost on workers/", attempt.worker_id, ", ", Describe(outcome)),
+                Backoff(task.lost_count + 1), now_ms, actions);
+      break;
+  }
+}
+
+void Scheduler::ApplyLateOutcome(int64_t attempt_id, const EndedAttempt& ended,
+                                 const Outcome& outcome, Actions* actions) {
+  if (ended.state != AttemptState::kLost || !ended.newest || !EndsWell(outcome.kind)) return;
+  const auto task = tasks_.find(ended.task_id);
+  // With results still missing it has not done its work, whatever it says.
+  if (task != tasks_.end() && (task->second.ends_trials || task->second.attempt_id != 0)) return;
+  actions->push_back(EndAttempt{attempt_id, ended.task_id, "", StateOf(outcome.kind),
+                                outcome.exit_code, outcome.signal, outcome.message});
+  if (task != tasks_.end()) FinishTask(ended.task_id, actions);
+}
+
+void Scheduler::Lose(int64_t attempt_id, absl::string_view why, int64_t now_ms, Actions* actions) {
+  const int64_t task_id = attempts_.at(attempt_id).task_id;
+  Task& task = tasks_.at(task_id);
+  Outcome outcome;
+  outcome.message = std::string(why);
+  Close(attempt_id, task.cancelled ? AttemptState::kCancelled : AttemptState::kLost, outcome,
+        actions);
+  if (task.cancelled) {
+    EraseTask(task_id);
+  } else if (task.ends_trials && task.open.empty()) {
+    FinishTask(task_id, actions);
+  } else {
+    CountLoss(task_id, &task, why, Backoff(task.lost_count + 1), now_ms, actions);
+  }
+}
+
+void Scheduler::CountLoss(int64_t task_id, Task* task, absl::string_view message, int64_t wait_ms,
+                          int64_t now_ms, Actions* actions) {
+  ++task->lost_count;
+  if (task->lost_count >= task->context.losses_max) {
+    FailTask(task_id,
+             absl::StrCat("lost ", task->lost_count, " times (retries.losses is ",
+                          task->context.losses_max, "), at last: ", message,
+                          "; when the workers are well again, retry the trial"),
+             actions);
+    return;
+  }
+  Requeue(task_id, task, wait_ms, message, now_ms, actions);
+}
+
+void Scheduler::CountFailure(int64_t task_id, Task* task, const std::string& worker_id,
+                             absl::string_view message, int64_t now_ms, Actions* actions) {
+  ++task->failure_count;
+  std::set<std::string>& failed_on = failed_on_[task->failure_key];
+  failed_on.insert(worker_id);
+  const size_t workers = failed_on.size();
+  NoteFailureOf(worker_id, task->failure_key, message, actions);
+  if (workers >= options_.cell_failed_workers_max) {
+    FailTask(task_id,
+             absl::StrCat("its cell failed on ", workers,
+                          " workers, so it is the cell and not the worker: ", message,
+                          "; correct its cause, then retry the trial"),
+             actions);
+  } else if (task->failure_count >= task->context.failures_max) {
+    FailTask(task_id,
+             absl::StrCat("failed ", task->failure_count, " times (retries.failures is ",
+                          task->context.failures_max, "), at last on workers/", worker_id, ": ",
+                          message, "; correct its cause, then retry the trial"),
+             actions);
+  } else {
+    Requeue(task_id, task, Backoff(task->failure_count),
+            absl::StrCat("failure ", task->failure_count, " of ", task->context.failures_max,
+                         " on workers/", worker_id, ": ", message),
+            now_ms, actions);
+  }
+}
+
+void Scheduler::NoteFailureOf(const std::string& worker_id, int64_t failure_key,
+                              absl::string_view message, Actions* actions) {
+  Worker& worker = workers_.find(worker_id)->second;
+  std::vector<int64_t>& keys = worker.failed_keys;
+  if (std::find(keys.begin(), keys.end(), failure_key) == keys.end()) keys.push_back(failure_key);
+  if (keys.size() < options_.quarantine_failures || worker.state == WorkerState::kQuarantined) {
+    return;
+  }
+  SetState(worker_id, &worker, WorkerState::kQuarantined,
+           absl::StrCat(keys.size(), " different cells failed on it in a row, at last: ", message,
+                        "; repair it, then `loglog worker resume ", worker_id, "`"),
+           actions);
+}
+
+}  // namespace loglog

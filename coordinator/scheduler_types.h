@@ -1,0 +1,164 @@
+#ifndef LOGLOG_COORDINATOR_SCHEDULER_TYPES_H_
+#define LOGLOG_COORDINATOR_SCHEDULER_TYPES_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "store/rows.h"
+
+// What goes into the scheduler and what comes out of it.
+namespace loglog {
+
+struct SchedulerOptions {
+  int64_t lease_ms = 30'000;
+  // The worker kills this much before its lease ends, the coordinator waits this much
+  // longer before it calls an attempt lost.
+  int64_t lease_margin_ms = 5'000;
+  int64_t backoff_ms_min = 1'000;
+  int64_t backoff_ms_max = 300'000;
+  int quarantine_failures = 5;           // on as many different cells, in a row
+  int cell_failed_workers_max = 2;       // a cell that failed on so many is not tried again
+  int64_t sync_interval_ms_max = 5'000;  // with few workers
+  int64_t syncs_per_second_max = 50;     // of all workers together
+  uint64_t seed = 0;                     // of the backoff's jitter
+};
+
+// ---- what a worker says
+
+enum class SlotState { kIdle, kRunning, kStopping, kUploading, kFinished };
+
+enum class OutcomeKind {
+  kDone,
+  kDiverged,
+  kStopped,
+  kFailed,
+  kRefused,
+  kOutOfMemory,
+  kDeviceError,
+  kLost,
+};
+
+struct Outcome {
+  OutcomeKind kind = OutcomeKind::kLost;
+  int exit_code = 0;
+  int signal = 0;
+  std::string message;
+};
+
+struct SlotReport {
+  int slot = 0;
+  SlotState state = SlotState::kIdle;
+  int64_t attempt_id = 0;
+  Outcome outcome;  // only when kFinished
+};
+
+struct HeldReport {
+  int64_t attempt_id = 0;
+  Outcome outcome;
+};
+
+struct SyncReport {
+  std::string worker_id;
+  std::vector<SlotReport> slots;  // every slot once
+  std::vector<HeldReport> held;
+  bool draining = false;
+  std::string unhealthy;
+};
+
+// What the store knows of an attempt that is not live.
+struct EndedAttempt {
+  int64_t task_id = 0;
+  AttemptState state = AttemptState::kLost;
+  bool newest = false;  // no newer attempt of its task exists
+};
+
+// ---- what it is told
+
+enum class SlotAction { kNone, kRun, kStop, kKill, kForget };
+
+struct SlotDesire {
+  int slot = 0;
+  SlotAction action = SlotAction::kNone;
+  int64_t attempt_id = 0;
+  std::string reason;
+};
+
+struct WorkerDesire {
+  std::vector<SlotDesire> slots;
+  std::vector<int64_t> forget;  // of what it held
+  bool drain = false;           // asked for by the operator
+
+  // Whether a parked call has something to say; `drain_known`: it has said so before.
+  bool Anything(bool drain_known) const;
+};
+
+// A task for a slot. The attempt does not exist yet: the store makes its id, and
+// Scheduler::Granted tells.
+struct Grant {
+  int64_t task_id = 0;
+  std::string worker_id;
+  int slot = 0;
+};
+
+// ---- what the engine then writes, in this order and in the same transaction
+
+struct EndAttempt {
+  int64_t attempt_id = 0;
+  int64_t task_id = 0;
+  std::string worker_id;
+  AttemptState state = AttemptState::kLost;
+  int exit_code = 0;
+  int signal = 0;
+  std::string message;
+};
+
+// The attempt moved between live states.
+struct MarkAttempt {
+  int64_t attempt_id = 0;
+  AttemptState state = AttemptState::kRunning;
+  std::string message;
+};
+
+// PENDING after `wait_ms`, DONE, or FAILED together with the open trials named.
+struct PutTask {
+  int64_t task_id = 0;
+  TaskState state = TaskState::kPending;
+  int failure_count = 0;
+  int lost_count = 0;
+  int64_t wait_ms = 0;
+  std::string message;
+  std::vector<int64_t> trials;
+};
+
+struct PutWorker {
+  std::string worker_id;
+  WorkerState state = WorkerState::kLive;
+  std::string reason;
+};
+
+// Its last open trial ended.
+struct EndSweep {
+  int64_t sweep_id = 0;
+};
+
+using Action = std::variant<EndAttempt, MarkAttempt, PutTask, PutWorker, EndSweep>;
+using Actions = std::vector<Action>;
+
+// ---- what it starts from, beside the rows of the store
+
+struct TaskContext {
+  int failures_max = 3;
+  int losses_max = 20;
+  std::vector<std::string> failed_on;  // workers
+  // Who can read its newest usable checkpoint: this worker, and others of its scope.
+  std::string checkpoint_worker;
+  std::string checkpoint_scope;
+  int64_t wait_ms = 0;  // left of its backoff
+};
+
+}  // namespace loglog
+
+#endif  // LOGLOG_COORDINATOR_SCHEDULER_TYPES_H_
