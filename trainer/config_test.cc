@@ -1,1 +1,105 @@
+#include "trainer/config.h"
+
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace loglog {
+namespace {
+
+using testing::HasSubstr;
+
+MemberConfig Good() {
+  MemberConfig member;
+  member.model = {
+      .layers = 2, .d_model = 8, .heads = 4, .kv_heads = 2, .d_ff = 12, .vocab = 10, .seq_len = 16};
+  member.train.batch_tokens = 32;
+  member.train.tokens = 320;
+  member.train.lr = 1e-3;
+  return member;
+}
+
+std::string Refusal(const std::vector<MemberConfig>& members) {
+  try {
+    CheckMembers(members);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(Config, AcceptsAGoodMember) { EXPECT_EQ(Refusal({Good(), Good()}), "accepted"); }
+
+TEST(Config, RefusalsNameTheFieldAndTheFix) {
+  const std::vector<std::pair<std::function<void(MemberConfig&)>, std::string>> cases = {
+      {[](MemberConfig& m) { m.model.layers = 0; }, "model.layers is 0; it must be at least 1"},
+      {[](MemberConfig& m) { m.model.vocab = 1; }, "model.vocab is 1; it must be at least 2"},
+      {[](MemberConfig& m) { m.model.heads = 3; },
+       "model.d_model 8 is not a multiple of model.heads 3; each head needs the same width"},
+      {[](MemberConfig& m) {
+         m.model.heads = 8;
+         m.model.kv_heads = 8;
+       },
+       "model.d_model / model.heads is 1, an odd number; rotary positions rotate pairs, so make "
+       "it even"},
+      {[](MemberConfig& m) { m.model.kv_heads = 3; },
+       "model.heads 4 is not a multiple of model.kv_heads 3; each key-value head serves the same "
+       "number of heads"},
+      {[](MemberConfig& m) { m.model.norm_eps = 0; }, "model.norm_eps is 0; it must be above 0"},
+      {[](MemberConfig& m) { m.train.batch_tokens = 40; },
+       "train.batch_tokens 40 is not a multiple of model.seq_len 16; the nearest good values are "
+       "32 and 48"},
+      {[](MemberConfig& m) { m.train.tokens = 100; },
+       "train.tokens 100 is not a multiple of train.batch_tokens 32; the nearest good values are "
+       "96 and 128"},
+      {[](MemberConfig& m) { m.train.tokens = 20; },
+       "train.tokens 20 is not a multiple of train.batch_tokens 32; the nearest good values are - "
+       "and 32"},
+      {[](MemberConfig& m) { m.train.warmup = 1.5; },
+       "train.warmup is 1.5; it is a share and must lie between 0 and 1"},
+      {[](MemberConfig& m) {
+         m.train.schedule = Schedule::kWsd;
+         m.train.warmup = 0.9;
+       },
+       "train.warmup 0.9 and train.cooldown 0.2 together exceed the run; make their sum at most "
+       "1"},
+      {[](MemberConfig& m) { m.train.beta2 = 1; },
+       "train.beta2 is 1; it must be at least 0 and below 1"},
+      {[](MemberConfig& m) { m.train.lr = -1; },
+       "train.lr is -1; it must be a finite number of at least 0"},
+      {[](MemberConfig& m) { m.train.adam_eps = 0; }, "train.adam_eps is 0; it must be above 0"},
+      {[](MemberConfig& m) { m.init.sigma = -0.02; },
+       "init.sigma is -0.02; it must be a finite number of at least 0"},
+      {[](MemberConfig& m) { m.init.gamma_qk = 1.0 / 0.0; },
+       "init.gamma_qk is inf; it must be a finite number"},
+  };
+  for (const auto& [spoil, message] : cases) {
+    MemberConfig member = Good();
+    spoil(member);
+    EXPECT_EQ(Refusal({member}), message);
+  }
+}
+
+TEST(Config, MembersMustShareShapeBatchAndLength) {
+  EXPECT_THAT(Refusal({}), HasSubstr("members is empty"));
+  MemberConfig other = Good();
+  other.init.gamma = 1;
+  other.train.lr = 1;
+  other.train.weight_decay = 1;
+  other.seed = 9;
+  EXPECT_EQ(Refusal({Good(), other}), "accepted");
+  other = Good();
+  other.model.d_ff = 16;
+  EXPECT_EQ(Refusal({Good(), other}),
+            "members[1] differs from members[0] in model; train it in a task of its own");
+  other = Good();
+  other.train.tokens = 640;
+  EXPECT_EQ(Refusal({Good(), other}),
+            "members[1] differs from members[0] in train.tokens; train it in a task of its own");
+}
+
+}  // namespace
+}  // namespace loglog

@@ -1,1 +1,400 @@
+#include "trainer/engine.h"
+
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "trainer/condensation.h"
+#include "trainer/reference_testing.h"
+
+namespace loglog {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr int64_t kSequences = 3;
+constexpr int64_t kSteps = 12;
+
+const ModelConfig kModel = {.layers = 2,
+                            .d_model = 16,
+                            .heads = 4,
+                            .kv_heads = 2,
+                            .d_ff = 24,
+                            .vocab = 13,
+                            .seq_len = 10,
+                            .tied_head = false,
+                            .norm_eps = 1e-4};
+
+MemberConfig Member(int64_t seed, double gamma = 0.5) {
+  MemberConfig member = TinyMember(kModel, kSequences, kSteps, seed);
+  member.init.gamma = gamma;
+  member.train.lr = 1e-2;
+  return member;
+}
+
+std::vector<int32_t> Tokens(int64_t step, int64_t seed) {
+  return RandomTokens(kModel, kSequences, static_cast<uint32_t>(1000 * step + seed));
+}
+
+// Trains `members` together and returns the losses of each, by step.
+std::vector<std::vector<double>> Train(Engine* engine, const std::vector<MemberConfig>& members,
+                                       int64_t from = 0, int64_t to = kSteps) {
+  std::vector<std::vector<double>> losses(members.size());
+  for (int64_t step = from; step < to; ++step) {
+    std::vector<int32_t> tokens;
+    for (const MemberConfig& member : members) {
+      const auto own = Tokens(step, member.seed);
+      tokens.insert(tokens.end(), own.begin(), own.end());
+    }
+    const auto results = engine->TrainStep(tokens.data(), step, step % 3 == 0);
+    for (size_t k = 0; k < members.size(); ++k) losses[k].push_back(results[k].loss);
+  }
+  return losses;
+}
+
+size_t BufferNamed(const Engine& engine, const std::string& name) {
+  const auto& buffers = engine.state_buffers();
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    if (buffers[i].name == name) return i;
+  }
+  ADD_FAILURE() << "no buffer " << name;
+  return 0;
+}
+
+// Puts a NaN into a weight of a member.
+void Poison(Engine* engine, int member) {
+  const size_t index =
+      BufferNamed(*engine, std::to_string(member) + "/weights/model.layers.1.mlp.down_proj.weight");
+  std::vector<float> values(static_cast<size_t>(engine->state_buffers()[index].bytes / 4));
+  engine->ReadState(index, values.data());
+  values[5] = std::numeric_limits<float>::quiet_NaN();
+  engine->WriteState(index, values.data());
+}
+
+EngineOptions Folded() {
+  EngineOptions options;
+  options.fold_members = true;
+  return options;
+}
+
+EngineOptions Composed() {
+  EngineOptions options = Folded();
+  options.composed_ops = true;
+  return options;
+}
+
+TEST(Engine, LearnsARepeatedBatch) {
+  MemberConfig member = Member(1);
+  member.train.schedule = Schedule::kConstant;
+  member.train.tokens = member.train.batch_tokens * 300;
+  Engine engine({member}, {});
+  engine.InitWeights();
+  const auto tokens = Tokens(0, 1);
+  const double first = engine.TrainStep(tokens.data(), 0, false)[0].loss;
+  double last = first;
+  for (int64_t step = 1; step < 300; ++step) {
+    last = engine.TrainStep(tokens.data(), step, false)[0].loss;
+  }
+  EXPECT_NEAR(first, std::log(13.0), 0.6);
+  EXPECT_LT(last, 0.1);
+  EXPECT_NEAR(engine.Evaluate(tokens.data(), kSequences)[0], last, 0.05);
+}
+
+TEST(Engine, SameInputsSameBits) {
+  for (const EngineOptions& options : {EngineOptions(), Folded(), Composed()}) {
+    const std::vector<MemberConfig> members = {Member(1), Member(2, 0.8)};
+    Engine a(members, options), b(members, options);
+    a.InitWeights();
+    b.InitWeights();
+    EXPECT_EQ(Train(&a, members), Train(&b, members));
+    for (int k = 0; k < 2; ++k) EXPECT_EQ(ReadAll(a, k), ReadAll(b, k));
+  }
+}
+
+// One by one a fused member is its solo run to the bit; folded, within rounding.
+TEST(Engine, MemberEqualsItsSoloRun) {
+  const std::vector<MemberConfig> members = {Member(1), Member(2, 0.8), Member(3, 0.3)};
+  Engine fused(members, {}), folded(members, Folded()), composed(members, Composed());
+  for (Engine* engine : {&fused, &folded, &composed}) engine->InitWeights();
+  const auto fused_losses = Train(&fused, members);
+  const auto folded_losses = Train(&folded, members);
+  const auto composed_losses = Train(&composed, members);
+  for (int k = 0; k < 3; ++k) {
+    Engine solo({members[k]}, {});
+    solo.InitWeights();
+    const auto losses = Train(&solo, {members[k]})[0];
+    EXPECT_EQ(fused_losses[k], losses);
+    EXPECT_EQ(ReadAll(fused, k), ReadAll(solo, 0));
+    for (int64_t step = 0; step < kSteps; ++step) {
+      EXPECT_NEAR(folded_losses[k][step], losses[step], 1e-5 * losses[step]);
+      EXPECT_NEAR(composed_losses[k][step], losses[step], 1e-5 * losses[step]);
+    }
+  }
+}
+
+TEST(Engine, APoisonedMemberTouchesNoOther) {
+  for (const EngineOptions& options : {EngineOptions(), Folded(), Composed()}) {
+    const std::vector<MemberConfig> members = {Member(1), Member(2), Member(3)};
+    Engine clean(members, options), poisoned(members, options);
+    clean.InitWeights();
+    poisoned.InitWeights();
+    const auto before = Train(&clean, members, 0, 4);
+    EXPECT_EQ(Train(&poisoned, members, 0, 4), before);
+    Poison(&poisoned, 1);
+    const auto after = Train(&clean, members, 4, kSteps);
+    const auto with_poison = Train(&poisoned, members, 4, kSteps);
+    for (const int k : {0, 2}) {
+      EXPECT_EQ(with_poison[k], after[k]);
+      EXPECT_EQ(ReadAll(poisoned, k), ReadAll(clean, k));
+      EXPECT_TRUE(poisoned.active(k));
+    }
+    EXPECT_FALSE(poisoned.active(1));
+    EXPECT_TRUE(std::isnan(with_poison[1][0]));
+    EXPECT_TRUE(std::isnan(poisoned.Evaluate(Tokens(0, 0).data(), kSequences)[1]));
+    EXPECT_EQ(poisoned.Evaluate(Tokens(0, 0).data(), kSequences)[0],
+              clean.Evaluate(Tokens(0, 0).data(), kSequences)[0]);
+  }
+}
+
+TEST(Engine, DivergenceIsReportedOnceAndFreezesTheMember) {
+  const std::vector<MemberConfig> members = {Member(1), Member(2)};
+  Engine engine(members, {});
+  engine.InitWeights();
+  Poison(&engine, 0);
+  std::vector<int32_t> tokens = Tokens(0, 1);
+  const auto other = Tokens(0, 2);
+  tokens.insert(tokens.end(), other.begin(), other.end());
+  const auto first = engine.TrainStep(tokens.data(), 0, true);
+  EXPECT_FALSE(first[0].finite);
+  EXPECT_FALSE(first[0].inactive);
+  EXPECT_TRUE(first[1].finite);
+  const auto frozen = ReadAll(engine, 0);
+  const auto second = engine.TrainStep(tokens.data(), 1, true);
+  EXPECT_TRUE(second[0].inactive);
+  EXPECT_FALSE(second[1].inactive);
+  EXPECT_EQ(ReadAll(engine, 0), frozen);
+}
+
+TEST(Engine, DeactivatingAMemberLeavesTheOthersAlone) {
+  for (const EngineOptions& options : {EngineOptions(), Folded()}) {
+    const std::vector<MemberConfig> members = {Member(1), Member(2)};
+    Engine both(members, options), one(members, options);
+    both.InitWeights();
+    one.InitWeights();
+    one.Deactivate(0);
+    EXPECT_FALSE(one.active(0));
+    EXPECT_EQ(Train(&both, members)[1], Train(&one, members)[1]);
+    EXPECT_EQ(ReadAll(both, 1), ReadAll(one, 1));
+  }
+}
+
+// State moved to a fresh engine half way gives the same bits as never stopping, including
+// the window of grad/clip_rate and which members are active.
+TEST(Engine, StateCarriesEverything) {
+  std::vector<MemberConfig> members = {Member(1), Member(2, 0.8), Member(3)};
+  for (MemberConfig& member : members) member.train.clip = 0.5;
+  Engine whole(members, {});
+  whole.InitWeights();
+  whole.Deactivate(2);
+  Train(&whole, members, 0, 5);
+  Engine resumed(members, {});
+  for (size_t i = 0; i < whole.state_buffers().size(); ++i) {
+    std::vector<char> bytes(static_cast<size_t>(whole.state_buffers()[i].bytes));
+    whole.ReadState(i, bytes.data());
+    resumed.WriteState(i, bytes.data());
+  }
+  EXPECT_FALSE(resumed.active(2));
+  EXPECT_EQ(Train(&resumed, members, 5, kSteps), Train(&whole, members, 5, kSteps));
+  for (int k = 0; k < 3; ++k) EXPECT_EQ(ReadAll(resumed, k), ReadAll(whole, k));
+  for (int k = 0; k < 2; ++k) {
+    EXPECT_EQ(ValueOf(resumed.StepMetrics(k), "grad/clip_rate"),
+              ValueOf(whole.StepMetrics(k), "grad/clip_rate"));
+  }
+}
+
+TEST(Engine, StateBuffersAreNamedAndComplete) {
+  Engine engine({Member(1), Member(2)}, {});
+  std::set<std::string> names;
+  int64_t bytes = 0;
+  for (const StateBuffer& buffer : engine.state_buffers()) {
+    EXPECT_TRUE(names.insert(buffer.name).second) << buffer.name;
+    int64_t size = buffer.dtype == "F64" ? 8 : 4;
+    for (const int64_t extent : buffer.shape) size *= extent;
+    EXPECT_EQ(size, buffer.bytes);
+    bytes += buffer.bytes;
+  }
+  EXPECT_EQ(names.count("1/adam_v/model.layers.0.self_attn.k_proj.weight"), 1u);
+  EXPECT_EQ(names.count("0/weights/lm_head.weight"), 1u);
+  EXPECT_EQ(names.count("0/counters"), 1u);
+  EXPECT_LT(bytes, engine.StateBytes());
+}
+
+TEST(Engine, EvaluatesAnyNumberOfSequences) {
+  const std::vector<MemberConfig> members = {Member(1), Member(2)};
+  EngineOptions parts;
+  parts.chunk_tokens = 2 * kModel.seq_len;
+  for (const EngineOptions& options : {EngineOptions(), parts, Folded()}) {
+    Engine engine(members, options);
+    engine.InitWeights();
+    const auto tokens = RandomTokens(kModel, 7, 3);
+    const auto losses = engine.Evaluate(tokens.data(), 7);
+    for (int k = 0; k < 2; ++k) {
+      const double expected = ReferenceLoss(kModel, ReadFlat(engine, kModel, k, "weights"), tokens);
+      EXPECT_NEAR(losses[k], expected, 1e-5 * expected);
+    }
+  }
+}
+
+double GroupNorm(const std::vector<double>& flat, const std::string& group) {
+  double squares = 0;
+  for (const TensorSpec& tensor : MakeLayout(kModel).tensors) {
+    if (!group.empty() && GroupName(GroupOf(tensor.kind)) != group) continue;
+    for (int64_t i = tensor.offset; i < tensor.offset + tensor.size(); ++i) {
+      squares += flat[i] * flat[i];
+    }
+  }
+  return std::sqrt(squares);
+}
+
+TEST(Engine, StepMetricsFollowTheirFormulas) {
+  MemberConfig member = Member(1);
+  member.train.clip = 2.65;  // between the five norms of this seed
+  member.train.adam_eps = 1e-3;
+  for (const EngineOptions& options : {EngineOptions(), Composed()}) {
+    Engine engine({member}, options);
+    engine.InitWeights();
+    int clipped = 0;
+    for (int64_t step = 0; step < 5; ++step) {
+      const auto tokens = Tokens(step, 1);
+      const auto before = ReadFlat(engine, kModel, 0, "weights");
+      const auto result = engine.TrainStep(tokens.data(), step, step == 4)[0];
+      clipped += result.clipped ? 1 : 0;
+      if (step < 4) continue;
+      const auto after = ReadFlat(engine, kModel, 0, "weights");
+      const auto& values = engine.StepMetrics(0);
+      EXPECT_EQ(ValueOf(values, "loss/train"), result.loss);
+      EXPECT_EQ(ValueOf(values, "norm/grad"), result.grad_norm);
+      EXPECT_DOUBLE_EQ(ValueOf(values, "grad/clip_rate"), clipped / 5.0);
+      EXPECT_GT(clipped, 0);
+      EXPECT_LT(clipped, 5);
+      EXPECT_NEAR(ValueOf(values, "norm/param"), GroupNorm(after, ""), 1e-5);
+      auto update = after;
+      for (size_t i = 0; i < update.size(); ++i) update[i] -= before[i];
+      for (const std::string group : {"embed", "lm_head", "qk", "vo", "mlp", "norm"}) {
+        EXPECT_NEAR(ValueOf(values, "norm/param/" + group), GroupNorm(after, group), 1e-5);
+        const double ratio = GroupNorm(update, group) / GroupNorm(before, group);
+        EXPECT_NEAR(ValueOf(values, "update_ratio/" + group), ratio, 1e-4 * ratio) << group;
+      }
+      const auto v = ReadFlat(engine, kModel, 0, "adam_v");
+      double below = 0, count = 0;
+      for (const TensorSpec& tensor : MakeLayout(kModel).tensors) {
+        for (int64_t i = tensor.offset; i < tensor.offset + tensor.size(); ++i) {
+          count += 1;
+          below += std::sqrt(v[i]) < 1e-3 ? 1 : 0;
+        }
+      }
+      EXPECT_GT(below, 0);
+      EXPECT_LT(below, count);
+      EXPECT_NEAR(ValueOf(values, "adam/eps_share"), below / count, 1e-9);
+    }
+  }
+}
+
+TEST(Engine, ProbesFollowTheirFormulas) {
+  const std::vector<MemberConfig> members = {Member(1), Member(2, 0.2)};
+  for (const EngineOptions& options : {EngineOptions(), Composed()}) {
+    Engine engine(members, options);
+    engine.InitWeights();
+    const auto tokens = RandomTokens(kModel, 4, 9);
+    for (int k = 0; k < 2; ++k) {
+      const auto values = engine.Probe(k, tokens.data(), 4);
+      const auto weights = ReadFlat(engine, kModel, k, "weights");
+      ReferenceObservations seen;
+      ReferenceLoss(kModel, weights, tokens, &seen);
+      const auto near = [&](const std::string& name, double expected) {
+        EXPECT_NEAR(ValueOf(values, name), expected, 1e-5 * std::abs(expected)) << name;
+      };
+      for (const size_t layer : {0, 1}) {
+        const std::string label = "layers." + std::to_string(layer);
+        near("attn/entropy/" + label, seen.entropy[layer]);
+        near("attn/first_token_mass/" + label, seen.first_token_mass[layer]);
+        near("attn/max_logit/" + label, seen.max_logit[layer]);
+        near("norm/ms_over_eps/" + label + ".attn_norm", seen.attn_ms[layer] / 1e-4);
+        near("norm/ms_over_eps/" + label + ".mlp_norm", seen.mlp_ms[layer] / 1e-4);
+      }
+      near("norm/ms_over_eps/final_norm", seen.final_ms / 1e-4);
+      const Layout layout = MakeLayout(kModel);
+      const TensorSpec& down = layout.Find(TensorKind::kDown, 1);
+      const std::vector<float> matrix(weights.begin() + down.offset,
+                                      weights.begin() + down.offset + down.size());
+      near("cond/stable_rank/layers.1.down",
+           ShapeOfSpectrum(matrix.data(), down.rows, down.cols).stable_rank);
+      near("cond/cos_rows_abs/layers.1.down",
+           CosinesOfRows(matrix.data(), down.rows, down.cols).mean_abs);
+      EXPECT_EQ(values.size(), 2u * (7 * 6 + 5) + 2);
+    }
+  }
+}
+
+// A probe reads: training after it goes on as if it had not been.
+TEST(Engine, ProbesAndEvaluationsDoNotDisturbTraining) {
+  const std::vector<MemberConfig> members = {Member(1)};
+  Engine quiet(members, {}), probed(members, {});
+  quiet.InitWeights();
+  probed.InitWeights();
+  for (int64_t step = 0; step < kSteps; ++step) {
+    const auto a = Train(&quiet, members, step, step + 1);
+    EXPECT_EQ(Train(&probed, members, step, step + 1), a);
+    probed.Probe(0, Tokens(77, 0).data(), 2);
+    probed.Evaluate(Tokens(77, 0).data(), kSequences);
+  }
+  EXPECT_EQ(ReadAll(quiet, 0), ReadAll(probed, 0));
+}
+
+std::string Failure(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "none";
+}
+
+TEST(Engine, RefusalsNameTheFix) {
+  Engine engine({Member(1)}, {});
+  engine.InitWeights();
+  auto tokens = Tokens(0, 1);
+  tokens[kModel.seq_len + 1 + 4] = 13;
+  EXPECT_EQ(Failure([&] { engine.TrainStep(tokens.data(), 0, false); }),
+            "token id 13 at position 4 of sequence 1 of a batch is outside model.vocab 13; use "
+            "data made for this vocabulary, or a larger one");
+  MemberConfig bf16 = Member(1);
+  bf16.train.precision = Precision::kBf16;
+  EXPECT_THROW(Engine({bf16}, {}), ConfigError);
+  EXPECT_THAT(Failure([&] { Engine({bf16}, {}); }), HasSubstr("use precision fp32"));
+  EngineOptions options;
+  options.device = "tpu";
+  EXPECT_EQ(Failure([&] { Engine({Member(1)}, options); }),
+            "device is 'tpu'; use cpu or cuda:<number>");
+  MemberConfig huge = Member(1);
+  huge.model.d_model = int64_t{1} << 24;
+  huge.model.heads = huge.model.kv_heads = 1;
+  EXPECT_THROW(Engine({huge}, {}), OutOfMemoryError);
+}
+
+TEST(Engine, CudaWithoutADeviceIsADeviceError) {
+  EngineOptions options;
+  options.device = "cuda:9999";
+  EXPECT_THROW(Engine({Member(1)}, options), ConfigError);
+  options.device = "cuda:99";
+  EXPECT_THROW(Engine({Member(1)}, options), DeviceError);
+}
+
+}  // namespace
+}  // namespace loglog

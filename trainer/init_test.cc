@@ -133,7 +133,8 @@ TEST(Init, ArmsShareTheirDraws) {
   Engine engine({small, standard}, {});
   engine.InitWeights();
   const auto a = ReadFlat(engine, kModel, 0, "weights"), b = ReadFlat(engine, kModel, 1, "weights");
-  const TensorSpec& q = MakeLayout(kModel).Find(TensorKind::kQ, 1);
+  const Layout layout = MakeLayout(kModel);
+  const TensorSpec& q = layout.Find(TensorKind::kQ, 1);
   for (int64_t i = q.offset; i < q.offset + q.size(); ++i) {
     EXPECT_NEAR(a[i], b[i] / std::sqrt(32.0), 1e-8);
   }

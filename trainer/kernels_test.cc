@@ -1,1 +1,228 @@
+// Every instruction set's loops against plain double arithmetic.
+#include "trainer/kernels.h"
+
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+namespace loglog {
+namespace {
+
+constexpr double kTolerance = 2e-6;
+
+std::vector<float> Random(size_t count, uint32_t seed, double scale = 1) {
+  std::mt19937 random(seed);
+  std::normal_distribution<double> normal(0, scale);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(normal(random));
+  return values;
+}
+
+class KernelsTest : public testing::TestWithParam<NamedKernels> {
+ protected:
+  const Kernels& kernels() const { return *GetParam().kernels; }
+};
+
+// Widths around the 16 lanes, and one that is larger than any unrolled block.
+constexpr int64_t kWidths[] = {1, 2, 15, 16, 17, 33, 176, 1000};
+
+TEST_P(KernelsTest, RmsNorm) {
+  for (const int64_t width : kWidths) {
+    const int64_t rows = 3;
+    const auto x = Random(rows * width, 1), gain = Random(width, 2);
+    std::vector<float> y(rows * width), rstd(rows);
+    kernels().rms_norm(x.data(), gain.data(), 1e-3f, rows, width, y.data(), rstd.data());
+    for (int64_t r = 0; r < rows; ++r) {
+      double squares = 0;
+      for (int64_t i = 0; i < width; ++i) squares += std::pow(x[r * width + i], 2);
+      const double expected = 1 / std::sqrt(squares / width + 1e-3);
+      EXPECT_NEAR(rstd[r], expected, kTolerance * expected);
+      for (int64_t i = 0; i < width; ++i) {
+        const double value = x[r * width + i] * expected * gain[i];
+        EXPECT_NEAR(y[r * width + i], value, kTolerance * (1 + std::abs(value)));
+      }
+    }
+  }
+}
+
+TEST_P(KernelsTest, CausalSoftmaxAndItsGradient) {
+  for (const int64_t length : {1, 5, 16, 40}) {
+    const int64_t blocks = 2;
+    const size_t size = blocks * length * length;
+    const auto scores = Random(size, 3, 4), upstream = Random(size, 4);
+    auto p = scores, dp = upstream;
+    const double scale = 0.7;
+    kernels().causal_softmax(p.data(), blocks, length, 0.7f);
+    kernels().causal_softmax_backward(p.data(), dp.data(), blocks, length, 0.7f);
+    for (int64_t row = 0; row < blocks * length; ++row) {
+      const int64_t keys = row % length + 1;
+      double total = 0, dot = 0;
+      for (int64_t i = 0; i < keys; ++i) total += std::exp(scale * scores[row * length + i]);
+      const auto probability = [&](int64_t i) {
+        return i < keys ? std::exp(scale * scores[row * length + i]) / total : 0;
+      };
+      for (int64_t i = 0; i < keys; ++i) dot += probability(i) * upstream[row * length + i];
+      for (int64_t i = 0; i < length; ++i) {
+        EXPECT_NEAR(p[row * length + i], probability(i), kTolerance);
+        const double gradient = probability(i) * (upstream[row * length + i] - dot) * scale;
+        EXPECT_NEAR(dp[row * length + i], gradient, 4 * kTolerance);
+      }
+    }
+  }
+}
+
+TEST_P(KernelsTest, SoftmaxTakesExtremeScores) {
+  std::vector<float> scores = {0, 0, 3e4f, -3e4f};
+  kernels().causal_softmax(scores.data(), 1, 2, 1);
+  EXPECT_EQ(scores[0], 1);
+  EXPECT_EQ(scores[1], 0);
+  EXPECT_EQ(scores[2], 1);
+  EXPECT_LT(scores[3], 1e-37);
+}
+
+TEST_P(KernelsTest, SwiGluAndItsGradient) {
+  for (const int64_t width : kWidths) {
+    const int64_t rows = 2;
+    auto in = Random(rows * 2 * width, 5, 3);
+    in[0] = 200;  // saturates either way
+    in[2 * width] = -200;
+    const auto upstream = Random(rows * width, 6);
+    std::vector<float> out(rows * width), gradient(rows * 2 * width);
+    kernels().swiglu(in.data(), rows, width, out.data());
+    kernels().swiglu_backward(upstream.data(), in.data(), rows, width, gradient.data());
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t i = 0; i < width; ++i) {
+        const double g = in[r * 2 * width + i], u = in[r * 2 * width + width + i];
+        const double sigmoid = 1 / (1 + std::exp(-g)), d = upstream[r * width + i];
+        const auto near = [](double value, double expected) {
+          EXPECT_NEAR(value, expected, 4 * kTolerance * (1 + std::abs(expected)));
+        };
+        near(out[r * width + i], g * sigmoid * u);
+        near(gradient[r * 2 * width + i], d * u * (sigmoid + g * sigmoid * (1 - sigmoid)));
+        near(gradient[r * 2 * width + width + i], d * g * sigmoid);
+      }
+    }
+  }
+}
+
+TEST_P(KernelsTest, CrossEntropyAndItsGradient) {
+  for (const int64_t vocab : {2, 15, 64, 1001}) {
+    const std::vector<int32_t> targets = {0, static_cast<int32_t>(vocab - 1), 1};
+    const auto logits = Random(3 * vocab, 7, 5);
+    auto with_gradient = logits, without = logits;
+    const double loss =
+        kernels().cross_entropy(with_gradient.data(), targets.data(), 3, vocab, 0.25f, true);
+    double expected = 0;
+    for (int64_t r = 0; r < 3; ++r) {
+      double total = 0;
+      for (int64_t i = 0; i < vocab; ++i) total += std::exp(logits[r * vocab + i]);
+      expected += std::log(total) - logits[r * vocab + targets[r]];
+      for (int64_t i = 0; i < vocab; ++i) {
+        const double p = std::exp(logits[r * vocab + i]) / total;
+        EXPECT_NEAR(with_gradient[r * vocab + i], 0.25 * (p - (i == targets[r])), kTolerance);
+      }
+    }
+    EXPECT_NEAR(loss, expected, kTolerance * expected);
+    EXPECT_NEAR(kernels().cross_entropy(without.data(), targets.data(), 3, vocab, 0.25f, false),
+                expected, kTolerance * expected);
+    EXPECT_EQ(without, logits);
+  }
+}
+
+TEST_P(KernelsTest, NanIsNotLost) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<int32_t> target = {0};
+  for (const size_t place : {0, 3, 20, 39}) {
+    auto values = Random(40, 8);
+    values[place] = nan;
+    auto logits = values;
+    EXPECT_TRUE(std::isnan(kernels().cross_entropy(logits.data(), target.data(), 1, 40, 1, true)));
+    EXPECT_TRUE(std::isnan(kernels().sum_squares(values.data(), 40)));
+    std::vector<float> out(20);
+    kernels().swiglu(values.data(), 1, 20, out.data());
+    EXPECT_TRUE(std::isnan(out[place % 20]));
+  }
+  std::vector<float> scores = {0, 0, 1, nan};
+  kernels().causal_softmax(scores.data(), 1, 2, 1);
+  EXPECT_TRUE(std::isnan(scores[2]));
+}
+
+TEST_P(KernelsTest, SumsManySquares) {
+  const auto values = Random(100003, 9);
+  double expected = 0;
+  for (const float value : values) expected += static_cast<double>(value) * value;
+  EXPECT_NEAR(kernels().sum_squares(values.data(), 100003), expected, 1e-6 * expected);
+}
+
+TEST_P(KernelsTest, AdamW) {
+  const int64_t count = 5000;
+  const AdamWStep step = {.grad_scale = 0.5f,
+                          .beta1 = 0.9f,
+                          .beta2 = 0.95f,
+                          .eps = 1e-3f,
+                          .step_size = 0.02f,
+                          .inv_sqrt_bias2 = 1.5f,
+                          .decay = 0.01f};
+  const auto grad = Random(count, 10, 1e-2), weight = Random(count, 11), m = Random(count, 12, 0.1);
+  auto v = Random(count, 13, 1e-3);
+  for (float& value : v) value = value * value;
+  auto new_weight = weight, new_m = m, new_v = v;
+  AdamWSums sums;
+  kernels().adamw(step, count, grad.data(), new_weight.data(), new_m.data(), new_v.data(), &sums);
+  AdamWSums expected;
+  for (int64_t i = 0; i < count; ++i) {
+    const double g = 0.5 * grad[i];
+    const double m_i = 0.9 * m[i] + 0.1 * g, v_i = 0.95 * v[i] + 0.05 * g * g;
+    const double change = -0.01 * weight[i] - 0.02 * m_i / (std::sqrt(v_i) * 1.5 + 1e-3);
+    EXPECT_NEAR(new_m[i], m_i, 1e-7);
+    EXPECT_NEAR(new_v[i], v_i, 1e-6 * v_i + 1e-12);
+    EXPECT_NEAR(new_weight[i], weight[i] + change, 2e-6 * (1 + std::abs(change)));
+    expected.update_squares += change * change;
+    expected.weight_squares += static_cast<double>(weight[i]) * weight[i];
+    expected.below_eps += std::sqrt(v_i) < 1e-3 ? 1 : 0;
+  }
+  EXPECT_NEAR(sums.update_squares, expected.update_squares, 1e-4 * expected.update_squares);
+  EXPECT_NEAR(sums.weight_squares, expected.weight_squares, 1e-5 * expected.weight_squares);
+  EXPECT_NEAR(sums.below_eps, expected.below_eps, 2);
+
+  auto quiet_weight = weight, quiet_m = m, quiet_v = v;
+  kernels().adamw(step, count, grad.data(), quiet_weight.data(), quiet_m.data(), quiet_v.data(),
+                  nullptr);
+  EXPECT_EQ(quiet_m, new_m);
+  EXPECT_EQ(quiet_v, new_v);
+  EXPECT_EQ(quiet_weight, new_weight);
+}
+
+TEST_P(KernelsTest, HeadsGoThereAndBack) {
+  const HeadShape shape = {
+      .sequences = 2, .positions = 3, .heads = 4, .kv_heads = 2, .head_dim = 6};
+  const auto rows = Random(2 * 3 * 24, 14);
+  std::vector<float> heads(rows.size()), back(rows.size());
+  kernels().rows_to_heads(rows.data(), shape, heads.data());
+  // Sequence 1, head 2, position 1.
+  EXPECT_EQ(heads[((1 * 4 + 2) * 3 + 1) * 6], rows[(1 * 3 + 1) * 24 + 2 * 6]);
+  kernels().heads_to_rows(heads.data(), shape, back.data());
+  EXPECT_EQ(back, rows);
+
+  // Rotating back undoes the rotation.
+  const auto qkv = Random(2 * 3 * 48, 15);
+  std::vector<float> cos, sin;
+  for (int i = 0; i < 3 * 3; ++i) {
+    cos.push_back(static_cast<float>(std::cos(0.3 * i)));
+    sin.push_back(static_cast<float>(std::sin(0.3 * i)));
+  }
+  std::vector<float> q(2 * 4 * 3 * 6), k(2 * 2 * 3 * 6), v(k.size()), again(qkv.size());
+  kernels().split_heads(qkv.data(), cos.data(), sin.data(), shape, q.data(), k.data(), v.data());
+  kernels().split_heads_backward(q.data(), k.data(), v.data(), cos.data(), sin.data(), shape,
+                                 again.data());
+  for (size_t i = 0; i < qkv.size(); ++i) EXPECT_NEAR(again[i], qkv[i], 1e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(InstructionSets, KernelsTest, testing::ValuesIn(RunnableKernels()),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace loglog

@@ -1,5 +1,7 @@
 #include "trainer/layout.h"
 
+#include <stdexcept>
+
 namespace loglog {
 namespace {
 
@@ -68,7 +70,7 @@ std::vector<int64_t> TensorSpec::shape() const {
   return IsGain(kind) ? std::vector<int64_t>{cols} : std::vector<int64_t>{rows, cols};
 }
 
-const TensorSpec& Layout::Find(TensorKind kind, int64_t layer) const {
+const TensorSpec& Layout::Find(TensorKind kind, int64_t layer) const& {
   for (const TensorSpec& tensor : tensors) {
     if (tensor.kind == kind && tensor.layer == layer) return tensor;
   }

@@ -52,7 +52,8 @@ struct Layout {
   std::vector<TensorSpec> tensors;
   int64_t floats = 0;  // with the padding that starts every matrix on 64 bytes
 
-  const TensorSpec& Find(TensorKind kind, int64_t layer = 0) const;
+  const TensorSpec& Find(TensorKind kind, int64_t layer = 0) const&;
+  const TensorSpec& Find(TensorKind kind, int64_t layer = 0) && = delete;  // would dangle
 };
 
 Layout MakeLayout(const ModelConfig& model);

@@ -1,0 +1,118 @@
+#include "trainer/data.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "shards/pack.h"
+#include "shards/test_files_testing.h"
+#include "shards/token_shard.h"
+
+namespace loglog {
+namespace {
+
+class DataTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    config_.model.seq_len = 8;
+    config_.model.vocab = 256;
+    config_.eval.tokens = 32;
+    config_.train.tokens = config_.train.batch_tokens = 64;
+  }
+  void UsePackedText() {
+    std::string text;
+    for (int i = 0; i < 60; ++i) text += "line " + std::to_string(i) + "\n\n";
+    WriteText(folder_ / "text", text);
+    manifest_ = Pack({.inputs = {folder_ / "text"},
+                      .output = folder_ / "packed",
+                      .val_share = 0.2,
+                      .documents = DocumentRule::kBlankLines});
+    config_.data.train = {DataFormat::kLlmc, "packed/train-*.bin"};
+    config_.data.val = {DataFormat::kLlmc, "packed/val-*.bin"};
+  }
+  std::vector<int32_t> Fill(const TrainingData& data, int64_t seed, int64_t position,
+                            int64_t sequences) {
+    std::vector<int32_t> out(static_cast<size_t>(sequences * 9));
+    data.Fill(seed, position, sequences, out.data());
+    return out;
+  }
+
+  TemporaryFolder folder_;
+  MemberConfig config_;
+  ShardManifest manifest_;
+};
+
+TEST_F(DataTest, BatchesAreAFunctionOfSeedAndPosition) {
+  UsePackedText();
+  const TrainingData data(config_, folder_.path());
+  const auto whole = Fill(data, 1, 0, 50);
+  auto joined = Fill(data, 1, 0, 20);
+  const auto rest = Fill(data, 1, 20, 30);
+  joined.insert(joined.end(), rest.begin(), rest.end());
+  EXPECT_EQ(whole, joined);
+  EXPECT_NE(whole, Fill(data, 2, 0, 50));
+  ASSERT_TRUE(data.epoch_sequences());
+  // Each epoch has every window once.
+  const int64_t epoch = *data.epoch_sequences();
+  auto sorted = [&](std::vector<int32_t> tokens) {
+    std::vector<std::vector<int32_t>> windows;
+    for (size_t i = 0; i < tokens.size(); i += 9) {
+      windows.emplace_back(tokens.begin() + i, tokens.begin() + i + 9);
+    }
+    std::sort(windows.begin(), windows.end());
+    return windows;
+  };
+  EXPECT_EQ(sorted(Fill(data, 1, 0, epoch)), sorted(Fill(data, 1, epoch, epoch)));
+  EXPECT_NE(Fill(data, 1, 0, epoch), Fill(data, 1, epoch, epoch));
+}
+
+TEST_F(DataTest, HashIsTheManifestsAndFollowsContentsOnly) {
+  UsePackedText();
+  EXPECT_EQ(TrainingData(config_, folder_.path()).sha256(), manifest_.data_sha256);
+  std::filesystem::remove(folder_ / "packed/manifest.json");
+  EXPECT_EQ(TrainingData(config_, folder_.path()).sha256(), manifest_.data_sha256);
+  std::filesystem::rename(folder_ / "packed", folder_ / "moved");
+  config_.data.train.glob = "moved/train-*.bin";
+  config_.data.val.glob = folder_ / "moved/val-*.bin";
+  EXPECT_EQ(TrainingData(config_, folder_.path()).sha256(), manifest_.data_sha256);
+}
+
+TEST_F(DataTest, ValidationIsTheHeadOfItsShards) {
+  UsePackedText();
+  const TrainingData data(config_, folder_.path());
+  EXPECT_EQ(data.validation_sequences(), 4);
+  EXPECT_FALSE(data.entropy_rate());
+  const TokenShard shard(folder_ / "packed/val-00000.bin", ShardFormat::kLlmc);
+  EXPECT_EQ(data.validation()[0], static_cast<int32_t>(shard.At(0)));
+  EXPECT_EQ(data.validation()[9], static_cast<int32_t>(shard.At(8)));
+  config_.eval.tokens = 1 << 20;  // more than there is: all of it
+  EXPECT_EQ(TrainingData(config_, folder_.path()).validation_sequences(), (shard.tokens() - 1) / 8);
+}
+
+TEST_F(DataTest, SyntheticDataKnowsItsEntropy) {
+  config_.data.synthetic.contexts = 100;
+  const TrainingData data(config_, "");
+  ASSERT_TRUE(data.entropy_rate());
+  EXPECT_GT(*data.entropy_rate(), 1);
+  EXPECT_FALSE(data.epoch_sequences());
+  EXPECT_NE(Fill(data, 0, 0, 4), Fill(data, 1, 0, 4));
+  EXPECT_NE(Fill(data, 0, 0, 4), data.validation());
+  config_.seed = 1;
+  EXPECT_EQ(TrainingData(config_, "").validation(), data.validation());
+  EXPECT_EQ(TrainingData(config_, "").sha256(), data.sha256());
+  config_.data.synthetic.seed = 1;
+  EXPECT_NE(TrainingData(config_, "").sha256(), data.sha256());
+}
+
+TEST_F(DataTest, TokenOutsideTheVocabularyIsFoundAtTheStart) {
+  UsePackedText();
+  config_.model.vocab = 110;  // 'n' is 110
+  const std::string message = MessageOf<ShardError>([&] { TrainingData(config_, folder_.path()); });
+  EXPECT_EQ(message.find(folder_ / "packed/train-00000.bin: token 3 (byte 1030) is id 110, outside "
+                                   "the vocabulary of 110"),
+            0u)
+      << message;
+}
+
+}  // namespace
+}  // namespace loglog

@@ -1,0 +1,141 @@
+#include "trainer/member_state.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "trainer/progress.h"
+#include "trainer/task_testing.h"
+
+namespace loglog {
+namespace {
+
+std::vector<int64_t> StepsWhere(const Cadence& cadence, bool (Cadence::*test)(int64_t) const,
+                                int64_t begin, int64_t end) {
+  std::vector<int64_t> steps;
+  for (int64_t step = begin; step <= end; ++step) {
+    if ((cadence.*test)(step)) steps.push_back(step);
+  }
+  return steps;
+}
+
+Task TaskWith(int64_t steps, double eval_every, int64_t metrics_every, int64_t probe_every,
+              int64_t checkpoint_every) {
+  Task task;
+  task.members.resize(1);
+  task.members[0].train.batch_tokens = 10;
+  task.members[0].train.tokens = task.token_end = 10 * steps;
+  task.members[0].eval.every = eval_every;
+  task.members[0].metrics = {.every = metrics_every, .probe_every = probe_every};
+  task.checkpoint_every = checkpoint_every;
+  return task;
+}
+
+using Steps = std::vector<int64_t>;
+
+TEST(Cadence, FollowsTheConfiguration) {
+  const Cadence cadence(TaskWith(50, 0.25, 20, 30, 40));
+  EXPECT_EQ(StepsWhere(cadence, &Cadence::Metrics, 1, 50), (Steps{1, 20, 40, 50}));
+  EXPECT_EQ(StepsWhere(cadence, &Cadence::Evaluation, 0, 50), (Steps{13, 25, 38, 50}));
+  EXPECT_EQ(StepsWhere(cadence, &Cadence::Probe, 0, 50), (Steps{0, 30, 50}));
+  EXPECT_EQ(StepsWhere(cadence, &Cadence::Checkpoint, 1, 50), (Steps{40, 50}));
+}
+
+TEST(Cadence, ZeroMeansAtTheEndOnlyAndNoCheckpoints) {
+  const Cadence cadence(TaskWith(50, 0, 100, 0, 0));
+  EXPECT_EQ(StepsWhere(cadence, &Cadence::Evaluation, 0, 50), (Steps{50}));
+  EXPECT_EQ(StepsWhere(cadence, &Cadence::Probe, 0, 50), (Steps{50}));
+  EXPECT_EQ(StepsWhere(cadence, &Cadence::Checkpoint, 1, 50), (Steps{}));
+}
+
+TEST(Cadence, SharesBelowOneStepEvaluateEveryStep) {
+  const Cadence cadence(TaskWith(5, 0.01, 1, 0, 0));
+  EXPECT_EQ(StepsWhere(cadence, &Cadence::Evaluation, 0, 5), (Steps{1, 2, 3, 4, 5}));
+}
+
+TEST(SpikeDetector, FindsAnOutlierOnceAndForgetsIt) {
+  std::mt19937 random(7);
+  std::normal_distribution<double> noise(0, 0.1);
+  SpikeDetector detector;
+  int spikes = 0;
+  for (int i = 0; i < 1000; ++i) spikes += detector.Add(3 + noise(random));
+  EXPECT_EQ(spikes, 0);
+  EXPECT_NEAR(detector.mean(), 3, 0.1);
+  EXPECT_NEAR(detector.sd(), 0.1, 0.05);
+  EXPECT_FALSE(detector.Add(3.3));
+  EXPECT_TRUE(detector.Add(5));
+  EXPECT_FALSE(detector.Add(5)) << "the same excursion";
+  EXPECT_FALSE(detector.Add(3));
+  EXPECT_TRUE(detector.Add(5)) << "a new excursion must not hide behind the first";
+}
+
+TEST(SpikeDetector, FallingLossAndEarlyNumbersAreNoSpikes) {
+  SpikeDetector falling;
+  for (int i = 0; i < 500; ++i) EXPECT_FALSE(falling.Add(10 * std::exp(-i / 50.0) + 2));
+  SpikeDetector early;
+  for (int i = 0; i < 40; ++i) EXPECT_FALSE(early.Add(i == 20 ? 100 : 1));
+}
+
+TEST(SpikeDetector, StateRoundTripsExactly) {
+  std::mt19937 random(3);
+  std::lognormal_distribution<double> noise(0, 1);
+  SpikeDetector one;
+  for (int i = 0; i < 300; ++i) one.Add(noise(random));
+  SpikeDetector two = SpikeDetector::FromJson(nlohmann::ordered_json::parse(one.ToJson().dump()));
+  EXPECT_EQ(one, two);
+  for (int i = 0; i < 300; ++i) {
+    const double value = noise(random);
+    EXPECT_EQ(one.Add(value), two.Add(value));
+  }
+  EXPECT_EQ(one, two);
+}
+
+TEST(MemberState, RoundTripsWithInfiniteValues) {
+  MemberState state;
+  state.loss_spikes.Add(2);
+  state.latest = {{"a", 0.1}, {"b", std::numeric_limits<double>::infinity()}};
+  state.diverged_step = 12;
+  const MemberState again =
+      MemberState::FromJson(nlohmann::ordered_json::parse(state.ToJson().dump()));
+  EXPECT_EQ(again.latest, state.latest);
+  EXPECT_EQ(again.diverged_step, 12);
+  EXPECT_EQ(again.loss_spikes, state.loss_spikes);
+}
+
+TEST(EndLine, SaysWhatTheMemberReached) {
+  MemberConfig config;
+  config.train.tokens = 1000;
+  config.train.batch_tokens = 10;
+  config.train.lr = 0.01;
+  config.train.weight_decay = 0.1;
+  MemberState state;
+  state.latest = {{"loss/val", 3.25}, {"loss/train", 3.5}};
+  auto line = EndLine(1, config, state, 100);
+  EXPECT_EQ(line["outcome"], "done");
+  EXPECT_EQ(line["final_loss"], 3.25);
+  EXPECT_EQ(line["tokens"], 1000);
+  EXPECT_EQ(line["summary"]["loss/train"], 3.5);
+  EXPECT_DOUBLE_EQ(line["summary"]["tau_ema"].get<double>(), 10);
+  EXPECT_GT(line["summary"]["lr_lambda_integral"].get<double>(), 0);
+
+  state.diverged_step = 40;
+  line = EndLine(1, config, state, 100);
+  EXPECT_EQ(line["outcome"], "diverged");
+  EXPECT_EQ(line["step"], 40);
+  EXPECT_EQ(line["final_loss"], "nan");
+
+  config.train.weight_decay = 0;
+  EXPECT_EQ(EndLine(0, config, state, 100)["summary"].count("tau_ema"), 0u);
+}
+
+TEST(ProgressText, IsShort) {
+  EXPECT_EQ(ProgressText(120, 500, 3.21449, 41234, 380 * 2048),
+            "step 120/500 (24%)  loss 3.2145  41.2k tok/s  19s left");
+  EXPECT_EQ(ProgressText(1, 1000, 5, 1.5e6, 3'600'000'000),
+            "step 1/1000 (0%)  loss 5.0000  1.50M tok/s  40m00s left");
+  EXPECT_EQ(ProgressText(1, 1000, 5, 0, 100), "step 1/1000 (0%)  loss 5.0000");
+}
+
+}  // namespace
+}  // namespace loglog
