@@ -19,46 +19,26 @@ constexpr int kDistinctMin = 3;
 // At what p scatter between configurations, beyond that between seeds, moves the
 // interval from pairs to means over seeds. Well above 5%: with few configurations the
 // test is weak, and an effect it misses makes an interval on pairs too narrow.
-constexpr double kEffectLevel = 0.25;
+constexpr double kEffectLevel = 0.3;
 
-// The pairs as the interval uses them: single pairs, or means over seeds of each cell.
+// The differences as the interval uses them: single pairs, or means over seeds of each
+// cell.
 struct Sample {
   LineData d;
-  LineData y1;  // same points, ln L of arm 1
-  LineData y2;
   bool on_pairs = false;
   double effect_p = kNoNumber;  // of the per-configuration effect in d
 };
 
-LineData WithY(const Pairs& pairs, const LineData& shape, bool per_pair, double Pair::*value) {
-  LineData data = shape;
-  std::fill(data.y.begin(), data.y.end(), 0.0);
-  for (int i = 0; i < static_cast<int>(pairs.pairs.size()); ++i) {
-    const Pair& pair = pairs.pairs[i];
-    const int at = per_pair ? i : pair.cell;
-    data.y[at] += pair.*value / data.weight[at];
-  }
-  return data;
-}
-
 Sample ChooseSample(const Pairs& pairs) {
-  const LineData cells = DifferencesOfCells(pairs);
-  const LineData single = DifferencesOfPairs(pairs);
+  const LineData cells = MeansOfCells(pairs, [](const Pair& p) { return p.y1 - p.y2; });
   const Line line = FitLine(cells);
-  double pure_error = 0;
-  for (int i = 0; i < single.size(); ++i) {
-    const double deviation = single.y[i] - cells.y[pairs.pairs[i].cell];
-    pure_error += deviation * deviation;
-  }
-  const int pure_df = single.size() - cells.size();
+  const PureError pure = PureErrorOf(pairs, [](const Pair& p) { return p.y1 - p.y2; });
   Sample sample;
-  if (line.df >= 1 && pure_df >= 1 && pure_error > 0) {
-    sample.effect_p = FUpperTail((line.rss / line.df) / (pure_error / pure_df), line.df, pure_df);
+  if (line.df >= 1 && pure.df >= 1 && pure.squares > 0) {
+    sample.effect_p = FUpperTail((line.rss / line.df) / (pure.squares / pure.df), line.df, pure.df);
   }
   sample.on_pairs = sample.effect_p >= kEffectLevel;
-  sample.d = sample.on_pairs ? single : cells;
-  sample.y1 = WithY(pairs, sample.d, sample.on_pairs, &Pair::y1);
-  sample.y2 = WithY(pairs, sample.d, sample.on_pairs, &Pair::y2);
+  sample.d = sample.on_pairs ? DifferencesOfPairs(pairs) : cells;
   return sample;
 }
 
@@ -80,43 +60,47 @@ FitParameter SlopeOf(const std::string& name, const LineData& data, bool with_in
   return TInterval(name, line.slope, std::sqrt(variance / line.suu), df, confidence);
 }
 
-// r with L1(r*x) = L2(x) at the distance u from the middle of ln x: both lines are fitted
-// together (same points, correlated residuals) and the interval is Fieller's, exact for
-// lines: the ln r for which a t test does not tell y1(u + ln r) from y2(u).
-FitParameter EfficiencyRatio(const std::string& name, const Sample& sample, double u, int df,
+// Variance of one trial's ln L about its configuration: between seeds where there are
+// replicates; else about a parabola, so that curvature, which is no noise, stays out;
+// with too few configurations about the line.
+double TrialVariance(const Pairs& pairs, const LineData& y1) {
+  const PureError pure = PureErrorOf(pairs, [](const Pair& p) { return p.y1; });
+  if (pure.df >= 1) return pure.squares / pure.df;
+  const Parabola parabola = FitParabola(y1);
+  if (parabola.ok) return parabola.variance;
+  const Line line = FitLine(y1);
+  return line.df >= 1 ? line.rss / line.df : kNoNumber;
+}
+
+// r with L1(r*x) = L2(x) in the middle of ln x: ln r = -d / s1 with d the difference
+// there and s1 the slope of arm 1. Fieller's interval: the ln r for which
+// d + s1 * ln r is not told from 0; in the middle d and s1 are uncorrelated.
+FitParameter EfficiencyRatio(const Pairs& pairs, const LineData& d, double d_variance, int df,
                              double confidence, FitResult* result) {
-  const Line line1 = FitLine(sample.y1);
-  const Line line2 = FitLine(sample.y2);
-  FitParameter parameter{.name = name};
+  const LineData y1 = MeansOfCells(pairs, [](const Pair& p) { return p.y1; });
+  const Line line1 = FitLine(y1);
+  FitParameter parameter{.name = "efficiency_ratio"};
   if (!(line1.slope < 0)) {
-    result->notes.push_back(name + " is not defined: the loss of arm 1 does not fall");
+    result->notes.push_back("efficiency_ratio is not defined: the loss of arm 1 does not fall");
     return parameter;
   }
-  double weight = 0, middle = 0, s11 = 0, s12 = 0, s22 = 0;
-  for (int i = 0; i < sample.d.size(); ++i) {
-    const double w = sample.d.weight[i];
-    const int g = sample.d.group[i];
-    const double r1 = sample.y1.y[i] - line1.Predict(g, sample.y1.u[i]);
-    const double r2 = sample.y2.y[i] - line2.Predict(g, sample.y2.u[i]);
-    weight += w;
-    middle += w * sample.d.y[i];
-    s11 += w * r1 * r1;
-    s12 += w * r1 * r2;
-    s22 += w * r2 * r2;
+  double weight = 0;
+  double middle = 0;
+  for (int i = 0; i < d.size(); ++i) {
+    weight += d.weight[i];
+    middle += d.weight[i] * d.y[i];
   }
   middle /= weight;
-  const double d = middle + (line1.slope - line2.slope) * u;
-  parameter.estimate = std::exp(-d / line1.slope);
+  parameter.estimate = std::exp(-middle / line1.slope);
   if (df < 1) return parameter;
-  const double t2 = std::pow(TQuantile(0.5 + confidence / 2, df), 2) / df;
-  const double suu = line1.suu;
-  const double a = line1.slope * line1.slope - t2 * s11 / suu;
-  const double b = 2 * d * line1.slope - t2 * 2 * u * (s11 - s12) / suu;
-  const double c = d * d - t2 * (s11 - 2 * s12 + s22) * (1 / weight + u * u / suu);
+  const double t = TQuantile(0.5 + confidence / 2, df);
+  const double a = line1.slope * line1.slope - t * t * TrialVariance(pairs, y1) / line1.suu;
+  const double b = 2 * middle * line1.slope;
+  const double c = middle * middle - t * t * d_variance / weight;
   if (!(a > 0)) {
     parameter.low = 0;
     parameter.high = std::numeric_limits<double>::infinity();
-    result->notes.push_back(name + " has no ends: the slope of arm 1 is not told from 0");
+    result->notes.push_back("efficiency_ratio has no ends: the slope of arm 1 is not told from 0");
     return parameter;
   }
   const double root = std::sqrt(std::max(0.0, b * b - 4 * a * c));
@@ -154,7 +138,7 @@ void AddCurvature(const Pairs& pairs, const Sample& sample, double confidence, F
 // ln ratio of the losses at the largest x predicted from the rest, less the observed
 // one, as a relative error of the ratio.
 double LeaveLargestOut(const Pairs& pairs) {
-  const LineData cells = DifferencesOfCells(pairs);
+  const LineData cells = MeansOfCells(pairs, [](const Pair& p) { return p.y1 - p.y2; });
   const double largest = *std::max_element(cells.u.begin(), cells.u.end());
   if (pairs.n_groups > 1 || pairs.n_distinct_x < kDistinctMin) return kNoNumber;
   LineData rest;
@@ -224,8 +208,9 @@ std::string Definition(const Pairs& pairs, Axis axis) {
   }
   return absl::StrFormat(
       "difference of local log-log slopes d ln L / d ln %s, arm 1 less arm 2, paired by (N, D, "
-      "seed) over %s = %.4g to %.4g; negative: arm 1 is steeper. efficiency_ratio: arm 1 reaches "
-      "arm 2's loss with that many times the %s",
+      "seed) over %s = %.4g to %.4g; negative: arm 1 is steeper. efficiency_ratio: in the middle "
+      "of "
+      "that range arm 1 reaches arm 2's loss with this many times the %s",
       x, x, pairs.x_min, pairs.x_max, AxisWord(axis));
 }
 
@@ -235,7 +220,7 @@ void FillPairCounts(const Pairs& pairs, FitResult* result) {
   if (pairs.pairs.empty()) return;
   result->x_min = pairs.x_min;
   result->x_max = pairs.x_max;
-  const LineData cells = DifferencesOfCells(pairs);
+  const LineData cells = MeansOfCells(pairs, [](const Pair& p) { return p.y1 - p.y2; });
   std::vector<double> squares(cells.size(), 0.0);
   result->points.resize(cells.size());
   for (const Pair& pair : pairs.pairs) {
@@ -302,21 +287,15 @@ absl::StatusOr<FitResult> CompareArms(absl::Span<const Observation> arm1,
   }
   const bool usable = pairs.n_distinct_x >= kDistinctMin && line.df >= 1 && !shared_trunks;
   const int df = usable ? line.df : 0;
-  const double error = usable ? std::sqrt(line.rss / df / line.suu) : kNoNumber;
+  const double variance = usable ? line.rss / df : kNoNumber;
+  const double error = std::sqrt(variance / line.suu);
   result.parameters.push_back(TInterval("slope_difference", line.slope, error, df, confidence));
-  const double at_max = pairs.n_groups > 1 ? kNoNumber : std::log(pairs.x_max) - line.mean_u[0];
-  result.parameters.push_back(
-      EfficiencyRatio("efficiency_ratio", sample, 0, df, confidence, &result));
-  if (pairs.n_groups == 1) {
-    result.parameters.push_back(
-        EfficiencyRatio("efficiency_ratio_at_max", sample, at_max, df, confidence, &result));
-  }
+  result.parameters.push_back(EfficiencyRatio(pairs, sample.d, variance, df, confidence, &result));
   if (usable) AddCurvature(pairs, sample, confidence, &result);
-  const LineData cells = DifferencesOfCells(pairs);
-  result.parameters.push_back(
-      SlopeOf("slope_1", WithY(pairs, cells, false, &Pair::y1), usable, confidence));
-  result.parameters.push_back(
-      SlopeOf("slope_2", WithY(pairs, cells, false, &Pair::y2), usable, confidence));
+  const LineData y1 = MeansOfCells(pairs, [](const Pair& p) { return p.y1; });
+  const LineData y2 = MeansOfCells(pairs, [](const Pair& p) { return p.y2; });
+  result.parameters.push_back(SlopeOf("slope_1", y1, usable, confidence));
+  result.parameters.push_back(SlopeOf("slope_2", y2, usable, confidence));
   const RobustSlopes robust = FitRobustSlopes(sample.d, options.huber_delta);
   result.triples = {{"slope_difference", line.slope, robust.huber, robust.lad}};
   result.leave_largest_out_error = LeaveLargestOut(pairs);

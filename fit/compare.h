@@ -17,10 +17,11 @@ struct CompareOptions {
 // Is arm 1 steeper than arm 2? Pairs by (N, D, seed), d = ln L1 - ln L2 regressed on
 // ln x: the slope is s1 - s2, negative when arm 1 is steeper. t interval on pairs, or
 // on means over seeds when d shows a per-configuration effect.
-// Parameters: "slope_difference"; "efficiency_ratio" (arm 1 reaches arm 2's loss with
-// r times the x, at the middle of the range) and "efficiency_ratio_at_max";
-// "quadratic" (curvature of d in ln x); when that is significant
-// "slope_difference_at_min" and "slope_difference_at_max"; "slope_1", "slope_2".
+// Parameters: "slope_difference"; "efficiency_ratio" (in the middle of the range arm 1
+// reaches arm 2's loss with r times the x); "quadratic" (curvature of d in ln x), and
+// when that is significant "slope_difference_at_min" and "slope_difference_at_max";
+// "slope_1", "slope_2" (each arm's own, on means over seeds of the pairs).
+// FitResult::points hold the means of d, in mean_loss, not losses.
 // FitResult::p_value is one-sided. Refused with a reason (IMBALANCE) without pairs or
 // with fewer than 3 distinct x among the pairs.
 // INVALID_ARGUMENT: as FitLocalSlope, and two trials of an arm at one (N, D, seed).

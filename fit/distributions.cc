@@ -12,6 +12,7 @@ double TQuantile(double probability, double df) {
 }
 
 double TCdf(double t, double df) {
+  if (std::isnan(t)) return t;
   if (std::isinf(t)) return t > 0 ? 1 : 0;
   return boost::math::cdf(boost::math::students_t(df), t);
 }
@@ -21,6 +22,7 @@ double FQuantile(double probability, double df1, double df2) {
 }
 
 double FUpperTail(double f, double df1, double df2) {
+  if (std::isnan(f)) return f;
   if (std::isinf(f)) return 0;
   return boost::math::cdf(boost::math::complement(boost::math::fisher_f(df1, df2), f));
 }

@@ -3,7 +3,7 @@
 
 namespace loglog {
 
-// Student's t and Fisher's F; all need df >= 1. Kept apart so that Boost.Math is
+// Student's t and Fisher's F; all need df >= 1; NaN in, NaN out. Kept apart so that Boost.Math is
 // compiled once.
 double TQuantile(double probability, double df);
 double TCdf(double t, double df);

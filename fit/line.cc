@@ -100,6 +100,7 @@ Parabola FitParabola(const LineData& data) {
     residual[i] = data.y[i] - result.linear * v[i] - result.quadratic * v2[i];
   }
   const double variance = Inner(data, residual, residual) / result.df;
+  result.variance = variance;
   result.var_linear = variance * c / determinant;
   result.var_quadratic = variance * a / determinant;
   result.covariance = -variance * b / determinant;

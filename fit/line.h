@@ -38,6 +38,7 @@ struct Parabola {
   double centre = 0;
   double linear = 0;
   double quadratic = 0;
+  double variance = 0;    // of the residuals
   double var_linear = 0;  // variances and covariance of the two estimates
   double var_quadratic = 0;
   double covariance = 0;

@@ -12,7 +12,8 @@ namespace loglog {
 namespace {
 
 constexpr double kAgreement = 1e-9;
-constexpr double kGradientTolerance = 1e-6;
+// Of the scaled objective: leaves less than about 1e-8 of a typical objective to gain.
+constexpr double kGradientTolerance = 1e-3;
 constexpr int kEvaluationsMax = 2000;
 
 struct Scaled {
@@ -106,18 +107,20 @@ Minimum MinimizeFromStarts(ObjectiveFn objective, const Box& box,
     best.value = polished.value;
     best.projected_gradient = polished.projected_gradient;
   }
-  const double slack = kAgreement * best.value + value_noise;
+  const double slack = kAgreement * std::fabs(best.value) + value_noise;
   for (const double end : ends) best.starts_agreed += end - best.value <= slack;
-  best.gradient_small =
-      best.projected_gradient <= kGradientTolerance * std::max(1.0, kObjectiveScale * best.value);
-  if (!best.gradient_small) {
-    best.status = "NOT_CONVERGED";
-  } else if (best.starts_agreed < kStartsToAgree) {
-    best.status = "MULTIMODAL";
-  } else {
-    best.status = "CONVERGED";
-  }
+  SetStatus(&best);
   return best;
+}
+
+void SetStatus(Minimum* minimum) {
+  if (!(minimum->projected_gradient <= kGradientTolerance)) {
+    minimum->status = "NOT_CONVERGED";
+  } else if (minimum->starts_agreed < kStartsToAgree) {
+    minimum->status = "MULTIMODAL";
+  } else {
+    minimum->status = "CONVERGED";
+  }
 }
 
 }  // namespace loglog

@@ -47,7 +47,6 @@ struct Minimum {
   int starts_ranked = 0;
   int starts_polished = 0;
   int starts_agreed = 0;  // ended within 1e-9 (relative) of the best objective
-  bool gradient_small = false;
   // "CONVERGED"; "MULTIMODAL": fewer than 3 starts agree; "NOT_CONVERGED": the
   // gradient at the best point is not small.
   std::string status;
@@ -58,6 +57,9 @@ struct Minimum {
 Minimum MinimizeFromStarts(ObjectiveFn objective, const Box& box,
                            absl::Span<const std::vector<double>> starts, int polish,
                            double value_noise, double scale = kObjectiveScale);
+
+// Fills the status from the gradient and the count of agreeing starts.
+void SetStatus(Minimum* minimum);
 
 // Least absolute deviations by continuation: Huber's loss, starting each delta where
 // the last one ended. Scaled by 1/delta the objective tends to the sum of |r|.

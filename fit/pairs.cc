@@ -100,21 +100,32 @@ LineData DifferencesOfPairs(const Pairs& pairs) {
   return data;
 }
 
-LineData DifferencesOfCells(const Pairs& pairs) {
+LineData MeansOfCells(const Pairs& pairs, PairValue value) {
   LineData data;
-  std::vector<double> sum(pairs.n_cells, 0.0);
   data.u.assign(pairs.n_cells, 0);
+  data.y.assign(pairs.n_cells, 0);
   data.weight.assign(pairs.n_cells, 0);
   data.group.assign(pairs.n_cells, 0);
+  data.n_groups = pairs.n_groups;
   for (const Pair& pair : pairs.pairs) {
     data.u[pair.cell] = pair.ln_x;
     data.group[pair.cell] = pair.group;
     data.weight[pair.cell] += 1;
-    sum[pair.cell] += pair.y1 - pair.y2;
+    data.y[pair.cell] += value(pair);
   }
-  for (int i = 0; i < pairs.n_cells; ++i) data.y.push_back(sum[i] / data.weight[i]);
-  data.n_groups = pairs.n_groups;
+  for (int i = 0; i < pairs.n_cells; ++i) data.y[i] /= data.weight[i];
   return data;
+}
+
+PureError PureErrorOf(const Pairs& pairs, PairValue value) {
+  const LineData cells = MeansOfCells(pairs, value);
+  PureError result;
+  for (const Pair& pair : pairs.pairs) {
+    const double deviation = value(pair) - cells.y[pair.cell];
+    result.squares += deviation * deviation;
+  }
+  result.df = static_cast<int>(pairs.pairs.size()) - pairs.n_cells;
+  return result;
 }
 
 }  // namespace loglog

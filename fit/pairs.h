@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "fit/line.h"
@@ -43,9 +44,19 @@ struct Pairs {
 absl::StatusOr<Pairs> MakePairs(absl::Span<const Observation> arm1,
                                 absl::Span<const Observation> arm2, Axis axis);
 
-// d = y1 - y2 for every pair, or averaged over the seeds of each cell (weight: seeds).
+// d = y1 - y2 of every pair, each with weight 1.
 LineData DifferencesOfPairs(const Pairs& pairs);
-LineData DifferencesOfCells(const Pairs& pairs);
+
+using PairValue = absl::FunctionRef<double(const Pair&)>;
+// A value of the pairs averaged over the seeds of each cell (weight: number of seeds).
+LineData MeansOfCells(const Pairs& pairs, PairValue value);
+
+// Scatter of a value between the seeds of a cell.
+struct PureError {
+  double squares = 0;
+  int df = 0;
+};
+PureError PureErrorOf(const Pairs& pairs, PairValue value);
 
 }  // namespace loglog
 

@@ -176,13 +176,16 @@ double PowerSum::Refine(unsigned fixed, double* theta) const {
           largest = std::max(largest, std::fabs(next[a] - theta[a]) / (1 + std::fabs(theta[a])));
         }
         const double next_value = Value(Loss::Squares(), next, nullptr);
-        if (next_value < value) {
+        // A small step changes the value by less than its rounding error and still
+        // brings the parameters closer.
+        const double rounding = 1e-14 * std::sqrt(value * total_weight_);
+        const bool end_game = largest < 1e-6 && next_value <= value + rounding;
+        if (next_value < value || end_game) {
           moved = true;
           std::copy(next, next + dim(), theta);
-          const double gain = value - next_value;
           value = next_value;
           lambda = lambda < 1e-8 ? 0 : lambda / 10;
-          if (largest < 1e-12 || gain < 1e-15 * value) return value;
+          if (largest < 1e-12) return value;
           break;
         }
         if (largest < 1e-14) return value;

@@ -92,6 +92,7 @@ Minimum MinimizeSquares(const PowerSum& form, absl::Span<const std::vector<doubl
   form.Value(Loss::Squares(), minimum.theta.data(), gradient.data());
   for (double& component : gradient) component *= kObjectiveScale;
   minimum.projected_gradient = ProjectedGradient(minimum.theta, gradient, form.box());
+  SetStatus(&minimum);
   return minimum;
 }
 
@@ -137,7 +138,6 @@ Minimum MinimizeLad(const PowerSum& form, absl::Span<const std::vector<double>> 
   }
   const double slack = kLadAgreement * best.value + form.total_weight() * kRoundingResidual;
   for (const double end : ends) best.starts_agreed += end - best.value <= slack;
-  best.gradient_small = true;
   best.status = best.starts_agreed >= kStartsToAgree ? "CONVERGED" : "MULTIMODAL";
   return best;
 }

@@ -1,0 +1,61 @@
+#ifndef LOGLOG_FIT_PLANTED_TESTING_H_
+#define LOGLOG_FIT_PLANTED_TESTING_H_
+
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "fit/observation.h"
+
+namespace loglog {
+
+// Standard normal numbers that are the same with every standard library.
+class Noise {
+ public:
+  explicit Noise(uint64_t seed) : engine_(seed) {}
+  double Next() {
+    const double radius = std::sqrt(-2 * std::log(Uniform()));
+    return radius * std::cos(2 * M_PI * Uniform());
+  }
+
+ private:
+  double Uniform() { return (static_cast<double>(engine_() >> 11) + 0.5) / 9007199254740992.0; }
+  std::mt19937_64 engine_;
+};
+
+// n values from first to first*range, log-uniform, ends included.
+inline std::vector<double> LogRange(double first, double range, int n) {
+  std::vector<double> values;
+  for (int i = 0; i < n; ++i) values.push_back(first * std::pow(range, i / (n - 1.0)));
+  return values;
+}
+
+inline Observation At(double n_params, double d_tokens, double loss, int64_t seed = 0) {
+  return {.n_params = n_params,
+          .d_tokens = d_tokens,
+          .c_flops = 6 * n_params * d_tokens,
+          .loss = loss,
+          .seed = seed,
+          .config = absl::StrCat("n", n_params, "d", d_tokens),
+          .cluster = ""};
+}
+
+// Trials of one size over `tokens`, `seeds` each: law(D) times lognormal noise.
+template <typename Law>
+std::vector<Observation> Planted(const std::vector<double>& tokens, int seeds, double sd,
+                                 Noise* noise, Law law) {
+  std::vector<Observation> trials;
+  for (const double d : tokens) {
+    for (int seed = 0; seed < seeds; ++seed) {
+      trials.push_back(At(1e7, d, law(d) * std::exp(sd * noise->Next()), seed));
+    }
+  }
+  return trials;
+}
+
+}  // namespace loglog
+
+#endif  // LOGLOG_FIT_PLANTED_TESTING_H_
