@@ -188,6 +188,11 @@ WorkerView Supervisor::View() const {
   return view_;
 }
 
+void Supervisor::OnUrgent(std::function<void()> callback) {
+  MutexLock lock(callback_mutex_);
+  on_urgent_ = std::move(callback);
+}
+
 // The thread. ----------------------------------------------------------------------------
 
 void Supervisor::Run() {
@@ -288,7 +293,9 @@ void Supervisor::Publish() {
     view.urgent = view_.urgent + (urgent ? 1 : 0);
     view_ = std::move(view);
   }
-  if (urgent && options_.on_urgent) options_.on_urgent();
+  if (!urgent) return;
+  MutexLock lock(callback_mutex_);
+  if (on_urgent_) on_urgent_();
 }
 
 bool Supervisor::AnyProcess() const {

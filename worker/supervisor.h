@@ -59,8 +59,7 @@ class Supervisor {
     int64_t stop_grace_ms = 10'000;
     int64_t free_bytes_min = int64_t{256} << 20;
     Clock* clock = Clock::Real();
-    Outbox::Options outbox;           // its callbacks are the supervisor's own
-    std::function<void()> on_urgent;  // called from any thread, no lock held
+    Outbox::Options outbox;  // its callbacks are the supervisor's own
   };
 
   explicit Supervisor(Options options);
@@ -88,6 +87,9 @@ class Supervisor {
   void StopAttempt(int64_t attempt_id);
 
   WorkerView View() const LOGLOG_EXCLUDES(mutex_);
+  // Calls `callback` whenever View().urgent has grown; empty: nobody any more, and no
+  // call is under way once this returns. The callback must not call the supervisor.
+  void OnUrgent(std::function<void()> callback) LOGLOG_EXCLUDES(callback_mutex_);
 
  private:
   // A slot with what belongs to it.
@@ -143,6 +145,8 @@ class Supervisor {
   std::vector<std::function<void()>> posted_ LOGLOG_GUARDED_BY(mutex_);
   bool stopping_ LOGLOG_GUARDED_BY(mutex_) = false;
   WorkerView view_ LOGLOG_GUARDED_BY(mutex_);
+  Mutex callback_mutex_;
+  std::function<void()> on_urgent_ LOGLOG_GUARDED_BY(callback_mutex_);
   std::thread thread_;
 };
 

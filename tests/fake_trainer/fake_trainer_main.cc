@@ -68,7 +68,8 @@ class FakeTraining {
       misbehaviour_.AtStep(step, &log_);
       for (size_t i = 0; i < task_.members.size(); ++i) AdvanceMember(i, step);
       if (AllDiverged()) return kExitDiverged;
-      if (step % task_.checkpoint_every == 0 || step == task_.step_end) WriteCheckpoint(step);
+      const bool due = task_.checkpoint_every > 0 && step % task_.checkpoint_every == 0;
+      if (due || step == task_.step_end) WriteCheckpoint(step);
     }
     for (size_t i = 0; i < task_.members.size(); ++i) {
       if (!diverged_[i]) WriteEnd(i, step, "done");

@@ -1,0 +1,122 @@
+#include "worker/metric_stream.h"
+
+#include <spdlog/spdlog.h>
+
+#include <random>
+#include <utility>
+
+#include "worker/backoff.h"
+#include "worker/wire.h"
+
+namespace loglog {
+namespace {
+
+// How often the stream looks whether its session still stands.
+constexpr int64_t kLookMs = 500;
+
+}  // namespace
+
+MetricStream::MetricStream(Options options, std::shared_ptr<grpc::Channel> channel,
+                           Session* session, Outbox* outbox)
+    : options_(std::move(options)),
+      stub_(v1::WorkerService::NewStub(channel)),
+      session_(session),
+      outbox_(outbox),
+      thread_([this] { Run(); }) {}
+
+MetricStream::~MetricStream() {
+  stopping_ = true;
+  {
+    MutexLock lock(mutex_);
+    if (call_ != nullptr) call_->TryCancel();
+    stop_changed_.NotifyAll();
+  }
+  outbox_->Interrupt();
+  thread_.join();
+}
+
+void MetricStream::Run() {
+  Backoff backoff(/*first_ms=*/100, options_.backoff_limit_ms, std::random_device{}());
+  while (!stopping_) {
+    const int64_t epoch = session_->Wait(kLookMs);
+    if (epoch == 0 || !outbox_->WaitForWork(kLookMs)) continue;
+    bool progress = false;
+    const grpc::Status status = RunCall(epoch, &progress);
+    if (stopping_) return;
+    OnCallEnded(status, epoch);
+    if (progress) backoff.Reset();
+    if (!Pause(backoff.NextMs())) return;
+  }
+}
+
+grpc::Status MetricStream::RunCall(int64_t epoch, bool* progress) {
+  grpc::ClientContext context;
+  {
+    MutexLock lock(mutex_);
+    if (stopping_) return grpc::Status::CANCELLED;
+    call_ = &context;
+  }
+  const auto stream = stub_->StreamMetrics(&context);
+  outbox_->Restart();
+  std::atomic<bool> alive = true;
+  std::atomic<bool> answered = false;
+  std::thread reader([&] {
+    v1::MetricAck ack;
+    while (stream->Read(&ack)) {
+      answered = true;
+      outbox_->Acknowledge(ack.attempt_id(), ack.last_seq(), ack.forget());
+    }
+    alive = false;
+    outbox_->Interrupt();
+  });
+  while (alive && !stopping_ && session_->epoch() == epoch) {
+    EventBatch batch;
+    if (outbox_->NextBatch(kLookMs, &batch) &&
+        !stream->Write(ToProto(batch, options_.worker_id, epoch))) {
+      break;
+    }
+    if (outbox_->OldestUnanswered() > options_.answer_timeout_ms) {
+      spdlog::warn("no acknowledgement of metrics for {} s; opening the stream again",
+                   options_.answer_timeout_ms / 1000);
+      context.TryCancel();
+      break;
+    }
+  }
+  // A stream that the coordinator ended keeps its status; ours is cancelled.
+  if (alive && (stopping_ || session_->epoch() != epoch)) context.TryCancel();
+  reader.join();
+  {
+    MutexLock lock(mutex_);
+    call_ = nullptr;
+  }
+  *progress = answered;
+  return stream->Finish();
+}
+
+void MetricStream::OnCallEnded(const grpc::Status& status, int64_t epoch) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::OK:
+    case grpc::StatusCode::CANCELLED:
+      return;
+    case grpc::StatusCode::FAILED_PRECONDITION:
+      spdlog::info("metric stream: {}", status.error_message());
+      return session_->Invalidate(epoch);
+    case grpc::StatusCode::INVALID_ARGUMENT: {
+      const int64_t attempt_id = outbox_->BlameRefusal(status.error_message());
+      spdlog::error("the coordinator refuses events{}: {}; please report this",
+                    attempt_id == 0 ? "" : " of attempt " + std::to_string(attempt_id),
+                    status.error_message());
+      if (attempt_id != 0) options_.on_refused(attempt_id);
+      return;
+    }
+    default:
+      spdlog::debug("metric stream broke: {}", status.error_message());
+  }
+}
+
+bool MetricStream::Pause(int64_t ms) {
+  MutexLock lock(mutex_);
+  return !stop_changed_.WaitFor(mutex_, ms, [this] { return stopping_.load(); });
+}
+
+}  // namespace loglog

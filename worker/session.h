@@ -1,0 +1,46 @@
+#ifndef LOGLOG_WORKER_SESSION_H_
+#define LOGLOG_WORKER_SESSION_H_
+
+#include <cstdint>
+
+#include "base/mutex.h"
+
+namespace loglog {
+
+// The worker's registration with the coordinator, shared by the sync loop, which makes
+// it, and the metric stream, which uses it. Either may find that the coordinator no
+// longer knows it. Thread-safe.
+class Session {
+ public:
+  void Begin(int64_t epoch) {
+    MutexLock lock(mutex_);
+    epoch_ = epoch;
+    changed_.NotifyAll();
+  }
+  // The coordinator calls `epoch` stale. News of an older epoch changes nothing.
+  void Invalidate(int64_t epoch) {
+    MutexLock lock(mutex_);
+    if (epoch_ == epoch) epoch_ = 0;
+    changed_.NotifyAll();
+  }
+  // 0 when there is none.
+  int64_t epoch() {
+    MutexLock lock(mutex_);
+    return epoch_;
+  }
+  // The epoch as soon as there is one; 0 after `timeout_ms`.
+  int64_t Wait(int64_t timeout_ms) {
+    MutexLock lock(mutex_);
+    changed_.WaitFor(mutex_, timeout_ms, [this] { return epoch_ != 0; });
+    return epoch_;
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  int64_t epoch_ LOGLOG_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace loglog
+
+#endif  // LOGLOG_WORKER_SESSION_H_

@@ -1,0 +1,205 @@
+// loglog-worker: runs trainers for a coordinator. Exit codes: 0 after a drain, 1 failure,
+// 2 usage.
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <climits>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "base/duration.h"
+#include "base/file.h"
+#include "base/logging.h"
+#include "worker/metric_stream.h"
+#include "worker/sync_loop.h"
+
+namespace loglog {
+namespace {
+
+constexpr int kExitFailure = 1;
+constexpr int kExitUsage = 2;
+
+struct Flags {
+  std::string coordinator;
+  RunDir::Options run_dir{.root = "./loglog-run"};
+  int slots = 0;
+  std::string device = "auto";
+  std::vector<std::string> labels;
+  std::string trainer;
+  std::string checkpoint_scope;
+  std::string ready_file;
+  std::string connect_timeout = "0";
+  int64_t min_free_mb = 256;
+  LogOptions log;
+};
+
+// Beside this program, or in ../libexec/loglog of an installation.
+std::string DefaultTrainer() {
+  char path[PATH_MAX] = {};
+  if (readlink("/proc/self/exe", path, sizeof(path) - 1) <= 0) return "loglog-trainer";
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  const std::string beside = (folder / "loglog-trainer").string();
+  const std::string installed = (folder.parent_path() / "libexec/loglog/loglog-trainer").string();
+  return !PathExists(beside) && PathExists(installed) ? installed : beside;
+}
+
+void DefineFlags(CLI::App* app, Flags* flags) {
+  app->add_option("--coordinator", flags->coordinator, "host:port or unix:/path")
+      ->envname("LOGLOG_COORDINATOR")
+      ->required();
+  app->add_option("--run-dir", flags->run_dir.root, "this worker's files; one worker each")
+      ->capture_default_str();
+  app->add_option("--slots", flags->slots, "tasks at a time (0: one for each GPU, else CPU)");
+  app->add_option("--device", flags->device, "auto, cpu or cuda")->capture_default_str();
+  app->add_option("--name", flags->run_dir.name, "worker id, stable and unique");
+  app->add_option("--label", flags->labels, "key=value; may be repeated");
+  app->add_option("--data-root", flags->run_dir.data_root, "where relative data globs begin")
+      ->capture_default_str();
+  app->add_option("--trainer", flags->trainer, "loglog-trainer (default: beside this program)");
+  app->add_option("--checkpoint-dir", flags->run_dir.checkpoint_root,
+                  "checkpoints (default: checkpoints in the run directory)");
+  app->add_option("--checkpoint-scope", flags->checkpoint_scope,
+                  "workers with the same scope share the checkpoint folder");
+  app->add_option("--ready-file", flags->ready_file, "written once registered");
+  app->add_option("--connect-timeout", flags->connect_timeout,
+                  "give up when no coordinator answers in this time, such as 30s (0: never)")
+      ->capture_default_str();
+  app->add_option("--min-free-mb", flags->min_free_mb, "take no work with less free disk")
+      ->capture_default_str();
+  app->add_option("--log-level", flags->log.level, "trace, debug, info, warn, error, off")
+      ->capture_default_str();
+  app->add_option("--log-format", flags->log.format, "text or json (default: by terminal)");
+  app->set_version_flag("--version", "loglog-worker " LOGLOG_VERSION);
+}
+
+absl::StatusOr<std::map<std::string, std::string>> ParseLabels(
+    const std::vector<std::string>& labels) {
+  std::map<std::string, std::string> result;
+  for (const std::string& label : labels) {
+    const size_t equals = label.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return absl::InvalidArgumentError(absl::StrCat("--label is '", label, "'; write key=value"));
+    }
+    result[CleanMessage(label.substr(0, equals))] = CleanMessage(label.substr(equals + 1));
+  }
+  return result;
+}
+
+int Fail(const absl::Status& status) {
+  std::cerr << "error: " << status.message() << "\n";
+  return absl::IsInvalidArgument(status) ? kExitUsage : kExitFailure;
+}
+
+std::string HostName() {
+  char host[256] = {};
+  gethostname(host, sizeof(host) - 1);
+  return CleanMessage(host);
+}
+
+// Before any thread starts, so that all of them inherit it.
+sigset_t BlockSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGUSR2);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+// Where the blocked signals arrive: the first asks for a drain, the next hurries it.
+class SignalThread {
+ public:
+  SignalThread(const sigset_t& signals, SyncLoop* loop)
+      : thread_([signals, loop] {
+          for (int count = 0, signal = 0; sigwait(&signals, &signal) == 0 && signal != SIGUSR2;) {
+            ++count == 1 ? loop->BeginDrain() : loop->Hurry();
+          }
+        }) {}
+  ~SignalThread() {
+    pthread_kill(thread_.native_handle(), SIGUSR2);
+    thread_.join();
+  }
+
+ private:
+  std::thread thread_;
+};
+
+// Pipes to trainers must not get the numbers of closed standard descriptors.
+void OpenStandardDescriptors() {
+  int fd = 0;
+  do {
+    fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+  } while (fd >= 0 && fd <= 2);
+  if (fd > 2) close(fd);
+}
+
+absl::Status Serve(const Flags& flags, SyncLoop::Options sync, const sigset_t& signals) {
+  absl::StatusOr<std::unique_ptr<RunDir>> run_dir = RunDir::Open(flags.run_dir);
+  if (!run_dir.ok()) return run_dir.status();
+  (*run_dir)->KillSurvivors();
+
+  Session session;
+  Supervisor supervisor({.run_dir = run_dir->get(),
+                         .trainer = flags.trainer,
+                         .devices = sync.devices,
+                         .free_bytes_min = flags.min_free_mb << 20});
+  const std::shared_ptr<grpc::Channel> channel = MakeChannel(flags.coordinator);
+  SyncLoop loop(std::move(sync), channel, run_dir->get(), &supervisor, &session);
+  SignalThread signal_thread(signals, &loop);
+  MetricStream stream({.worker_id = (*run_dir)->worker_id(),
+                       .on_refused = [&supervisor](int64_t id) { supervisor.StopAttempt(id); }},
+                      channel, &session, &supervisor.outbox());
+  return loop.Run();
+}
+
+int Main(int argc, char** argv) {
+  Flags flags;
+  CLI::App app("Runs loglog-trainer processes for a loglog-coordinator.", "loglog-worker");
+  DefineFlags(&app, &flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e, std::cout, std::cerr) == 0 ? 0 : kExitUsage;
+  }
+  absl::Status status = SetUpLogging(flags.log, "loglog-worker");
+  if (!status.ok()) return Fail(status);
+  const absl::StatusOr<int64_t> connect_timeout_ms = ParseDurationMs(flags.connect_timeout);
+  if (!connect_timeout_ms.ok()) return Fail(connect_timeout_ms.status());
+  const auto labels = ParseLabels(flags.labels);
+  if (!labels.ok()) return Fail(labels.status());
+  flags.trainer = AbsolutePath(flags.trainer.empty() ? DefaultTrainer() : flags.trainer);
+  if (access(flags.trainer.c_str(), X_OK) != 0) {
+    return Fail(absl::NotFoundError(absl::StrCat(
+        "trainer ", flags.trainer,
+        " is not an executable file; build it (cmake -S trainer), or give --trainer PATH")));
+  }
+  OpenStandardDescriptors();
+  const sigset_t signals = BlockSignals();
+  const auto devices = FindDevices(flags.device, flags.slots);
+  if (!devices.ok()) return Fail(devices.status());
+  SyncLoop::Options sync{.address = flags.coordinator,
+                         .version = LOGLOG_VERSION,
+                         .host = HostName(),
+                         .devices = *devices,
+                         .labels = *labels,
+                         .checkpoint_scope = flags.checkpoint_scope,
+                         .ready_file = flags.ready_file,
+                         .connect_timeout_ms = *connect_timeout_ms};
+  status = Serve(flags, std::move(sync), signals);
+  if (!status.ok()) return Fail(status);
+  spdlog::info("left");
+  return 0;
+}
+
+}  // namespace
+}  // namespace loglog
+
+int main(int argc, char** argv) { return loglog::Main(argc, argv); }
