@@ -1,0 +1,337 @@
+// The real program: started, killed, resumed, fed bad input.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+
+#include "shards/test_files_testing.h"
+#include "shards/token_shard.h"
+#include "trainer/process_testing.h"
+#include "trainer/task_testing.h"
+
+namespace loglog {
+namespace {
+
+using nlohmann::json;
+
+class LoopTest : public ::testing::Test {
+ protected:
+  static void Put(const TemporaryFolder& folder, const json& task) {
+    WriteText(folder / "task.json", task.dump());
+  }
+  static ProcessExit Run(const TemporaryFolder& folder, const json& task, bool resume = false) {
+    Put(folder, task);
+    std::vector<std::string> arguments = {"task.json"};
+    if (resume) arguments.push_back("--resume");
+    return TrainerRun(folder.path(), arguments).Wait();
+  }
+  static std::map<std::string, std::string> CheckpointFiles(const TemporaryFolder& folder) {
+    std::map<std::string, std::string> files;
+    const std::string root = folder / "checkpoints";
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
+      if (entry.is_regular_file()) {
+        files[entry.path().string().substr(root.size())] = ReadText(entry.path().string());
+      }
+    }
+    return files;
+  }
+  void ExpectRefused(const json& task, const std::string& message, int code = 20) {
+    TemporaryFolder folder;
+    const ProcessExit exit = Run(folder, task);
+    EXPECT_EQ(exit.code, code);
+    EXPECT_EQ(exit.LastWords(), "loglog-trainer: " + message);
+  }
+};
+
+TEST_F(LoopTest, WritesWhatTheContractSays) {
+  TemporaryFolder folder;
+  const ProcessExit exit = Run(folder, SmallTask());
+  ASSERT_EQ(exit.code, 0) << exit.errors;
+  std::istringstream lines(ReadText(folder / "events.jsonl"));
+  std::string text;
+  std::getline(lines, text);
+  const json start = json::parse(text);
+  EXPECT_EQ(start["e"], "start");
+  EXPECT_EQ(start["resume_step"], 0);
+  EXPECT_EQ(start["total_steps"], 60);
+  EXPECT_EQ(start["data_sha256"].get<std::string>().size(), 64u);
+  EXPECT_GT(start["params_total"].get<int64_t>(), start["params_non_embedding"].get<int64_t>());
+  std::getline(lines, text);
+  const json zero = json::parse(text);
+  EXPECT_EQ(zero["step"], 0);
+  EXPECT_TRUE(zero["values"].contains("data/entropy_rate"));
+  EXPECT_TRUE(zero["values"].contains("init/std/embed"));
+
+  const EventStory story = ReadStory(folder / "events.jsonl");
+  EXPECT_EQ(story.rows.size(), 61u);
+  std::set<int64_t> evaluated, probed;
+  for (const auto& [at, row] : story.rows) {
+    const json values = json::parse(row)["values"];
+    EXPECT_EQ(json::parse(row)["tokens"], at.first * 512);
+    if (values.contains("loss/val")) evaluated.insert(at.first);
+    if (values.contains("norm/ms_over_eps/final_norm") || row.find("cond/") != std::string::npos) {
+      probed.insert(at.first);
+    }
+  }
+  EXPECT_EQ(evaluated, (std::set<int64_t>{15, 30, 45, 60}));
+  EXPECT_EQ(probed, (std::set<int64_t>{0, 20, 40, 60}));
+  ASSERT_EQ(story.ends.size(), 1u);
+  const json end = json::parse(story.ends.at(0));
+  EXPECT_EQ(end["outcome"], "done");
+  EXPECT_EQ(end["final_loss"], end["summary"]["loss/val"]);
+  EXPECT_LT(end["final_loss"].get<double>(), 4.2);  // ln 80 = 4.38 at the start
+  ASSERT_EQ(story.checkpoints.size(), 6u);
+  EXPECT_EQ(story.checkpoints.back()["step"], 60);
+  EXPECT_EQ(story.checkpoints.back()["path"], folder / "checkpoints/step-00000060");
+  EXPECT_EQ(CheckpointFiles(folder).size(), 6u);  // two kept, of three files each
+}
+
+// N + N steps across kills equal 2N steps: rows, notices, ends and checkpoint bytes.
+TEST_F(LoopTest, T29_KilledAndResumedIsBitEqual) {
+  json task = SmallTask();
+  task["members"].push_back(task["members"][0]);
+  task["members"][1]["seed"] = 5;
+  task["members"][1]["config"]["init"] = {{"gamma", 0.8}};
+  task["members"][1]["config"]["train"]["weight_decay"] = 1.0;
+  TemporaryFolder whole, broken;
+  ASSERT_EQ(Run(whole, task).code, 0);
+  Put(broken, task);
+  int killed = 0;
+  for (const auto& [step, signal] : std::vector<std::pair<int64_t, int>>{
+           {3, SIGKILL}, {17, SIGKILL}, {25, SIGTERM}, {41, SIGKILL}, {47, SIGUSR1}}) {
+    TrainerRun run(broken.path(), {"task.json", "--resume"});
+    run.WaitForStep(step);
+    run.Kill(signal);
+    const ProcessExit exit = run.Wait();
+    if (signal == SIGKILL) {
+      killed += exit.signal == SIGKILL;
+    } else if (exit.code != 0) {
+      ++killed;
+      EXPECT_EQ(exit.code, 143) << exit.errors;
+    }
+  }
+  EXPECT_GE(killed, 3) << "the trainer is too fast for this test; give it more work";
+  ASSERT_EQ(TrainerRun(broken.path(), {"task.json", "--resume"}).Wait().code, 0);
+  const EventStory one = ReadStory(whole / "events.jsonl");
+  const EventStory two = ReadStory(broken / "events.jsonl");
+  EXPECT_GT(two.resume_steps.back(), 0);
+  EXPECT_EQ(one.rows, two.rows);
+  EXPECT_TRUE(one == two);
+  EXPECT_EQ(CheckpointFiles(whole), CheckpointFiles(broken));
+}
+
+TEST_F(LoopTest, AskedToStopLeavesACheckpointOfThatStep) {
+  TemporaryFolder folder;
+  json task = SmallTask();
+  task["checkpoint"]["every"] = 0;
+  Put(folder, task);
+  TrainerRun run(folder.path(), {"task.json"});
+  run.WaitForStep(5);
+  run.Kill(SIGTERM);
+  const ProcessExit exit = run.Wait();
+  ASSERT_EQ(exit.code, 143) << exit.errors;
+  const EventStory story = ReadStory(folder / "events.jsonl");
+  ASSERT_EQ(story.checkpoints.size(), 1u);
+  const int64_t step = story.checkpoints[0]["step"];
+  EXPECT_EQ(story.rows.rbegin()->first.first, step);
+  EXPECT_EQ(exit.LastWords(), "stopped at step " + std::to_string(step) +
+                                  " as asked, with a checkpoint; continue with --resume");
+}
+
+TEST_F(LoopTest, MembersOfOneTaskAreTheirSoloRuns) {
+  json task = SmallTask();
+  task["checkpoint"]["every"] = 0;
+  json second = task["members"][0];
+  second["seed"] = 3;
+  second["config"]["init"] = {{"gamma", 0.9}};
+  second["config"]["train"]["weight_decay"] = 1.0;
+  json solo = task;
+  solo["members"] = json::array({second});
+  task["members"].push_back(second);
+  TemporaryFolder together, alone;
+  ASSERT_EQ(Run(together, task).code, 0);
+  ASSERT_EQ(Run(alone, solo).code, 0);
+  const EventStory both = ReadStory(together / "events.jsonl");
+  const EventStory one = ReadStory(alone / "events.jsonl");
+  ASSERT_EQ(both.rows.size(), 122u);
+  int different = 0;
+  for (int64_t step = 0; step <= 60; ++step) {
+    const json first = json::parse(both.rows.at({step, 0}))["values"];
+    const json other = json::parse(both.rows.at({step, 1}))["values"];
+    different += first != other;
+    EXPECT_EQ(other, json::parse(one.rows.at({step, 0}))["values"]) << step;
+  }
+  EXPECT_EQ(different, 61);
+}
+
+TEST_F(LoopTest, DivergenceEndsTheMemberWithItsStepAndNotTheOthers) {
+  json task = SmallTask();
+  json wild = task["members"][0];
+  wild["config"]["train"]["lr"] = 1e30;
+  wild["config"]["train"]["clip"] = 0.0;
+  wild["config"]["train"]["warmup"] = 0.0;
+  json both = task;
+  both["members"].push_back(wild);
+  TemporaryFolder calm, folder, alone;
+  ASSERT_EQ(Run(calm, task).code, 0);
+  const ProcessExit exit = Run(folder, both);
+  ASSERT_EQ(exit.code, 0) << exit.errors;
+  const EventStory story = ReadStory(folder / "events.jsonl");
+  const json end = json::parse(story.ends.at(1));
+  EXPECT_EQ(end["outcome"], "diverged");
+  EXPECT_EQ(end["final_loss"], "nan");
+  const int64_t step = end["step"];
+  EXPECT_LT(step, 20);
+  EXPECT_EQ(story.rows.count({step, 1}), 1u);
+  EXPECT_EQ(story.rows.count({step + 1, 1}), 0u);
+  EXPECT_EQ(story.ends.at(0), ReadStory(calm / "events.jsonl").ends.at(0));
+
+  // Resumed after the divergence, the member ends again in the new attempt.
+  const ProcessExit again = Run(folder, both, /*resume=*/true);
+  EXPECT_EQ(again.code, 0) << again.errors;
+  const EventStory resumed = ReadStory(folder / "events.jsonl");
+  EXPECT_EQ(resumed.resume_steps.back(), 60);
+  EXPECT_EQ(resumed.ends, story.ends);
+
+  task["members"][0] = wild;
+  const ProcessExit all = Run(alone, task);
+  EXPECT_EQ(all.code, 10);
+  EXPECT_EQ(all.LastWords(), "member 0 diverged at step " + std::to_string(step) +
+                                 ": loss or gradient is not finite");
+}
+
+TEST_F(LoopTest, ResumeNamedByTheTask) {
+  TemporaryFolder first, second;
+  json task = SmallTask();
+  ASSERT_EQ(Run(first, task).code, 0);
+  const EventStory story = ReadStory(first / "events.jsonl");
+  const json point = story.checkpoints.at(4);
+  ASSERT_EQ(point["step"], 50);
+  task["attempt_id"] = 2;
+  task["checkpoint_dir"] = first / "checkpoints";
+  task["resume"] = {{"step", 50}, {"path", point["path"]}, {"sha256", point["sha256"]}};
+  ASSERT_EQ(Run(second, task).code, 0);
+  const EventStory resumed = ReadStory(second / "events.jsonl");
+  EXPECT_EQ(resumed.resume_steps, std::vector<int64_t>{50});
+  EXPECT_EQ(resumed.rows.size(), 10u);
+  EXPECT_EQ(resumed.ends, story.ends);
+  // A damaged one is passed over and the start line says where it really began.
+  std::filesystem::resize_file(first / "checkpoints/step-00000050/state.safetensors", 100);
+  const ProcessExit exit = Run(second, task);
+  ASSERT_EQ(exit.code, 0);
+  EXPECT_NE(exit.errors.find("passed over a damaged checkpoint"), std::string::npos);
+  EXPECT_EQ(
+      json::parse(ReadText(second / "events.jsonl")
+                      .substr(0, 1000)
+                      .substr(0, ReadText(second / "events.jsonl").find('\n')))["resume_step"],
+      0);
+}
+
+TEST_F(LoopTest, CheckpointOfAnotherConfigurationIsRefused) {
+  TemporaryFolder folder;
+  json task = SmallTask();
+  ASSERT_EQ(Run(folder, task).code, 0);
+  task["members"][0]["config"]["train"]["lr"] = 0.002;
+  const ProcessExit exit = Run(folder, task, /*resume=*/true);
+  EXPECT_EQ(exit.code, 20);
+  EXPECT_NE(exit.LastWords().find("step-00000060: is a checkpoint of another configuration ("),
+            std::string::npos)
+      << exit.errors;
+}
+
+TEST_F(LoopTest, FullDiskDuringACheckpoint) {
+  TemporaryFolder folder;
+  json task = SmallTask();
+  Put(folder, task);
+  TrainerRun run(folder.path(), {"task.json"}, /*file_bytes_max=*/60000);
+  const ProcessExit exit = run.Wait();
+  EXPECT_EQ(exit.code, 1);
+  EXPECT_NE(exit.LastWords().find("the checkpoint of step 10 was not written (it takes "),
+            std::string::npos)
+      << exit.errors;
+  EXPECT_TRUE(CheckpointFiles(folder).empty());
+  EXPECT_TRUE(std::filesystem::is_empty(folder / "checkpoints"));
+}
+
+TEST_F(LoopTest, BadInputIsRefusedOrFailsWithItsCode) {
+  json task = SmallTask();
+  task["members"][0]["config"]["data"]["synthetic"]["contexts"] = 79;
+  ExpectRefused(task,
+                "data.synthetic: 79 contexts and 8 answers need model.vocab of at least 87, and it "
+                "is 80; raise model.vocab or lower data.synthetic.contexts");
+  task = SmallTask();
+  task["zzzz"] = 1;
+  TemporaryFolder folder;
+  EXPECT_EQ(Run(folder, task).code, 20);
+  EXPECT_FALSE(std::filesystem::exists(folder / "events.jsonl"));
+
+  task = SmallTask();
+  task["token_begin"] = 512;
+  ExpectRefused(task,
+                "token_begin is 512, and no sound checkpoint of step 1 was found to begin from; "
+                "name it in resume, or set token_begin to 0");
+
+  const ProcessExit none = TrainerRun(folder.path(), {"none.json"}).Wait();
+  EXPECT_EQ(none.code, 20);
+  EXPECT_EQ(none.LastWords(),
+            "loglog-trainer: none.json: cannot be opened: No such file or directory");
+  EXPECT_EQ(TrainerRun(folder.path(), {}).Wait().code, 2);
+  EXPECT_EQ(TrainerRun(folder.path(), {"--resum", "task.json"}).Wait().code, 2);
+  EXPECT_EQ(TrainerRun(folder.path(), {"--version"}).Wait().code, 0);
+}
+
+TEST_F(LoopTest, DamagedShardsAreRefused) {
+  TemporaryFolder folder;
+  WriteLlmc(folder / "train.bin", std::vector<uint32_t>(2000, 7));
+  WriteLlmc(folder / "val.bin", std::vector<uint32_t>(2000, 7));
+  json task = SmallTask();
+  json& data = task["members"][0]["config"]["data"];
+  data["train"] = {{"format", "llmc"}, {"glob", "train.bin"}};
+  data["val"] = {{"format", "llmc"}, {"glob", "val.bin"}};
+  EXPECT_EQ(Run(folder, task).code, 0);
+  std::vector<uint32_t> stray(2000, 7);
+  stray[1234] = 80;
+  WriteLlmc(folder / "train.bin", stray);
+  ProcessExit exit = Run(folder, task);
+  EXPECT_EQ(exit.code, 20);
+  EXPECT_NE(exit.LastWords().find("train.bin: token 1234 (byte 3492) is id 80, outside the "
+                                  "vocabulary of 80"),
+            std::string::npos)
+      << exit.errors;
+  std::filesystem::resize_file(folder / "train.bin", 3000);
+  exit = Run(folder, task);
+  EXPECT_EQ(exit.code, 20);
+  EXPECT_NE(exit.LastWords().find("train.bin: has 3000 bytes where its header of 2000 tokens asks "
+                                  "for 5024; it is cut short"),
+            std::string::npos)
+      << exit.errors;
+}
+
+TEST_F(LoopTest, TooLargeAModelSaysWhatWouldFit) {
+  json task = SmallTask();
+  json& model = task["members"][0]["config"]["model"];
+  model["d_model"] = 1 << 20;
+  model["d_ff"] = 1 << 20;
+  model["layers"] = 64;
+  TemporaryFolder folder;
+  const ProcessExit exit = Run(folder, task);
+  EXPECT_EQ(exit.code, 30);
+  EXPECT_NE(exit.LastWords().find("what would fit: a model of at most"), std::string::npos)
+      << exit.errors;
+}
+
+TEST_F(LoopTest, ATrainerWithoutItsWorkerLeaves) {
+  TemporaryFolder folder;
+  Put(folder, SmallTask());
+  setenv("LOGLOG_PARENT_PID", "1", 1);
+  const ProcessExit stranger = TrainerRun(folder.path(), {"task.json"}).Wait();
+  setenv("LOGLOG_PARENT_PID", std::to_string(getpid()).c_str(), 1);
+  const ProcessExit child = TrainerRun(folder.path(), {"task.json"}).Wait();
+  unsetenv("LOGLOG_PARENT_PID");
+  EXPECT_EQ(stranger.code, 1);
+  EXPECT_EQ(stranger.LastWords(), "loglog-trainer: the worker with process id 1 is gone; leaving");
+  EXPECT_EQ(child.code, 0) << child.errors;
+}
+
+}  // namespace
+}  // namespace loglog
