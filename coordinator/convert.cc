@@ -67,8 +67,7 @@ v1::Fit::Verdict VerdictToProto(const std::string& verdict) {
 }
 
 // A map of text to text that the store keeps as a JSON object.
-template <typename Map>
-void FillMap(const std::string& text, Map* map) {
+void FillMap(const std::string& text, google::protobuf::Map<std::string, std::string>* map) {
   const json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!object.is_object()) return;
   for (const auto& [key, value] : object.items()) {
