@@ -59,7 +59,7 @@ void DefineFlags(CLI::App* app, Flags* flags) {
   app->add_option("--slots", flags->slots, "tasks at a time (0: one for each GPU, else CPU)");
   app->add_option("--device", flags->device, "auto, cpu or cuda")->capture_default_str();
   app->add_option("--name", flags->run_dir.name, "worker id, stable and unique");
-  app->add_option("--label", flags->labels, "key=value; may be repeated");
+  app->add_option("--label", flags->labels, "key=value; may be repeated")->allow_extra_args(false);
   app->add_option("--data-root", flags->run_dir.data_root, "where relative data globs begin")
       ->capture_default_str();
   app->add_option("--trainer", flags->trainer, "loglog-trainer (default: beside this program)");
