@@ -320,6 +320,16 @@ TEST_F(LoopTest, TooLargeAModelSaysWhatWouldFit) {
       << exit.errors;
 }
 
+TEST_F(LoopTest, MissingDeviceIsADeviceError) {
+  json task = SmallTask();
+  task["device"] = "cuda:99";
+  TemporaryFolder folder;
+  const ProcessExit exit = Run(folder, task);
+  EXPECT_EQ(exit.code, 40);
+  EXPECT_NE(exit.LastWords().find("device is 'cuda:99' and this "), std::string::npos)
+      << exit.errors;
+}
+
 TEST_F(LoopTest, ATrainerWithoutItsWorkerLeaves) {
   TemporaryFolder folder;
   Put(folder, SmallTask());

@@ -67,7 +67,9 @@ TEST(SpikeDetector, FindsAnOutlierOnceAndForgetsIt) {
   EXPECT_TRUE(detector.Add(5));
   EXPECT_FALSE(detector.Add(5)) << "the same excursion";
   EXPECT_FALSE(detector.Add(3));
-  EXPECT_TRUE(detector.Add(5)) << "a new excursion must not hide behind the first";
+  EXPECT_TRUE(detector.Add(1000));
+  EXPECT_FALSE(detector.Add(3));
+  EXPECT_TRUE(detector.Add(5)) << "a new excursion must not hide behind the last";
 }
 
 TEST(SpikeDetector, FallingLossAndEarlyNumbersAreNoSpikes) {
