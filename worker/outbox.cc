@@ -221,8 +221,8 @@ bool Outbox::TakeFrom(int64_t attempt_id, Entry& entry, int64_t now_ms, EventBat
   if (!read.ok() || !*read) {
     if (!read.ok())
       spdlog::error("attempt {}: {}", attempt_id, std::string(read.status().message()));
-    // A sealed file that lost lines on disk is looked at again in vain, but not often.
-    entry.next_flush_ms = now_ms + options_.poll_ms;
+    // A file that cannot be read, or lost sealed lines, is tried again, but not often.
+    if (!read.ok() || entry.sealed) entry.next_flush_ms = now_ms + options_.poll_ms;
     return false;
   }
   const EventFile::Position end = entry.file.position();
