@@ -52,7 +52,7 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(absl::string_view path,
   if (options.refuse_network_filesystems) {
     LOGLOG_RETURN_IF_ERROR(RefuseNetworkFileSystem(store->path_));
   }
-  LOGLOG_ASSIGN_OR_RETURN(store->lock_, FileLock::Take(store->path_));
+  LOGLOG_ASSIGN_OR_RETURN(store->lock_, LockStore(store->path_));
   LOGLOG_RETURN_IF_ERROR(RefuseForeignFile(store->path_));
   LOGLOG_ASSIGN_OR_RETURN(store->db_, Connection::Open(store->path_, Connection::Mode::kCreate));
   LOGLOG_RETURN_IF_ERROR(Migrate(store->db_.get(), Migrations()));
@@ -63,7 +63,7 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(absl::string_view path,
 }
 
 Store::~Store() {
-  if (db_ == nullptr) return;
+  if (points_ == nullptr) return;
   Rollback();
   // Readers may hold it back; then the next writer folds the log in.
   db_->Script("PRAGMA wal_checkpoint(TRUNCATE)").IgnoreError();
@@ -138,19 +138,22 @@ absl::Status Store::SaveRequest(absl::string_view request_id, absl::string_view 
 absl::StatusOr<int64_t> Store::UpsertWorker(const WorkerRow& worker) {
   int64_t epoch = 0;
   LOGLOG_RETURN_IF_ERROR(Atomically([&]() -> absl::Status {
-    Cursor row = db_->Query(
-        "INSERT INTO workers (worker_id, boot_id, session_epoch, state, reason, host, version, "
-        "slots, slots_json, labels_json, device, checkpoint_scope, register_ms, last_sync_ms) "
-        "VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) "
-        "ON CONFLICT (worker_id) DO UPDATE SET boot_id = ?2, session_epoch = session_epoch + 1, "
-        "state = ?3, reason = ?4, host = ?5, version = ?6, slots = ?7, slots_json = ?8, "
-        "labels_json = ?9, device = ?10, checkpoint_scope = ?11, register_ms = ?12, "
-        "last_sync_ms = ?13 RETURNING session_epoch",
-        worker.worker_id, worker.boot_id, StateName(worker.state), worker.reason, worker.host,
-        worker.version, worker.slots, worker.slots_json, worker.labels_json, worker.device,
-        worker.checkpoint_scope, worker.register_ms, worker.last_sync_ms);
-    if (row.Next()) epoch = row.Int(0);
-    return row.Finish();
+    const absl::StatusOr<WorkerRow> known = read_->GetWorker(worker.worker_id);
+    if (!known.ok() && !absl::IsNotFound(known.status())) return known.status();
+    epoch = known.ok() ? known->session_epoch + 1 : 1;
+    return db_->Run(
+        known.ok()
+            ? "UPDATE workers SET boot_id = ?2, session_epoch = ?3, state = ?4, reason = ?5, "
+              "host = ?6, version = ?7, slots = ?8, slots_json = ?9, labels_json = ?10, device "
+              "= ?11, checkpoint_scope = ?12, register_ms = ?13, last_sync_ms = ?14 WHERE "
+              "worker_id = ?1"
+            : "INSERT INTO workers (worker_id, boot_id, session_epoch, state, reason, host, "
+              "version, slots, slots_json, labels_json, device, checkpoint_scope, register_ms, "
+              "last_sync_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
+              "?14)",
+        worker.worker_id, worker.boot_id, epoch, StateName(worker.state), worker.reason,
+        worker.host, worker.version, worker.slots, worker.slots_json, worker.labels_json,
+        worker.device, worker.checkpoint_scope, worker.register_ms, worker.last_sync_ms);
   }));
   return epoch;
 }

@@ -18,7 +18,7 @@
 namespace loglog {
 
 class Connection;
-class FileLock;
+class LockFile;
 class PointWriter;
 
 struct StoreOptions {
@@ -158,7 +158,7 @@ class Store {
 
   std::string path_;
   std::string store_id_;
-  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<LockFile> lock_;
   std::unique_ptr<Connection> db_;
   std::unique_ptr<ReadStore> read_;
   std::unique_ptr<PointWriter> points_;

@@ -1,7 +1,6 @@
 #include "store/store_file.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -10,7 +9,6 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 
 namespace loglog {
 namespace {
@@ -21,35 +19,15 @@ std::string DirectoryOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-std::string ReadPid(int fd) {
-  char text[32] = {};
-  const ssize_t size = pread(fd, text, sizeof(text) - 1, 0);
-  if (size <= 0) return "unknown";
-  return std::string(absl::StripSuffix(absl::string_view(text, size), "\n"));
-}
-
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Take(const std::string& store_path) {
-  const std::string path = store_path + ".lock";
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd < 0) {
-    return absl::PermissionDeniedError(absl::StrCat("lock file ", path, ": ", std::strerror(errno),
-                                                    "; give this user write access to it"));
-  }
-  std::unique_ptr<FileLock> lock(new FileLock(fd));
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "store ", store_path, " is in use by process ", ReadPid(fd),
-        "; one coordinator writes a store, stop that one first or choose another store"));
-  }
-  const std::string pid = absl::StrCat(getpid(), "\n");
-  // The pid is only for the message above: a short write must not keep a store shut.
-  if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) return lock;
-  return lock;
+absl::StatusOr<std::unique_ptr<LockFile>> LockStore(const std::string& store_path) {
+  auto lock = LockFile::Acquire(store_path + ".lock");
+  if (!absl::IsFailedPrecondition(lock.status())) return lock;
+  return absl::FailedPreconditionError(absl::StrCat(
+      "store ", store_path, " is in use: ", lock.status().message(),
+      "; one coordinator writes a store, stop that one first or choose another store"));
 }
-
-FileLock::~FileLock() { close(fd_); }
 
 absl::Status CheckStorePlace(const std::string& store_path, bool create) {
   const std::string directory = DirectoryOf(store_path);

@@ -6,24 +6,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/file.h"
 
 namespace loglog {
 
-// Holds PATH.lock for the life of the object, so that one process writes a store. The
-// kernel frees it when the process ends, however it ends. The file stays: removing it
-// would let two processes hold two files of one name.
-class FileLock {
- public:
-  // FAILED_PRECONDITION names the process that has it.
-  static absl::StatusOr<std::unique_ptr<FileLock>> Take(const std::string& store_path);
-  ~FileLock();
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
-
- private:
-  explicit FileLock(int fd) : fd_(fd) {}
-  const int fd_;
-};
+// Takes PATH.lock, so that one process writes a store. The kernel frees it when the
+// process ends, however it ends. FAILED_PRECONDITION names the process that has it.
+absl::StatusOr<std::unique_ptr<LockFile>> LockStore(const std::string& store_path);
 
 // NOT_FOUND: the directory of `store_path` is missing. PERMISSION_DENIED: it, or the
 // file, cannot be written.

@@ -199,7 +199,8 @@ CREATE TABLE metric_names (
 
 -- Up to 32 points of one series whose steps and tokens are evenly spaced: point i has
 -- step step_begin + i*step_stride, tokens tokens_begin + i*tokens_stride and value v<i>.
--- A value that is not a number is NULL (i < n); infinities are stored as they are.
+-- A value that is not a number is NULL (i < n); infinities are stored as they are, and
+-- a negative zero as zero.
 -- Only the newest chunk of a series grows. A chunk taken back by a later attempt keeps
 -- its values and says by which.
 CREATE TABLE points (

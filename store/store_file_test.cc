@@ -1,0 +1,378 @@
+// The file behind a store: who may open it, what happens when it is damaged, full, old,
+// new or its writer is killed.
+#include "store/store_file.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "store/connection.h"
+#include "store/schema.h"
+#include "store/store.h"
+#include "store/store_testing.h"
+
+extern char** environ;
+
+namespace loglog {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+// store_child as a process whose output the test reads.
+class Child {
+ public:
+  explicit Child(std::vector<std::string> arguments) {
+    int input[2];
+    int output[2];
+    EXPECT_EQ(pipe2(input, O_CLOEXEC), 0);
+    EXPECT_EQ(pipe2(output, O_CLOEXEC), 0);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, input[0], 0);
+    posix_spawn_file_actions_adddup2(&actions, output[1], 1);
+    arguments.insert(arguments.begin(), LOGLOG_STORE_CHILD);
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    EXPECT_EQ(posix_spawn(&pid_, LOGLOG_STORE_CHILD, &actions, nullptr, argv.data(), environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    close(input[0]);
+    close(output[1]);
+    input_ = input[1];
+    output_ = fdopen(output[0], "r");
+  }
+  ~Child() {
+    Kill();
+    std::fclose(output_);
+    close(input_);
+  }
+  // Empty at the end of its output.
+  std::string ReadLine() {
+    char line[64];
+    if (std::fgets(line, sizeof(line), output_) == nullptr) return "";
+    return line;
+  }
+  void Kill() {
+    if (pid_ == 0) return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    pid_ = 0;
+  }
+  int Wait() {
+    int status = -1;
+    waitpid(pid_, &status, 0);
+    pid_ = 0;
+    return status;
+  }
+  pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_ = 0;
+  int input_ = -1;
+  std::FILE* output_ = nullptr;
+};
+
+int64_t CountSql(Store* store, const std::string& sql) {
+  Cursor row = store->connection()->Query(sql);
+  EXPECT_TRUE(row.Next()) << row.status();
+  return row.Int(0);
+}
+
+void WriteFile(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream bytes;
+  bytes << file.rdbuf();
+  return bytes.str();
+}
+
+TEST(StoreFileTest, ASecondWriterIsRefusedAndTheMessageNamesTheFirst) {
+  TempFolder folder;
+  const std::string path = folder / "store.db";
+  Child holder({"hold", path});
+  ASSERT_EQ(holder.ReadLine(), "open\n");
+  const auto second = Store::Open(path);
+  EXPECT_TRUE(absl::IsFailedPrecondition(second.status()));
+  EXPECT_THAT(std::string(second.status().message()),
+              HasSubstr(absl::StrCat("locked by process ", holder.pid(), ";")));
+  // Reading is for everybody.
+  EXPECT_TRUE(ReadStore::Open(path).ok());
+  holder.Kill();
+  EXPECT_TRUE(Store::Open(path).ok());
+}
+
+TEST(StoreFileTest, TheIdOfAStoreIsMadeOnce) {
+  TempFolder folder;
+  const std::string id = (*Store::Open(folder / "a.db"))->store_id();
+  EXPECT_THAT(id, SizeIs(32));
+  EXPECT_EQ((*Store::Open(folder / "a.db"))->store_id(), id);
+  EXPECT_NE((*Store::Open(folder / "b.db"))->store_id(), id);
+  const auto info = (*ReadStore::Open(folder / "a.db"))->Info();
+  ASSERT_TRUE(info.ok());
+  EXPECT_EQ(info->store_id, id);
+  EXPECT_EQ(info->schema, Migrations().size());
+  EXPECT_GT(info->bytes, 0);
+}
+
+TEST(StoreFileTest, WrongPlacesAreNamed) {
+  TempFolder folder;
+  const auto no_folder = Store::Open(folder / "missing/store.db");
+  EXPECT_TRUE(absl::IsNotFound(no_folder.status()));
+  EXPECT_THAT(std::string(no_folder.status().message()), HasSubstr("mkdir -p"));
+  StoreOptions existing;
+  existing.create = false;
+  EXPECT_TRUE(absl::IsNotFound(Store::Open(folder / "none.db", existing).status()));
+  EXPECT_TRUE(absl::IsNotFound(ReadStore::Open(folder / "none.db").status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(Store::Open(folder.path()).status()));
+  // A path with URI characters is a plain path.
+  EXPECT_TRUE(Store::Open(folder / "a?mode=memory&%20.db").ok());
+  EXPECT_TRUE(std::filesystem::exists(folder / "a?mode=memory&%20.db"));
+}
+
+TEST(StoreFileTest, AFolderThatCannotBeWrittenIsNamed) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
+  TempFolder folder;
+  std::filesystem::permissions(
+      folder.path(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+  const auto opened = Store::Open(folder / "store.db");
+  std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
+  EXPECT_TRUE(absl::IsPermissionDenied(opened.status())) << opened.status();
+}
+
+TEST(StoreFileTest, OtherFilesAreLeftAlone) {
+  TempFolder folder;
+  const std::string text = folder / "notes.txt";
+  WriteFile(text, "these are not the rows you are looking for, not at all, really not");
+  EXPECT_TRUE(absl::IsDataLoss(Store::Open(text).status()));
+  EXPECT_THAT(ReadFile(text), HasSubstr("not the rows"));
+  const std::string other = folder / "other.db";
+  {
+    auto db = Connection::Open(other, Connection::Mode::kCreate);
+    ASSERT_TRUE((*db)->Script("CREATE TABLE recipes (name TEXT)").ok());
+  }
+  const auto opened = Store::Open(other);
+  EXPECT_TRUE(absl::IsFailedPrecondition(opened.status()));
+  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("not a Loglog store"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(ReadStore::Open(other).status()));
+}
+
+TEST(StoreFileTest, DamageIsDataLoss) {
+  TempFolder folder;
+  const std::string path = folder / "store.db";
+  {
+    auto store = std::move(Store::Open(path)).value();
+    ASSERT_TRUE(store->Begin().ok());
+    ASSERT_TRUE(store->CreateSweep(SimpleSweep("phase", 200, 3)).ok());
+    ASSERT_TRUE(store->Commit().ok());
+  }
+  const std::string whole = ReadFile(path);
+  std::string damaged = whole;
+  // The middle of the file holds pages of the tables.
+  std::fill(damaged.begin() + 4096, damaged.end(), '\xa5');
+  WriteFile(path, damaged);
+  const auto opened = Store::Open(path);
+  EXPECT_TRUE(absl::IsDataLoss(opened.status())) << opened.status();
+  WriteFile(path, whole.substr(0, 100));
+  const auto cut = Store::Open(path);
+  EXPECT_FALSE(cut.ok());
+}
+
+TEST(StoreFileTest, AFullDiskRollsBackTheWholeGroupAndLosesNothing) {
+  TempFolder folder;
+  auto store = std::move(Store::Open(folder / "store.db")).value();
+  ASSERT_TRUE(store->Begin().ok());
+  ASSERT_TRUE(store->CreateSweep(SimpleSweep("before", 3, 1)).ok());
+  ASSERT_TRUE(store->Commit().ok());
+  const int64_t pages = CountSql(store.get(), "PRAGMA page_count");
+  const std::string limit = absl::StrCat("PRAGMA max_page_count = ", pages + 2);
+  ASSERT_TRUE(store->connection()->Script(limit.c_str()).ok());
+  ASSERT_TRUE(store->Begin().ok());
+  ASSERT_TRUE(store->CreateSweep(SimpleSweep("small", 1, 1, 10)).ok());
+  const auto big = store->CreateSweep(SimpleSweep("big", 1000, 1));
+  EXPECT_TRUE(absl::IsResourceExhausted(big.status())) << big.status();
+  const absl::Status committed = store->Commit();
+  // SQLite may have ended the transaction by itself; then the commit says why.
+  if (committed.ok()) {
+    EXPECT_TRUE(store->read().GetSweep("small").ok());
+  } else {
+    EXPECT_TRUE(absl::IsResourceExhausted(committed)) << committed;
+    EXPECT_TRUE(absl::IsNotFound(store->read().GetSweep("small").status()));
+  }
+  EXPECT_TRUE(absl::IsNotFound(store->read().GetSweep("big").status()));
+  EXPECT_TRUE(store->read().GetSweep("before").ok());
+  ASSERT_TRUE(store->connection()->Script("PRAGMA max_page_count = 1000000").ok());
+  ASSERT_TRUE(store->Begin().ok());
+  EXPECT_TRUE(store->CreateSweep(SimpleSweep("big", 1000, 1)).ok());
+  EXPECT_TRUE(store->Commit().ok());
+}
+
+TEST(StoreFileTest, T17_NetworkFileSystemsAreKnown) {
+  EXPECT_STREQ(NetworkFileSystemName(0x6969), "NFS");
+  EXPECT_STREQ(NetworkFileSystemName(0xff534d42), "CIFS");
+  EXPECT_STREQ(NetworkFileSystemName(0x0bd00bd0), "Lustre");
+  EXPECT_EQ(NetworkFileSystemName(0xef53), nullptr);      // ext4
+  EXPECT_EQ(NetworkFileSystemName(0x01021994), nullptr);  // tmpfs
+  TempFolder folder;
+  EXPECT_TRUE(RefuseNetworkFileSystem(folder / "store.db").ok());
+}
+
+// What was acknowledged is there, and every transaction is whole: its rows, its event
+// and its last number say the same.
+void CheckWritten(const std::string& path, int64_t acknowledged) {
+  auto opened = Store::Open(path);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  Store* store = opened->get();
+  const auto attempts = store->read().ListAttempts(1);
+  ASSERT_TRUE(attempts.ok());
+  if (attempts->empty()) {
+    EXPECT_EQ(acknowledged, -1);
+    return;
+  }
+  const int64_t last_seq = attempts->at(0).last_seq;
+  EXPECT_GE(last_seq, acknowledged);
+  EXPECT_EQ(CountSql(store, "SELECT count(*) FROM v_points"), (last_seq + 1) * 3);
+  EXPECT_EQ(CountSql(store,
+                     "SELECT count(*) FROM v_points WHERE value = step / 3.0 AND "
+                     "metric = 'lr'"),
+            last_seq + 1);
+  const auto events = store->read().ListEvents(0, 0, 1'000'000);
+  ASSERT_TRUE(events.ok());
+  ASSERT_EQ(events->empty(), last_seq < 0);
+  if (last_seq >= 0) {
+    EXPECT_EQ(events->back().detail_json, std::to_string(last_seq));
+  }
+  EXPECT_EQ(CountSql(store,
+                     "SELECT count(*) FROM pragma_integrity_check WHERE "
+                     "integrity_check <> 'ok'"),
+            0);
+  EXPECT_EQ(CountSql(store, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+}
+
+TEST(StoreFileTest, T15_KillNineAtRandomMomentsLosesNothingAcknowledged) {
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE(absl::StrCat("seed ", seed));
+  std::mt19937 random(seed);
+  TempFolder folder;
+  const std::string path = folder / "store.db";
+  int64_t acknowledged = -1;
+  for (int round = 0; round < 12; ++round) {
+    Child writer({"write", path, std::to_string(random())});
+    // Some rounds die in the opening or the first transactions, others later.
+    const int lines = static_cast<int>(random() % 60);
+    for (int i = 0; i < lines; ++i) {
+      const std::string line = writer.ReadLine();
+      ASSERT_FALSE(line.empty());
+      acknowledged = std::stoll(line);
+    }
+    usleep(random() % 3000);  // moves the blow within a transaction; nothing waits for it
+    writer.Kill();
+    for (std::string line = writer.ReadLine(); line.find('\n') != std::string::npos;
+         line = writer.ReadLine()) {
+      acknowledged = std::stoll(line);
+    }
+    CheckWritten(path, acknowledged);
+    if (HasFatalFailure() || HasNonfatalFailure()) return;
+  }
+  EXPECT_GT(acknowledged, 0);
+}
+
+// A store as version 1 wrote it, from its dump.
+void MakeGolden(const std::string& path) {
+  auto db = Connection::Open(path, Connection::Mode::kCreate);
+  ASSERT_TRUE(db.ok());
+  const std::string dump = ReadFile(LOGLOG_STORE_GOLDEN "/store-v1.sql");
+  ASSERT_FALSE(dump.empty());
+  const absl::Status loaded = (*db)->Script(dump.c_str());
+  ASSERT_TRUE(loaded.ok()) << loaded;
+}
+
+void CheckGolden(Store* store) {
+  const auto sweep = store->read().GetSweep("small");
+  ASSERT_TRUE(sweep.ok()) << sweep.status();
+  EXPECT_EQ(sweep->counts.done, 1);
+  EXPECT_EQ(sweep->counts.diverged, 1);
+  EXPECT_EQ(sweep->counts.pending, 1);
+  EXPECT_EQ(store->read().GetTrial(1, 1)->final_loss, 3.25);
+  EXPECT_THAT(store->read().ReadCurve({1, "lr"})->points, SizeIs(100));
+  EXPECT_EQ(store->read().ReadCurve({1, "lr"})->points[1].value, 2.0 / 3);
+  EXPECT_EQ(store->read().ListEvents(1, 0, 10)->at(0).kind, "trial.done");
+  EXPECT_EQ(store->read().GetFit(1, 1)->verdict, "REFUSED");
+  EXPECT_THAT(store->LoadLive()->tasks, SizeIs(1));
+}
+
+TEST(StoreFileTest, AStoreOfVersionOneOpens) {
+  TempFolder folder;
+  const std::string path = folder / "store.db";
+  MakeGolden(path);
+  auto store = Store::Open(path);
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ((*store)->read().Info()->schema, Migrations().size());
+  CheckGolden(store->get());
+}
+
+TEST(StoreFileTest, MigrationKeepsABackupAndIsAllOrNothing) {
+  TempFolder folder;
+  const std::string path = folder / "store.db";
+  MakeGolden(path);
+  std::vector<Migration> steps(Migrations().begin(), Migrations().begin() + 1);
+  steps.push_back({"0002_broken", "CREATE TABLE extra (x INTEGER) STRICT; SELECT no_such();"});
+  {
+    auto db = Connection::Open(path, Connection::Mode::kWrite);
+    const absl::Status broken = Migrate(db->get(), steps);
+    EXPECT_FALSE(broken.ok());
+    EXPECT_THAT(std::string(broken.message()), HasSubstr("0002_broken"));
+    int version = 0;
+    EXPECT_TRUE(CheckSchema(db->get(), 1, &version).ok());
+    EXPECT_EQ(version, 1);
+    EXPECT_FALSE((*db)->Script("SELECT * FROM extra").ok());
+    steps.back() = {"0002_extra", "CREATE TABLE extra (x INTEGER) STRICT;"};
+    ASSERT_TRUE(Migrate(db->get(), steps).ok());
+    ASSERT_TRUE(Migrate(db->get(), steps).ok());
+    EXPECT_TRUE((*db)->Script("SELECT * FROM extra").ok());
+  }
+  // The migrated store is newer than this program; the backup is not.
+  const auto newer = Store::Open(path);
+  if (Migrations().size() == 1) {
+    EXPECT_TRUE(absl::IsFailedPrecondition(newer.status()));
+    EXPECT_THAT(std::string(newer.status().message()),
+                HasSubstr("has schema version 2, this program knows versions up to 1"));
+  }
+  auto backup = Store::Open(path + ".v1.backup");
+  ASSERT_TRUE(backup.ok()) << backup.status();
+  CheckGolden(backup->get());
+}
+
+TEST(StoreFileTest, ABackupOfABusyStoreIsWhole) {
+  TempFolder folder;
+  auto store = std::move(Store::Open(folder / "store.db")).value();
+  ASSERT_TRUE(store->Begin().ok());
+  ASSERT_TRUE(store->CreateSweep(SimpleSweep("phase", 50, 2)).ok());
+  ASSERT_TRUE(store->Commit().ok());
+  ASSERT_TRUE(store->Begin().ok());
+  ASSERT_TRUE(store->CreateSweep(SimpleSweep("open", 5, 1, 100)).ok());
+  ASSERT_TRUE(store->Backup(folder / "copy.db").ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(store->Backup(folder / "copy.db")));
+  ASSERT_TRUE(store->Commit().ok());
+  auto copy = std::move(Store::Open(folder / "copy.db")).value();
+  EXPECT_EQ(copy->store_id(), store->store_id());
+  EXPECT_EQ(copy->read().GetSweep("phase")->counts.total, 100);
+  EXPECT_TRUE(absl::IsNotFound(copy->read().GetSweep("open").status()));
+}
+
+}  // namespace
+}  // namespace loglog
