@@ -22,7 +22,7 @@ if(NOT LOGLOG_LIBTORCH)
 endif()
 if(NOT EXISTS ${LOGLOG_LIBTORCH}/lib/libtorch_cpu.so)
   message(FATAL_ERROR "No LibTorch in '${LOGLOG_LIBTORCH}' (looked for lib/libtorch_cpu.so). "
-    "Run deploy/setup.sh, or name one with -DLOGLOG_LIBTORCH=DIR or the environment variable "
+    "Run deploy/setup.sh (with --cuda for LOGLOG_CUDA=ON), or name one with -DLOGLOG_LIBTORCH=DIR or the environment variable "
     "LOGLOG_LIBTORCH.")
 endif()
 message(STATUS "LibTorch: ${LOGLOG_LIBTORCH}")

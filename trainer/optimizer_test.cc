@@ -1,5 +1,5 @@
 // Whole training steps against the double-precision reference: model, clipping and AdamW.
-#include "trainer/optimizer.h"
+#include "trainer/engine.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/engine.h"
+#include "trainer/layout.h"
 #include "trainer/reference_testing.h"
 
 namespace loglog {

@@ -61,7 +61,7 @@ TrainConfig ReadTrain(JsonReader reader) {
   TrainConfig train;
   reader.Word("optimizer", {"adamw"}, 0);
   train.tokens = reader.Integer("tokens", 1, kIntMax);
-  train.batch_tokens = reader.Integer("batch_tokens", 1, int64_t{1} << 32);
+  train.batch_tokens = reader.Integer("batch_tokens", 1, int64_t{1} << 40);
   train.lr = reader.Number("lr");
   train.min_lr_ratio = reader.Number("min_lr_ratio", train.min_lr_ratio);
   train.schedule = static_cast<Schedule>(reader.Word("schedule", kScheduleWords, 0));
@@ -104,7 +104,7 @@ DataConfig ReadData(JsonReader reader) {
   data.synthetic.contexts =
       synthetic.Integer("contexts", 2, kDimensionMax, data.synthetic.contexts);
   data.synthetic.zipf = synthetic.Number("zipf", data.synthetic.zipf);
-  data.synthetic.branching = synthetic.Integer("branching", 2, 65536, data.synthetic.branching);
+  data.synthetic.branching = synthetic.Integer("branching", 1, 1'000'000, data.synthetic.branching);
   data.synthetic.seed = synthetic.Integer("seed", 0, kIntMax, data.synthetic.seed);
   synthetic.Finish();
   reader.Finish();
