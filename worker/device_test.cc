@@ -1,0 +1,61 @@
+#include "worker/device.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "worker/health.h"
+#include "worker/worker_testing.h"
+
+namespace loglog {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(DeviceTest, ReadsNvidiaSmi) {
+  const std::vector<Device> devices =
+      ParseNvidiaSmi("NVIDIA H100 80GB HBM3, 81559\nNVIDIA GB10, [N/A]\n\n");
+  ASSERT_EQ(devices.size(), 2u);
+  EXPECT_EQ(devices[0].name, "cuda:0");
+  EXPECT_EQ(devices[0].model, "NVIDIA H100 80GB HBM3");
+  EXPECT_EQ(devices[0].memory_bytes, int64_t{81559} << 20);
+  EXPECT_EQ(devices[1].name, "cuda:1");
+  EXPECT_EQ(devices[1].memory_bytes, 0);
+  EXPECT_TRUE(ParseNvidiaSmi("No devices were found\n").empty());
+}
+
+TEST(DeviceTest, CpuSharesAndBadFlags) {
+  EXPECT_GE(UsableCpus(), 1);
+  EXPECT_EQ(FindDevices("cpu", 0)->size(), static_cast<size_t>(UsableCpus()));
+  EXPECT_EQ(FindDevices("cpu", 5)->size(), 5u);
+  EXPECT_EQ(FindDevices("cpu", 5)->front().name, "cpu");
+  EXPECT_THAT(std::string(FindDevices("tpu", 1).status().message()),
+              HasSubstr("'tpu'; choose auto"));
+  EXPECT_EQ(FindDevices("cpu", -1).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(FindDevices("cpu", 5'000).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(DeviceTest, HiddenGpusAreNotUsed) {
+  const char* before = getenv("CUDA_VISIBLE_DEVICES");
+  const std::string kept = before == nullptr ? "" : before;
+  setenv("CUDA_VISIBLE_DEVICES", "", 1);
+  EXPECT_EQ(FindDevices("auto", 1)->front().name, "cpu");
+  EXPECT_THAT(std::string(FindDevices("cuda", 1).status().message()), HasSubstr("--device cpu"));
+  if (before == nullptr) unsetenv("CUDA_VISIBLE_DEVICES");
+  if (before != nullptr) setenv("CUDA_VISIBLE_DEVICES", kept.c_str(), 1);
+}
+
+// T18: a host that cannot work must say so instead of eating the queue.
+TEST(HealthTest, T18_full_disk_and_missing_trainer) {
+  TempDir dir;
+  const std::string trainer = "/bin/true";
+  EXPECT_EQ(CheckHealth({.trainer = trainer, .paths = {dir.path()}, .free_bytes_min = 1}), "");
+  EXPECT_THAT(
+      CheckHealth({.trainer = trainer, .paths = {dir.path()}, .free_bytes_min = int64_t{1} << 60}),
+      AllOf(HasSubstr("disk almost full"), HasSubstr(dir.path()), HasSubstr("make room")));
+  EXPECT_THAT(CheckHealth({.trainer = dir.path() + "/none", .paths = {}}),
+              AllOf(HasSubstr(dir.path() + "/none"), HasSubstr("--trainer")));
+  EXPECT_THAT(CheckHealth({.trainer = trainer, .paths = {"/no/such"}}), HasSubstr("/no/such"));
+}
+
+}  // namespace
+}  // namespace loglog

@@ -1,0 +1,206 @@
+#include "worker/run_dir.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_split.h"
+#include "base/subprocess.h"
+#include "worker/survivor.h"
+#include "worker/worker_testing.h"
+
+namespace loglog {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
+
+constexpr char kStore[] = "5eed";
+
+class RunDirTest : public ::testing::Test {
+ protected:
+  RunDir::Options Options() { return {.root = dir_.path() + "/run", .data_root = "/data"}; }
+  void SetUp() override {
+    auto opened = RunDir::Open(Options());
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    run_dir_ = *std::move(opened);
+  }
+  void MakeAttempt(int64_t attempt_id, int64_t task_id, int members = 1) {
+    const absl::Status status =
+        run_dir_->Prepare(kStore, MakeOrder(attempt_id, task_id, 20, members), "cpu", 1);
+    ASSERT_TRUE(status.ok()) << status;
+  }
+  std::string Dir(int64_t attempt_id) { return run_dir_->AttemptDir(kStore, attempt_id); }
+
+  TempDir dir_;
+  std::unique_ptr<RunDir> run_dir_;
+};
+
+TEST_F(RunDirTest, OneWorkerForEachDirectory) {
+  const absl::Status second = RunDir::Open(Options()).status();
+  EXPECT_EQ(second.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(
+      std::string(second.message()),
+      AllOf(HasSubstr("another loglog-worker"), HasSubstr(absl::StrCat("process ", getpid())),
+            HasSubstr("--run-dir"), HasSubstr(run_dir_->root())));
+}
+
+TEST_F(RunDirTest, WorkerIdStays) {
+  const std::string id = run_dir_->worker_id();
+  EXPECT_TRUE(IsWorkerId(id)) << id;
+  run_dir_.reset();
+  EXPECT_EQ((*RunDir::Open(Options()))->worker_id(), id);
+  RunDir::Options named = Options();
+  named.name = "gpu-host-3";
+  EXPECT_EQ((*RunDir::Open(named))->worker_id(), "gpu-host-3");
+  EXPECT_EQ((*RunDir::Open(Options()))->worker_id(), "gpu-host-3");
+  named.name = "GPU host";
+  EXPECT_EQ(RunDir::Open(named).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(RunDirTest, PrepareCompletesTheTaskByteForByte) {
+  TaskOrder order{.attempt_id = 17, .task_id = 12, .resume_step = 500};
+  order.resume_path = "/ckpt/\"odd\" $(id)";
+  order.resume_sha256 = "ab";
+  order.task_json = R"({"format":1,"members":[{"lr":1.0e-05}]} )";
+  ASSERT_TRUE(run_dir_->Prepare(kStore, order, "cuda:1", 2).ok());
+  const std::string text = *ReadFile(Dir(17) + "/task.json");
+  EXPECT_THAT(text, HasSubstr(R"({"format":1,"members":[{"lr":1.0e-05}])"));
+  const auto task = nlohmann::json::parse(text);
+  EXPECT_EQ(task["run_dir"], Dir(17));
+  EXPECT_EQ(task["checkpoint_dir"], run_dir_->root() + "/checkpoints/5eed/task-12");
+  EXPECT_EQ(task["data_root"], "/data");
+  EXPECT_EQ(task["device"], "cuda:1");
+  EXPECT_EQ(task["threads"], 2);
+  EXPECT_EQ(task["resume"]["step"], 500);
+  EXPECT_EQ(task["resume"]["path"], order.resume_path);
+  EXPECT_EQ(task["resume"]["sha256"], "ab");
+  struct stat info;
+  ASSERT_EQ(stat(Dir(17).c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700);
+}
+
+TEST_F(RunDirTest, PrepareRefusesMalformedTasks) {
+  for (const char* bad : {"", "{}", "[1]", "{\"format\":1", R"({"device":"tpu"})"}) {
+    TaskOrder order{.attempt_id = 1, .task_json = bad};
+    EXPECT_EQ(run_dir_->Prepare(kStore, order, "cpu", 1).code(), absl::StatusCode::kInvalidArgument)
+        << bad;
+  }
+}
+
+TEST_F(RunDirTest, PrepareStartsFromAnEmptyFolder) {
+  MakeAttempt(17, 1);
+  AppendTo(Dir(17) + "/events.jsonl", RowLine(1));
+  MakeAttempt(17, 1);
+  EXPECT_THAT(*ListDir(Dir(17)), ElementsAre("task.json"));
+}
+
+TEST_F(RunDirTest, ForgetKeepsTheNewestCheckpointOfWhatIsDone) {
+  const std::string task = run_dir_->TaskCheckpointDir(kStore, 9);
+  MakeAttempt(17, 9);
+  ASSERT_TRUE(MakeDirs(task + "/step-00000500").ok());
+  ASSERT_TRUE(MakeDirs(task + "/step-00001000").ok());
+  run_dir_->Forget(kStore, 17);  // without an outcome: killed, say
+  EXPECT_FALSE(PathExists(Dir(17)));
+  EXPECT_THAT(*ListDir(task), ElementsAre("step-00000500", "step-00001000"));
+  MakeAttempt(18, 9);
+  ASSERT_TRUE(run_dir_->WriteOutcome(kStore, 18, {.kind = Outcome::Kind::kLost}).ok());
+  run_dir_->Forget(kStore, 18);
+  EXPECT_THAT(*ListDir(task), ElementsAre("step-00000500", "step-00001000"));
+  MakeAttempt(19, 9);
+  ASSERT_TRUE(run_dir_->WriteOutcome(kStore, 19, {.kind = Outcome::Kind::kDone}).ok());
+  run_dir_->Forget(kStore, 19);
+  EXPECT_THAT(*ListDir(task), ElementsAre("step-00001000"));
+  EXPECT_THAT(run_dir_->ListAttempts(kStore), IsEmpty());
+}
+
+TEST_F(RunDirTest, ForgetKeepsTheNewestFailuresForPeople) {
+  for (int id = 1; id <= 23; ++id) {
+    MakeAttempt(id, id);
+    AppendTo(Dir(id) + "/stderr.log", "why");
+    ASSERT_TRUE(run_dir_->WriteOutcome(kStore, id, {.kind = Outcome::Kind::kFailed}).ok());
+    run_dir_->Forget(kStore, id);
+  }
+  EXPECT_THAT(run_dir_->ListAttempts(kStore), IsEmpty());
+  const std::string failed = absl::StrCat(run_dir_->root(), "/", kStore, "/failed");
+  EXPECT_EQ(ListDir(failed)->size(), 20u);
+  EXPECT_FALSE(PathExists(failed + "/attempt-3"));
+  EXPECT_EQ(*ReadFile(failed + "/attempt-23/stderr.log"), "why");
+}
+
+TEST_F(RunDirTest, RecoversOutcomes) {
+  const std::string end =
+      "{\"e\":\"end\",\"member\":0,\"outcome\":\"done\",\"step\":1,\"tokens\":1}\n";
+  MakeAttempt(1, 1);  // cut off in the middle of a line
+  AppendTo(Dir(1) + "/events.jsonl", RowLine(1) + RowLine(2) + "{\"e\":");
+  MakeAttempt(2, 2);  // ended, but nobody saw it
+  AppendTo(Dir(2) + "/events.jsonl", RowLine(1) + end);
+  MakeAttempt(3, 3, /*members=*/2);  // one of two ended
+  AppendTo(Dir(3) + "/events.jsonl", RowLine(1) + end);
+  MakeAttempt(4, 4);  // seen
+  ASSERT_TRUE(run_dir_->WriteOutcome(kStore, 4, {.kind = Outcome::Kind::kFailed}).ok());
+  MakeAttempt(5, 5);  // seen, but the file is damaged
+  AppendTo(Dir(5) + "/outcome.json", "{\"outc");
+  EXPECT_THAT(run_dir_->ListAttempts(kStore), ElementsAre(1, 2, 3, 4, 5));
+  EXPECT_THAT(run_dir_->ListStores(), ElementsAre(kStore));
+  const auto kind = [&](int64_t id) { return run_dir_->RecoverOutcome(kStore, id)->kind; };
+  EXPECT_EQ(kind(1), Outcome::Kind::kLost);
+  EXPECT_EQ(run_dir_->RecoverOutcome(kStore, 1)->last_seq, 1);
+  EXPECT_EQ(kind(2), Outcome::Kind::kDone);
+  EXPECT_EQ(kind(3), Outcome::Kind::kLost);
+  EXPECT_EQ(kind(4), Outcome::Kind::kFailed);
+  EXPECT_EQ(kind(5), Outcome::Kind::kLost);
+  EXPECT_TRUE(PathExists(Dir(1) + "/outcome.json"));
+}
+
+TEST_F(RunDirTest, StoreIdsThatAreNoFolderNames) {
+  EXPECT_TRUE(run_dir_->SetLastStore("0a1b").ok());
+  EXPECT_EQ(run_dir_->LastStore(), "0a1b");
+  for (const char* bad : {"", "..", "a/b", "/etc"}) EXPECT_FALSE(run_dir_->SetLastStore(bad).ok());
+  EXPECT_EQ(run_dir_->LastStore(), "0a1b");
+}
+
+class SurvivorTest : public RunDirTest {
+ protected:
+  std::unique_ptr<Subprocess> StartSleeper() {
+    return *Subprocess::Spawn({.argv = {"/bin/sleep", "1000"}});
+  }
+};
+
+TEST_F(SurvivorTest, RecordedTrainersAreKilled) {
+  std::unique_ptr<Subprocess> sleeper = StartSleeper();
+  MakeAttempt(17, 1);
+  ASSERT_TRUE(run_dir_->WritePid(kStore, 17, sleeper->pid()).ok());
+  run_dir_->KillSurvivors();
+  ExitStatus status;
+  ASSERT_TRUE(sleeper->WaitReaped(kLongMs, &status));
+  EXPECT_EQ(status.signal, SIGKILL);
+  EXPECT_FALSE(PathExists(Dir(17) + "/pid"));
+  run_dir_->KillSurvivors();
+}
+
+// A pid that was given to another process in the meantime, or a host that booted again.
+TEST_F(SurvivorTest, OthersAreLeftAlone) {
+  std::unique_ptr<Subprocess> sleeper = StartSleeper();
+  const std::string identity = *DescribeProcess(sleeper->pid());
+  const std::vector<std::string> fields = absl::StrSplit(identity, ' ');
+  ASSERT_EQ(fields.size(), 3u);
+  EXPECT_THAT(fields[2], MatchesRegex("[0-9a-f-]{36}\n"));
+  EXPECT_TRUE(KillRecordedProcess(absl::StrCat(fields[0], " 12 ", fields[2])).ok());
+  EXPECT_TRUE(KillRecordedProcess(absl::StrCat(fields[0], " ", fields[1], " other-boot")).ok());
+  EXPECT_FALSE(KillRecordedProcess("1 2 3").ok());
+  EXPECT_FALSE(KillRecordedProcess("-5 2 3").ok());
+  EXPECT_FALSE(KillRecordedProcess("nonsense").ok());
+  EXPECT_EQ(kill(sleeper->pid(), 0), 0);
+  ExitStatus status;
+  EXPECT_FALSE(sleeper->TryReap(&status));
+}
+
+}  // namespace
+}  // namespace loglog

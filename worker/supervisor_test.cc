@@ -1,0 +1,448 @@
+#include "worker/supervisor.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "worker/worker_testing.h"
+
+namespace loglog {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using State = Slot::State;
+
+constexpr char kStore[] = "5eed";
+
+// Stands in for the metric stream: acknowledges everything, remembers the count of
+// events of each attempt.
+class AckingStream {
+ public:
+  explicit AckingStream(Outbox* outbox) : outbox_(outbox), thread_([this] { Run(); }) {}
+  ~AckingStream() {
+    stopping_ = true;
+    outbox_->Interrupt();
+    thread_.join();
+  }
+  int64_t last_seq(int64_t attempt_id) {
+    MutexLock lock(mutex_);
+    const auto found = last_seq_.find(attempt_id);
+    return found == last_seq_.end() ? -1 : found->second;
+  }
+  void FenceFrom(int64_t attempt_id) { fenced_ = attempt_id; }
+
+ private:
+  void Run() {
+    while (!stopping_) {
+      EventBatch batch;
+      if (!outbox_->NextBatch(50, &batch)) continue;
+      int64_t last_seq = -1;
+      {
+        MutexLock lock(mutex_);
+        auto [stored, added] = last_seq_.emplace(batch.attempt_id, -1);
+        if (!batch.events.empty()) {
+          EXPECT_EQ(batch.first_seq, stored->second + 1);
+          stored->second += static_cast<int64_t>(batch.events.size());
+        }
+        last_seq = stored->second;
+      }
+      outbox_->Acknowledge(batch.attempt_id, last_seq, batch.attempt_id == fenced_);
+    }
+  }
+  Outbox* const outbox_;
+  std::atomic<bool> stopping_ = false;
+  std::atomic<int64_t> fenced_ = 0;
+  Mutex mutex_;
+  std::map<int64_t, int64_t> last_seq_ LOGLOG_GUARDED_BY(mutex_);
+  std::thread thread_;
+};
+
+class SupervisorTest : public ::testing::Test {
+ protected:
+  void SetUp() override { StartDaemon(LOGLOG_FAKE_TRAINER); }
+  void TearDown() override { StopDaemon(); }
+
+  void StartDaemon(const std::string& trainer) {
+    auto run_dir = RunDir::Open({.root = dir_.path() + "/run"});
+    ASSERT_TRUE(run_dir.ok()) << run_dir.status();
+    run_dir_ = *std::move(run_dir);
+    supervisor_ =
+        std::make_unique<Supervisor>(Supervisor::Options{.run_dir = run_dir_.get(),
+                                                         .trainer = trainer,
+                                                         .devices = {Device(), Device()},
+                                                         .stop_grace_ms = 300,
+                                                         .free_bytes_min = 0,
+                                                         .outbox = {.flush_ms = 5, .poll_ms = 50}});
+    supervisor_->SetStore(kStore);
+  }
+  void StopDaemon() {
+    stream_.reset();
+    supervisor_.reset();
+    run_dir_.reset();
+  }
+  void Upload() { stream_ = std::make_unique<AckingStream>(&supervisor_->outbox()); }
+
+  void Apply(const SlotWish& wish, int64_t lease_deadline_ms = kNever) {
+    supervisor_->Apply({wish}, {}, false, lease_deadline_ms);
+  }
+  void Run(int64_t attempt_id, int64_t steps, int slot = 0) {
+    Apply({.slot = slot,
+           .kind = SlotEvent::Kind::kRun,
+           .order = MakeOrder(attempt_id, /*task_id=*/attempt_id, steps)});
+  }
+  void Wish(SlotEvent::Kind kind, int64_t attempt_id, int slot = 0) {
+    Apply({.slot = slot, .kind = kind, .attempt_id = attempt_id});
+  }
+  SlotView SlotNow(int slot = 0) { return supervisor_->View().slots[slot]; }
+  bool Becomes(State state, int slot = 0) {
+    return Eventually([&] { return SlotNow(slot).state == state; });
+  }
+  Outcome Finish(int slot = 0) {
+    EXPECT_TRUE(Becomes(State::kFinished, slot));
+    return SlotNow(slot).outcome;
+  }
+  std::string Dir(int64_t attempt_id) { return run_dir_->AttemptDir(kStore, attempt_id); }
+  std::string Events(int64_t attempt_id) {
+    const auto text = ReadFile(Dir(attempt_id) + "/events.jsonl");
+    return text.ok() ? *text : "";
+  }
+  // Waits until the trainer has written something that holds `text`.
+  void WaitForEvent(int64_t attempt_id, const std::string& text) {
+    ASSERT_TRUE(Eventually([&] { return absl::StrContains(Events(attempt_id), text); })) << text;
+  }
+  pid_t Pid(int64_t attempt_id) {
+    EXPECT_TRUE(Eventually([&] { return PathExists(Dir(attempt_id) + "/pid"); }));
+    int pid = 0;
+    const std::string text = *ReadFile(Dir(attempt_id) + "/pid");
+    EXPECT_TRUE(absl::SimpleAtoi(text.substr(0, text.find(' ')), &pid));
+    return pid;
+  }
+  static bool GroupIsGone(pid_t pid) { return kill(-pid, 0) != 0 && errno == ESRCH; }
+
+  TempDir dir_;
+  std::unique_ptr<RunDir> run_dir_;
+  std::unique_ptr<Supervisor> supervisor_;
+  std::unique_ptr<AckingStream> stream_;
+};
+
+TEST_F(SupervisorTest, TaskFromOrderToForget) {
+  Upload();
+  Run(17, 25);
+  EXPECT_EQ(SlotNow().state, State::kRunning);
+  EXPECT_EQ(SlotNow().attempt_id, 17);
+  const Outcome outcome = Finish();
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kDone) << outcome.message;
+  EXPECT_EQ(outcome.exit_code, 0);
+  // start, 25 rows, 3 checkpoints, end.
+  EXPECT_EQ(outcome.last_seq, 29);
+  EXPECT_EQ(stream_->last_seq(17), 29);
+  EXPECT_TRUE(supervisor_->View().busy);
+  EXPECT_TRUE(PathExists(Dir(17) + "/outcome.json"));
+  Wish(SlotEvent::Kind::kForget, 17);
+  EXPECT_EQ(SlotNow().state, State::kIdle);
+  EXPECT_FALSE(supervisor_->View().busy);
+  EXPECT_FALSE(PathExists(Dir(17)));
+  EXPECT_THAT(*ListDir(run_dir_->TaskCheckpointDir(kStore, 17)), ElementsAre("step-00000025"));
+}
+
+TEST_F(SupervisorTest, FinishedOnlyWhenEverythingIsAcknowledged) {
+  Run(17, 5);
+  EXPECT_TRUE(Becomes(State::kUploading));
+  EXPECT_EQ(SlotNow().outcome, Outcome());
+  const uint64_t urgent = supervisor_->View().urgent;
+  Upload();
+  EXPECT_EQ(Finish().kind, Outcome::Kind::kDone);
+  EXPECT_GT(supervisor_->View().urgent, urgent);
+}
+
+TEST_F(SupervisorTest, SlotsWorkSideBySide) {
+  Upload();
+  Run(17, 5, 0);
+  Run(18, 5, 1);
+  EXPECT_EQ(Finish(0).kind, Outcome::Kind::kDone);
+  EXPECT_EQ(Finish(1).kind, Outcome::Kind::kDone);
+  EXPECT_EQ(SlotNow(1).attempt_id, 18);
+}
+
+TEST_F(SupervisorTest, StopMakesACheckpointThatTheNextAttemptResumes) {
+  Upload();
+  {
+    ScopedMisbehaviour hang("hang_at=15");
+    Run(17, 25);
+    WaitForEvent(17, "\"step\":14,");
+    Wish(SlotEvent::Kind::kStop, 17);
+    const Outcome outcome = Finish();
+    EXPECT_EQ(outcome.kind, Outcome::Kind::kStopped) << outcome.message;
+    EXPECT_EQ(outcome.exit_code, 143);
+  }
+  const std::string stopped = Events(17);
+  EXPECT_THAT(stopped, HasSubstr("step-00000015"));
+  Wish(SlotEvent::Kind::kForget, 17);
+  // Resumed, the rest is what one trainer would have written.
+  TaskOrder order = MakeOrder(18, 17, 25);
+  order.resume_step = 15;
+  order.resume_path = run_dir_->TaskCheckpointDir(kStore, 17) + "/step-00000015";
+  const size_t sha = stopped.rfind("\"sha256\":\"") + 10;
+  order.resume_sha256 = stopped.substr(sha, 64);
+  Apply({.slot = 0, .kind = SlotEvent::Kind::kRun, .order = order});
+  EXPECT_EQ(Finish().kind, Outcome::Kind::kDone);
+  EXPECT_THAT(Events(18), HasSubstr("\"resume_step\":15"));
+  Run(19, 25, 1);
+  EXPECT_EQ(Finish(1).kind, Outcome::Kind::kDone);
+  const std::string whole = Events(19);
+  EXPECT_THAT(Events(18), HasSubstr(whole.substr(whole.rfind("{\"e\":\"end\""))));
+}
+
+// T13: a slot is not free while its old process lives.
+TEST_F(SupervisorTest, T13_trainer_that_ignores_sigterm) {
+  Upload();
+  ScopedMisbehaviour deaf("ignore_sigterm=1;hang_at=3");
+  Run(17, 25);
+  WaitForEvent(17, "\"step\":2,");
+  const pid_t pid = Pid(17);
+  Wish(SlotEvent::Kind::kStop, 17);
+  EXPECT_EQ(SlotNow().state, State::kStopping);
+  Run(18, 5);  // refused: the slot is taken
+  EXPECT_EQ(SlotNow().attempt_id, 17);
+  const Outcome outcome = Finish();
+  EXPECT_TRUE(GroupIsGone(pid));
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kStopped);
+  EXPECT_EQ(outcome.signal, SIGKILL);
+  EXPECT_THAT(outcome.message, HasSubstr("did not leave in time"));
+}
+
+TEST_F(SupervisorTest, StoppedTrainerLeavesToo) {
+  Upload();
+  ScopedMisbehaviour stops("signal_at=3;signal=19");
+  Run(17, 4);
+  WaitForEvent(17, "\"step\":2,");
+  Wish(SlotEvent::Kind::kStop, 17);
+  // Woken, it checkpoints as if nothing had been.
+  EXPECT_EQ(Finish().kind, Outcome::Kind::kStopped);
+}
+
+TEST_F(SupervisorTest, OrphansOfTheTrainerAreReaped) {
+  Upload();
+  ScopedMisbehaviour orphan("orphan=1;hang_at=3");
+  Run(17, 4);
+  WaitForEvent(17, "\"step\":2,");
+  const pid_t pid = Pid(17);
+  kill(pid, SIGKILL);
+  const Outcome outcome = Finish();
+  EXPECT_TRUE(GroupIsGone(pid));
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kLost);
+  EXPECT_THAT(outcome.message, HasSubstr("did not send"));
+}
+
+TEST_F(SupervisorTest, LeaseKillsOnTheWorkersOwnClock) {
+  ScopedMisbehaviour hang("hang_at=3");
+  Apply({.slot = 0, .kind = SlotEvent::Kind::kRun, .order = MakeOrder(17, 1, 25)});
+  WaitForEvent(17, "\"step\":2,");
+  const pid_t pid = Pid(17);
+  const int64_t deadline_ms = Clock::Real()->monotonic_ms() + 100;
+  supervisor_->Apply({}, {}, false, deadline_ms);
+  EXPECT_TRUE(Becomes(State::kUploading));
+  EXPECT_GE(Clock::Real()->monotonic_ms(), deadline_ms);
+  EXPECT_TRUE(GroupIsGone(pid));
+  Upload();
+  const Outcome outcome = Finish();
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kLost);
+  EXPECT_THAT(outcome.message, HasSubstr("lease"));
+  // Its events are there for the next attempt.
+  EXPECT_EQ(stream_->last_seq(17), outcome.last_seq);
+}
+
+TEST_F(SupervisorTest, KillAndFenceReportNothing) {
+  Upload();
+  ScopedMisbehaviour hang("hang_at=3");
+  Run(17, 25);
+  WaitForEvent(17, "\"step\":2,");
+  Wish(SlotEvent::Kind::kKill, 17);
+  EXPECT_TRUE(Becomes(State::kIdle));
+  EXPECT_FALSE(PathExists(Dir(17)));
+  stream_->FenceFrom(18);
+  Run(18, 25);
+  EXPECT_TRUE(Becomes(State::kIdle));
+  EXPECT_FALSE(PathExists(Dir(18)));
+}
+
+TEST_F(SupervisorTest, FailuresCarryLastWords) {
+  Upload();
+  {
+    ScopedMisbehaviour leaves("exit_at=3;exit_code=30;flood=3000000");
+    Run(17, 25);
+    const Outcome outcome = Finish();
+    EXPECT_EQ(outcome.kind, Outcome::Kind::kOutOfMemory);
+    EXPECT_EQ(outcome.message, "trainer ran out of memory: fake: leaving with 30 at step 3");
+  }
+  EXPECT_LT(ReadFile(Dir(17) + "/stderr.log")->size(), 900'000u);
+  Wish(SlotEvent::Kind::kForget, 17);
+  EXPECT_TRUE(PathExists(dir_.path() + "/run/5eed/failed/attempt-17/stderr.log"));
+  ScopedMisbehaviour crashes("signal_at=3;signal=11");
+  Run(18, 25);
+  const Outcome outcome = Finish();
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kFailed);
+  EXPECT_EQ(outcome.signal, SIGSEGV);
+}
+
+TEST_F(SupervisorTest, OddEventsFiles) {
+  Upload();
+  {
+    ScopedMisbehaviour partial("partial_at=3");
+    Run(17, 25);
+    const Outcome outcome = Finish();
+    EXPECT_EQ(outcome.kind, Outcome::Kind::kLost);
+    EXPECT_EQ(outcome.last_seq, 2);  // start and two rows; the torn line is none
+  }
+  Wish(SlotEvent::Kind::kForget, 17);
+  ScopedMisbehaviour bad("bad_line_at=3");
+  Run(18, 5);
+  const Outcome outcome = Finish();
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kDone);
+  EXPECT_EQ(outcome.last_seq, 8);  // start, five rows, the bad line, checkpoint, end
+}
+
+TEST_F(SupervisorTest, Divergence) {
+  Upload();
+  ScopedMisbehaviour diverges("diverge_at=4");
+  Run(17, 25);
+  const Outcome outcome = Finish();
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kDiverged) << outcome.message;
+  EXPECT_EQ(outcome.exit_code, 10);
+}
+
+TEST_F(SupervisorTest, TaskThatNobodyCanRead) {
+  Upload();
+  Apply({.slot = 0,
+         .kind = SlotEvent::Kind::kRun,
+         .order = {.attempt_id = 17, .task_id = 1, .task_json = "nonsense"}});
+  const Outcome outcome = Finish();
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
+  EXPECT_EQ(outcome.last_seq, -1);
+  EXPECT_EQ(supervisor_->View().unhealthy, "");
+}
+
+TEST_F(SupervisorTest, HostThatCannotStartTrainersSaysSo) {
+  StopDaemon();
+  const std::string trainer = dir_.path() + "/trainer";
+  AppendTo(trainer, "not a program");
+  ASSERT_EQ(chmod(trainer.c_str(), 0700), 0);
+  StartDaemon(trainer);
+  Upload();
+  Run(17, 5);
+  const Outcome outcome = Finish();
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kLost);
+  EXPECT_THAT(outcome.message, HasSubstr(trainer));
+  EXPECT_TRUE(Eventually(
+      [&] { return absl::StrContains(supervisor_->View().unhealthy, "cannot start a trainer"); }));
+}
+
+TEST_F(SupervisorTest, DrainLetsTrainersLeaveAndTakesNoMore) {
+  Upload();
+  ScopedMisbehaviour hang("hang_at=3");
+  Run(17, 25);
+  WaitForEvent(17, "\"step\":2,");
+  supervisor_->Drain();
+  EXPECT_EQ(Finish().kind, Outcome::Kind::kStopped);
+  Run(18, 5, 1);
+  EXPECT_EQ(SlotNow(1).state, State::kIdle);
+}
+
+TEST_F(SupervisorTest, KillAllIsQuick) {
+  Upload();
+  ScopedMisbehaviour deaf("ignore_sigterm=1;hang_at=3");
+  Run(17, 25);
+  WaitForEvent(17, "\"step\":2,");
+  supervisor_->Drain();
+  supervisor_->KillAll();
+  const Outcome outcome = Finish();
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kStopped);
+  EXPECT_EQ(outcome.signal, SIGKILL);
+}
+
+TEST_F(SupervisorTest, NextDaemonReportsWhatIsOwed) {
+  Upload();
+  Run(17, 5, 0);
+  Finish(0);
+  ScopedMisbehaviour hang("hang_at=3");
+  Run(18, 25, 1);
+  WaitForEvent(18, "\"step\":2,");
+  const pid_t pid = Pid(18);
+  StopDaemon();
+  EXPECT_TRUE(GroupIsGone(pid));
+  StartDaemon(LOGLOG_FAKE_TRAINER);
+  EXPECT_THAT(supervisor_->HeldAttempts(kStore), ElementsAre(17, 18));
+  EXPECT_THAT(supervisor_->View().held, IsEmpty());
+  EXPECT_TRUE(supervisor_->View().busy);
+  Upload();
+  EXPECT_TRUE(Eventually([&] { return supervisor_->View().held.size() == 2; }));
+  const std::map<int64_t, Outcome> held = supervisor_->View().held;
+  EXPECT_EQ(held.at(17).kind, Outcome::Kind::kDone);
+  EXPECT_EQ(held.at(18).kind, Outcome::Kind::kLost);
+  EXPECT_EQ(held.at(18).last_seq, stream_->last_seq(18));
+  supervisor_->Apply({}, {17, 18}, false, kNever);
+  EXPECT_THAT(supervisor_->View().held, IsEmpty());
+  EXPECT_FALSE(supervisor_->View().busy);
+  EXPECT_THAT(run_dir_->ListAttempts(kStore), IsEmpty());
+}
+
+TEST_F(SupervisorTest, AnotherStoreTakesTheSlotsAndTheFirstGetsItsReportsLater) {
+  Upload();
+  ScopedMisbehaviour hang("hang_at=3");
+  Run(17, 25);
+  WaitForEvent(17, "\"step\":2,");
+  const pid_t pid = Pid(17);
+  supervisor_->SetStore("0ther");
+  EXPECT_TRUE(GroupIsGone(pid));
+  EXPECT_EQ(SlotNow().state, State::kIdle);
+  EXPECT_THAT(supervisor_->View().held, IsEmpty());
+  EXPECT_FALSE(supervisor_->View().busy);
+  supervisor_->SetStore(kStore);
+  EXPECT_TRUE(Eventually([&] { return supervisor_->View().held.size() == 1; }));
+  EXPECT_EQ(supervisor_->View().held.at(17).kind, Outcome::Kind::kLost);
+}
+
+// A daemon that is killed takes its trainers down, and the next one finds what they left.
+TEST_F(SupervisorTest, DaemonsSuddenDeathEndsItsTrainers) {
+  StopDaemon();
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  auto daemon = Subprocess::Spawn(
+      {.argv = {LOGLOG_SUPERVISOR_HOST, dir_.path() + "/run", LOGLOG_FAKE_TRAINER},
+       .env = {"LOGLOG_FAKE_TRAINER=hang_at=3"},
+       .stdout_fd = ends[1]});
+  close(ends[1]);
+  ASSERT_TRUE(daemon.ok()) << daemon.status();
+  std::string said;
+  for (char c = 0; read(ends[0], &c, 1) == 1 && c != '\n';) said.push_back(c);
+  close(ends[0]);
+  int pid = 0;
+  ASSERT_TRUE(absl::SimpleAtoi(said.substr(0, said.find(' ')), &pid)) << said;
+  // A descriptor tells a dead process from its number.
+  const int trainer = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  ASSERT_GE(trainer, 0);
+  (*daemon)->Signal(SIGKILL);
+  pollfd ended = {.fd = trainer, .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&ended, 1, static_cast<int>(kLongMs)), 1);
+  close(trainer);
+  daemon->reset();
+  StartDaemon(LOGLOG_FAKE_TRAINER);
+  Upload();
+  EXPECT_TRUE(Eventually([&] { return supervisor_->View().held.size() == 1; }));
+  EXPECT_EQ(supervisor_->View().held.at(17).kind, Outcome::Kind::kLost);
+}
+
+}  // namespace
+}  // namespace loglog
