@@ -1,4 +1,5 @@
 # Writes OUT, a C++ file that holds the texts of the YAML files in SHAPES and EXAMPLES.
+cmake_minimum_required(VERSION 3.25)
 set(code "#include \"plan/embedded_configs.h\"\n\nnamespace loglog {\n")
 foreach(kind SHAPES EXAMPLES)
   if(kind STREQUAL "SHAPES")

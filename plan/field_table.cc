@@ -271,7 +271,7 @@ std::vector<SpecSection> SectionTable() {
        "                                     of B*D^, and E + A*N^-alpha + B*D^-beta\n"
        "  {compare: [small, large]}          is the first arm steeper? `axis: N` or `axis: C`\n"
        "                                     asks along sizes or FLOPs instead of tokens\n"
-       "Default: the local slope of each arm along what the sweep varies.",
+       "Default: the local slope and the form with a floor, along what the sweep varies.",
        true},
   };
 }

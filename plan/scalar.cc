@@ -179,16 +179,15 @@ std::optional<Decimal> ParseNumber(const SpecField& field, const SpecNode& node,
   return number;
 }
 
-std::optional<SpecValue> ReadText(const SpecField& field, const SpecNode& node,
-                                  Complaint* complaint) {
-  if (node.quoted) return SpecValue(node.text);
+std::optional<SpecValue> ReadText(const SpecNode& node, Complaint* complaint) {
+  if (node.quoted) return std::optional<SpecValue>(node.text);
   const bool typed = LooseFlag(node.text) || Ambiguity(node.text) || ParseDecimal(node.text);
   if (typed) {
     *complaint = {absl::StrCat("`", node.text, "` is not text to every YAML loader"),
                   absl::StrCat("write \"", node.text, "\"")};
     return std::nullopt;
   }
-  return SpecValue(node.text);
+  return std::optional<SpecValue>(node.text);
 }
 
 std::optional<SpecValue> ReadOther(const SpecField& field, const SpecNode& node,
@@ -197,8 +196,8 @@ std::optional<SpecValue> ReadOther(const SpecField& field, const SpecNode& node,
       absl::StrCat("expected ", DescribeType(field), ", got ", node.Describe());
   switch (field.type) {
     case FieldType::kFlag: {
-      if (!node.quoted && node.text == "true") return SpecValue(true);
-      if (!node.quoted && node.text == "false") return SpecValue(false);
+      if (!node.quoted && node.text == "true") return std::optional<SpecValue>(true);
+      if (!node.quoted && node.text == "false") return std::optional<SpecValue>(false);
       const auto flag = LooseFlag(node.text);
       if (flag && !node.quoted) {
         *complaint = {
@@ -211,18 +210,18 @@ std::optional<SpecValue> ReadOther(const SpecField& field, const SpecNode& node,
     }
     case FieldType::kChoice:
       for (const std::string& choice : field.choices) {
-        if (node.text == choice) return SpecValue(choice);
+        if (node.text == choice) return std::optional<SpecValue>(choice);
       }
       *complaint = {expected, DidYouMean(node.text, field.choices)};
       return std::nullopt;
     case FieldType::kDuration: {
       const auto ms = ParseDurationMs(node.text);
-      if (ms.ok() && *ms > 0) return SpecValue(*ms);
+      if (ms.ok() && *ms > 0) return std::optional<SpecValue>(*ms);
       *complaint = {expected, ""};
       return std::nullopt;
     }
     default:
-      return ReadText(field, node, complaint);
+      return ReadText(node, complaint);
   }
 }
 
@@ -249,13 +248,13 @@ std::optional<SpecValue> FieldValueOf(const SpecField& field, const Decimal& val
     return refuse(absl::StrCat(field.path, " is ", written, "; it must be ", DescribeRange(field)),
                   "");
   }
-  if (!IsWhole(field.type)) return SpecValue(number);
+  if (!IsWhole(field.type)) return std::optional<SpecValue>(number);
   const auto whole = value.ToInt();
   if (!whole) {
     return refuse(absl::StrCat(field.path, " is ", written, "; it must be a whole number"),
                   absl::StrCat("write ", std::llround(number)));
   }
-  return SpecValue(*whole);
+  return std::optional<SpecValue>(*whole);
 }
 
 std::optional<Decimal> ReadDecimal(const SpecField& field, const SpecNode& node,

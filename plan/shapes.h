@@ -15,11 +15,16 @@ namespace loglog {
 struct NamedShape {
   std::string name;                                       // "llama-50m"
   std::vector<std::pair<std::string, SpecValue>> fields;  // "model.layers" -> 8, ...
+
+  const SpecValue* Find(absl::string_view path) const;
 };
 
 // By size.
 const std::vector<NamedShape>& Shapes();
 const NamedShape* FindShape(absl::string_view name);
+
+// The fields that every shape sets: sizes, vocab, seq_len and tied_head of model.
+bool IsShapeField(absl::string_view path);
 
 }  // namespace loglog
 

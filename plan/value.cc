@@ -72,7 +72,9 @@ std::string DisplayCount(int64_t value) {
       while (fraction.back() == '0') fraction.pop_back();
       absl::StrAppend(&text, ".", fraction);
     }
-    return text + unit;
+    text += unit;
+    const std::string plain = absl::StrCat(value);
+    return text.size() < plain.size() ? text : plain;
   }
   return absl::StrCat(value);
 }

@@ -1,0 +1,138 @@
+#include "plan/cell_check.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "plan/fields.h"
+
+namespace loglog {
+namespace {
+
+// The multiples of `unit` around `value`.
+std::string NearestMultiples(int64_t value, int64_t unit) {
+  const int64_t below = value / unit * unit;
+  if (below == 0) return absl::StrCat("the nearest good value is ", unit);
+  return absl::StrCat("the nearest good values are ", below, " and ", below + unit);
+}
+
+class CellChecker {
+ public:
+  explicit CellChecker(const CellConfig& config) : config_(config) {}
+
+  std::vector<CellFault> Run() {
+    if (!CheckPresent()) return std::move(faults_);
+    CheckModel();
+    CheckBatch();
+    CheckSchedule();
+    CheckData();
+    return std::move(faults_);
+  }
+
+ private:
+  void Add(std::string path, std::string message, std::string suggestion) {
+    faults_.push_back({std::move(path), std::move(message), std::move(suggestion)});
+  }
+
+  bool CheckPresent() {
+    static const auto* const required = [] {
+      auto* list = new std::vector<int>;
+      for (const std::string& path : CellFieldPaths()) {
+        if (!FindField(path)->nullable()) list->push_back(CellFieldIndex(path));
+      }
+      return list;
+    }();
+    for (const int index : *required) {
+      if (!std::holds_alternative<std::monostate>(config_.at(index))) continue;
+      const std::string& path = CellFieldPaths()[index];
+      Add(path, absl::StrCat(path, " has no value in some cells"),
+          "give it one, or a model.preset in every arm");
+    }
+    return faults_.empty();
+  }
+
+  void CheckModel() {
+    const ModelShape model = config_.model();
+    if (model.d_model % model.heads != 0) {
+      Add("model.heads",
+          absl::StrCat("model.d_model ", model.d_model, " is not a multiple of model.heads ",
+                       model.heads),
+          "each head needs the same width");
+    } else if (model.head_dim() % 2 != 0) {
+      Add("model.heads",
+          absl::StrCat("model.d_model / model.heads is ", model.head_dim(), ", an odd number"),
+          "rotary positions rotate pairs");
+    }
+    if (model.heads % model.kv_heads != 0) {
+      Add("model.kv_heads",
+          absl::StrCat("model.heads ", model.heads, " is not a multiple of model.kv_heads ",
+                       model.kv_heads),
+          "each key-value head serves the same number of heads");
+    }
+  }
+
+  void CheckBatch() {
+    const int64_t tokens = config_.tokens(), batch = config_.batch_tokens();
+    const int64_t seq_len = config_.Int("model.seq_len");
+    if (batch % seq_len != 0) {
+      Add("train.batch_tokens",
+          absl::StrCat("train.batch_tokens ", batch, " is not a multiple of model.seq_len ",
+                       seq_len),
+          NearestMultiples(batch, seq_len));
+    }
+    if (tokens % batch != 0) {
+      Add("train.tokens",
+          absl::StrCat("train.tokens ", tokens, " is not a multiple of train.batch_tokens ", batch),
+          NearestMultiples(tokens, batch));
+    }
+    if (const int64_t eval = config_.Int("eval.tokens"); eval < seq_len) {
+      Add("eval.tokens",
+          absl::StrCat("eval.tokens ", eval, " is under one sequence of ", seq_len, " tokens"),
+          absl::StrCat("write at least ", seq_len));
+    }
+  }
+
+  void CheckSchedule() {
+    if (config_.Text("train.schedule") != "wsd") return;
+    const double warmup = config_.Number("train.warmup");
+    const double cooldown = config_.Number("train.cooldown");
+    if (warmup + cooldown <= 1) return;
+    Add("train.cooldown",
+        absl::StrCat("train.warmup ", DisplayText(warmup), " and train.cooldown ",
+                     DisplayText(cooldown), " exceed the run together"),
+        "their sum is at most 1");
+  }
+
+  void CheckData() {
+    bool synthetic = false;
+    for (const std::string split : {"data.train", "data.val"}) {
+      const bool made = config_.Text(split + ".format") == "synthetic";
+      synthetic = synthetic || made;
+      const bool has_glob = !config_.IsNull(split + ".glob");
+      if (made && has_glob) {
+        Add(split + ".glob", absl::StrCat(split, ".glob names files, and the format is synthetic"),
+            "remove it, or write format: llmc");
+      } else if (!made && !has_glob) {
+        Add(split + ".format", absl::StrCat(split, ".glob is missing"),
+            "write glob: data/train_*.bin");
+      }
+    }
+    if (!synthetic) return;
+    const int64_t ids =
+        config_.Int("data.synthetic.contexts") + config_.Int("data.synthetic.branching");
+    if (const int64_t vocab = config_.Int("model.vocab"); ids > vocab) {
+      Add("data.synthetic.contexts",
+          absl::StrCat("data.synthetic needs ", ids, " token ids (contexts + branching), and ",
+                       "model.vocab is ", vocab),
+          absl::StrCat("contexts is at most ", vocab - config_.Int("data.synthetic.branching")));
+    }
+  }
+
+  const CellConfig& config_;
+  std::vector<CellFault> faults_;
+};
+
+}  // namespace
+
+std::vector<CellFault> CheckCell(const CellConfig& config) { return CellChecker(config).Run(); }
+
+}  // namespace loglog

@@ -1,0 +1,146 @@
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "plan/draft.h"
+#include "plan/suggest.h"
+
+namespace loglog {
+namespace {
+
+struct Form {
+  const char* form;
+  const char* kind;
+  const char* axis;
+};
+
+constexpr Form kForms[] = {
+    {"B*D^-b", "local_slope", "D"},
+    {"A*N^-a", "local_slope", "N"},
+    {"G*C^-g", "local_slope", "C"},
+    {"E + B*D^-beta", "saturating", "D"},
+    {"E + A*N^-alpha", "saturating", "N"},
+    {"E + G*C^-gamma", "saturating", "C"},
+    {"E + A*N^-alpha + B*D^-beta", "joint", ""},
+};
+
+std::string WithoutBlanks(absl::string_view text) { return absl::StrReplaceAll(text, {{" ", ""}}); }
+
+const Form* FindForm(absl::string_view written) {
+  std::string text = WithoutBlanks(written);
+  if (absl::StartsWith(text, "L=")) text.erase(0, 2);
+  for (const Form& form : kForms) {
+    if (WithoutBlanks(form.form) == text) return &form;
+  }
+  return nullptr;
+}
+
+// D, N or C: what the sweep varies; empty when it varies neither tokens nor model.
+std::string VariedAxis(const SweepSpec& spec) {
+  if (IsSwept(spec, "train.tokens")) return "D";
+  const auto is_model = [](const std::string& path) { return absl::StartsWith(path, "model."); };
+  for (const AxisSpec& axis : spec.axes) {
+    if (is_model(axis.path)) return "N";
+  }
+  for (const ArmBundle& bundle : spec.bundles) {
+    for (const Assignment& assignment : bundle.assignments) {
+      if (is_model(assignment.path)) return "N";
+    }
+  }
+  return "";
+}
+
+FitRequest RequestOf(const Form& form) {
+  return {.kind = form.kind, .axis = form.axis, .form = form.form};
+}
+
+void ReadForm(const SpecNode& form, const SpecNode* by, const std::string& at, SpecDraft* draft) {
+  const Form* known = form.is_scalar() ? FindForm(form.text) : nullptr;
+  if (known == nullptr) {
+    if (form.bad) return;
+    std::vector<std::string> forms;
+    for (const Form& candidate : kForms) forms.emplace_back(candidate.form);
+    draft->Refuse(form.place, absl::StrCat("no form ", form.Describe(), " is known"),
+                  DidYouMean(form.text, forms), at);
+    return;
+  }
+  if (by != nullptr && !by->is_null() && by->text != "arm") {
+    draft->Refuse(by->place, absl::StrCat("fits are made by arm, not by ", by->Describe()),
+                  "write by: arm", at);
+    return;
+  }
+  draft->spec.fit.push_back(RequestOf(*known));
+}
+
+void ReadComparison(const SpecNode& arms, const SpecNode* axis, const std::string& at,
+                    SpecDraft* draft) {
+  if (!ExpectList(arms, at, draft)) return;
+  const bool texts = std::all_of(arms.items.begin(), arms.items.end(),
+                                 [](const SpecNode& item) { return item.is_scalar(); });
+  if (arms.items.size() != 2 || !texts || arms.items[0].text == arms.items[1].text) {
+    draft->Refuse(arms.place, "a comparison takes two different arms", "write [small, large]", at);
+    return;
+  }
+  FitRequest request{.kind = "comparison", .axis = VariedAxis(draft->spec)};
+  if (request.axis.empty()) request.axis = "D";
+  if (axis != nullptr && !axis->is_null()) {
+    const std::vector<std::string> axes = {"D", "N", "C"};
+    if (std::find(axes.begin(), axes.end(), axis->text) == axes.end()) {
+      draft->Refuse(axis->place,
+                    absl::StrCat("an axis of a fit is D, N or C, not ", axis->Describe()),
+                    DidYouMean(axis->text, axes), at);
+      return;
+    }
+    request.axis = axis->text;
+  }
+  for (size_t i = 0; i < 2; ++i) {
+    draft->places[absl::StrCat(at, ".compare[", i, "]")] = arms.items[i].place;
+  }
+  request.arm = arms.items[0].text;
+  request.arm_b = arms.items[1].text;
+  draft->spec.fit.push_back(std::move(request));
+}
+
+void ReadEntry(const SpecNode& entry, const std::string& at, SpecDraft* draft) {
+  if (!ExpectMap(entry, at, draft)) return;
+  const SpecNode* form = entry.Find("form");
+  const SpecNode* compare = entry.Find("compare");
+  if ((form == nullptr) == (compare == nullptr)) {
+    draft->Refuse(entry.place, "a fit has either a form or a compare",
+                  "write {form: \"E + B*D^-beta\", by: arm} or {compare: [a, b]}", at);
+    return;
+  }
+  const std::vector<std::string> allowed = form != nullptr
+                                               ? std::vector<std::string>{"form", "by"}
+                                               : std::vector<std::string>{"compare", "axis"};
+  for (const SpecNode::Key& key : entry.keys) {
+    if (std::find(allowed.begin(), allowed.end(), key.text) != allowed.end()) continue;
+    draft->Refuse(key.place, absl::StrCat("unknown key `", key.text, "`"),
+                  DidYouMean(key.text, allowed), at);
+    return;
+  }
+  if (form != nullptr) {
+    ReadForm(*form, entry.Find("by"), at, draft);
+  } else {
+    ReadComparison(*compare, entry.Find("axis"), at, draft);
+  }
+}
+
+}  // namespace
+
+void ReadFit(const SpecNode* fit, SpecDraft* draft) {
+  if (fit != nullptr && !fit->is_null() && ExpectList(*fit, "fit", draft)) {
+    for (size_t i = 0; i < fit->items.size(); ++i) {
+      ReadEntry(fit->items[i], absl::StrCat("fit[", i, "]"), draft);
+    }
+  }
+  if (!draft->spec.fit.empty()) return;
+  const std::string axis = VariedAxis(draft->spec);
+  for (const Form& form : kForms) {
+    if (!axis.empty() && form.axis == axis) draft->spec.fit.push_back(RequestOf(form));
+  }
+}
+
+}  // namespace loglog

@@ -1,0 +1,111 @@
+#include "plan/report.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "base/duration.h"
+#include "plan/grid.h"
+
+namespace loglog {
+namespace {
+
+void Count(const Cell& cell, PlanTotals* totals) {
+  ++totals->trials;
+  totals->tokens += cell.cost.tokens;
+  totals->flops += cell.cost.flops;
+  totals->flops_6nd += cell.cost.flops_6nd;
+}
+
+// Seconds that one trial takes on a slot; FLOP/s first, because it fits all sizes.
+std::optional<double> Seconds(const Throughput& speed, const TrialCost& cost) {
+  if (speed.flops_per_second) return cost.flops / *speed.flops_per_second;
+  if (speed.tokens_per_second) return static_cast<double>(cost.tokens) / *speed.tokens_per_second;
+  return std::nullopt;
+}
+
+void CheckBudget(const BudgetSpec& budget, PlanReport* report) {
+  if (!report->slot_hours) return;
+  if (budget.gpu_hours && *report->slot_hours > *budget.gpu_hours) {
+    report->warnings.push_back(
+        {"BUDGET",
+         absl::StrFormat("about %.3g slot-hours are needed, and budget.gpu_hours is %.3g",
+                         *report->slot_hours, *budget.gpu_hours),
+         "fewer seeds or values, smaller budgets of tokens, or a larger budget"});
+  }
+  if (budget.wall_time_ms &&
+      *report->wall_hours > static_cast<double>(*budget.wall_time_ms) / 3.6e6) {
+    report->warnings.push_back(
+        {"BUDGET",
+         absl::StrFormat("about %.3g hours on %d slot%s are needed, and budget.wall_time is %s",
+                         *report->wall_hours, report->slots, report->slots == 1 ? "" : "s",
+                         FormatDurationMs(*budget.wall_time_ms)),
+         "add slots, or plan less"});
+  }
+}
+
+void EstimateSizes(const SweepSpec& spec, PlanReport* report) {
+  const Grid grid(spec);
+  grid.Walk([&](const GridCell& cell) {
+    const ModelShape model = cell.config.model();
+    const int64_t params = CountParams(model).total, tokens = cell.config.tokens();
+    const auto lower = [](int64_t* least, int64_t value) {
+      *least = *least == 0 ? value : std::min(*least, value);
+    };
+    lower(&report->params_min, params);
+    lower(&report->tokens_min, tokens);
+    report->params_max = std::max(report->params_max, params);
+    report->tokens_max = std::max(report->tokens_max, tokens);
+    report->memory_bytes_max =
+        std::max(report->memory_bytes_max, EstimateMemory(cell.config).total_bytes());
+    const int64_t checkpoint = CheckpointBytes(model);
+    report->checkpoint_bytes_max = std::max(report->checkpoint_bytes_max, checkpoint);
+    const int64_t made = std::max<int64_t>(1, cell.config.steps() / spec.checkpoint.every);
+    report->disk_bytes +=
+        static_cast<int64_t>(cell.seeds.size()) * std::min(made, spec.checkpoint.keep) * checkpoint;
+    return true;
+  });
+}
+
+}  // namespace
+
+PlanReport MakeReport(const SweepSpec& spec, const Expansion& expansion,
+                      const ReportOptions& options) {
+  PlanReport report;
+  report.formula = kCostFormula;
+  report.dropped = expansion.dropped;
+  report.grid_trials = expansion.grid_trials;
+  report.slots = std::max(1, options.slots);
+  report.throughput = options.throughput;
+  if (!report.throughput.tokens_per_second && !report.throughput.flops_per_second) {
+    report.throughput = {.tokens_per_second = spec.budget.tokens_per_second,
+                         .flops_per_second = spec.budget.flops_per_second};
+  }
+  std::vector<bool> fresh_cell(expansion.cells.size(), false);
+  double seconds = 0, longest = 0;
+  for (const PlannedTrial& trial : expansion.trials) {
+    const Cell& cell = expansion.cells[trial.cell];
+    Count(cell, &report.all);
+    if (options.known_trials.contains(trial.sha256)) {
+      ++report.reused;
+      continue;
+    }
+    Count(cell, &report.fresh);
+    fresh_cell[trial.cell] = true;
+    if (const auto one = Seconds(report.throughput, cell.cost)) {
+      seconds += *one;
+      longest = std::max(longest, *one);
+    }
+  }
+  report.all.cells = static_cast<int64_t>(expansion.cells.size());
+  report.fresh.cells = std::count(fresh_cell.begin(), fresh_cell.end(), true);
+  if (report.throughput.tokens_per_second || report.throughput.flops_per_second) {
+    report.slot_hours = seconds / 3600;
+    report.wall_hours = std::max(seconds / report.slots, longest) / 3600;
+  }
+  EstimateSizes(spec, &report);
+  report.warnings = CheckPlan(spec, expansion, options.context);
+  CheckBudget(spec.budget, &report);
+  return report;
+}
+
+}  // namespace loglog

@@ -1,0 +1,61 @@
+#include "plan/spec.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/status.h"
+#include "plan/draft.h"
+#include "plan/expand.h"
+#include "plan/grid.h"
+#include "plan/override.h"
+
+namespace loglog {
+namespace {
+
+SpecDraft ReadSpec(const SpecNode& root, SpecErrorSink* sink) {
+  SpecDraft draft;
+  draft.sink = sink;
+  draft.places[""] = root.keys.empty() ? root.place : root.keys[0].place;
+  ReadFields(root, &draft);
+  const SpecNode* axes = root.Find("axes");
+  if (axes != nullptr) ReadAxes(*axes, &draft);
+  ReadArms(root.Find("arms"), &draft);
+  if (axes != nullptr) ReadWhens(*axes, &draft);
+  if (const SpecNode* exclude = root.Find("exclude")) ReadExclude(*exclude, &draft);
+  ReadOrder(root.Find("order"), &draft);
+  ReadFit(root.Find("fit"), &draft);
+  FillBase(&draft);
+  return draft;
+}
+
+}  // namespace
+
+absl::StatusOr<SweepSpec> ParseSpec(absl::string_view text, absl::string_view filename,
+                                    absl::Span<const std::string> overrides) {
+  absl::ConsumePrefix(&text, "\xef\xbb\xbf");
+  SpecErrorSink sink;
+  const int source = sink.AddSource(std::string(filename), text);
+  SpecNode root;
+  if (!ParseSpecTree(text, source, 0, &sink, &root)) return sink.ToStatus();
+  if (!root.is_map()) {
+    sink.Add(root.place, absl::StrCat("a spec is a mapping, not ", root.Describe()),
+             {"it starts with apiVersion: loglog/v1", "", "loglog explain"});
+    return sink.ToStatus();
+  }
+  for (size_t i = 0; i < overrides.size(); ++i) {
+    ApplyOverride(overrides[i], static_cast<int>(i) + 1, &root, &sink);
+  }
+  SpecDraft draft = ReadSpec(root, &sink);
+  LOGLOG_RETURN_IF_ERROR(sink.ToStatus());
+  const Grid grid(draft.spec);
+  LOGLOG_RETURN_IF_ERROR(grid.CheckSize());
+  for (SpecError& error : grid.FindErrors()) {
+    const SpecPlace place = draft.PlaceOf(error.field_path);
+    sink.Add(std::move(error), place);
+  }
+  LOGLOG_RETURN_IF_ERROR(sink.ToStatus());
+  return std::move(draft.spec);
+}
+
+}  // namespace loglog
