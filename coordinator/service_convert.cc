@@ -1,4 +1,4 @@
-#include "coordinator/convert.h"
+#include "coordinator/service_convert.h"
 
 #include <limits>
 

@@ -1,5 +1,5 @@
-#ifndef LOGLOG_COORDINATOR_CONVERT_H_
-#define LOGLOG_COORDINATOR_CONVERT_H_
+#ifndef LOGLOG_COORDINATOR_SERVICE_CONVERT_H_
+#define LOGLOG_COORDINATOR_SERVICE_CONVERT_H_
 
 #include <string>
 
@@ -28,4 +28,4 @@ absl::StatusOr<int64_t> ParseEtag(absl::string_view etag);
 
 }  // namespace loglog
 
-#endif  // LOGLOG_COORDINATOR_CONVERT_H_
+#endif  // LOGLOG_COORDINATOR_SERVICE_CONVERT_H_
