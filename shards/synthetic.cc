@@ -43,13 +43,13 @@ void Check(const SyntheticParams& p, int64_t vocab) {
   if (p.contexts < 2 || p.contexts > (1 << 24)) {
     refuse(".contexts: " + std::to_string(p.contexts) + " is outside 2 to 16777216");
   }
-  if (!(p.zipf > 1 && p.zipf <= 8)) {
+  if (!(p.zipf > 1 && p.zipf <= 10)) {
     refuse(
         ".zipf: the exponent must be above 1 (a power law needs a heavy tail that sums) "
-        "and at most 8; 1.5 is the default");
+        "and at most 10; 1.5 is the default");
   }
-  if (p.branching < 2 || p.branching > 65536) {
-    refuse(".branching: " + std::to_string(p.branching) + " is outside 2 to 65536");
+  if (p.branching < 1 || p.branching > 1'000'000) {
+    refuse(".branching: " + std::to_string(p.branching) + " is outside 1 to 1000000");
   }
   if (vocab < p.contexts + p.branching) {
     refuse(": " + std::to_string(p.contexts) + " contexts and " + std::to_string(p.branching) +

@@ -159,13 +159,19 @@ TEST(Synthetic, HashFollowsTheParameters) {
   EXPECT_NE(a.Sha256(), SyntheticSource({.contexts = 64}, 129).Sha256());
 }
 
+TEST(Synthetic, OneAnswerPerContextIsCertain) {
+  const SyntheticSource source({.contexts = 8, .branching = 1}, 16);
+  EXPECT_EQ(source.AnswerEntropy(), 0);
+  EXPECT_DOUBLE_EQ(source.EntropyRate(2), source.ContextEntropy() / 2);
+}
+
 TEST(Synthetic, ImpossibleParametersAreRefused) {
   EXPECT_EQ(
       MessageOf<ShardError>([] { SyntheticSource({.contexts = 512, .branching = 8}, 256); }),
       "data.synthetic: 512 contexts and 8 answers need model.vocab of at least 520, and it is "
       "256; raise model.vocab or lower data.synthetic.contexts");
   EXPECT_THROW(SyntheticSource({.contexts = 1}, 256), ShardError);
-  EXPECT_THROW(SyntheticSource({.contexts = 8, .branching = 1}, 256), ShardError);
+  EXPECT_THROW(SyntheticSource({.contexts = 8, .branching = 0}, 256), ShardError);
   EXPECT_THROW(SyntheticSource({.contexts = 8, .zipf = 1.0}, 256), ShardError);
   EXPECT_THROW(SyntheticSource({.contexts = 8, .zipf = std::nan("")}, 256), ShardError);
 }
