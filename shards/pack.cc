@@ -147,7 +147,7 @@ void CheckOptions(const PackOptions& options) {
   FindManifest(options.output);  // somebody else's manifest.json is not replaced either
   if (!options.overwrite) {
     throw ShardError(options.output +
-                     ": already holds packed shards; name another folder, or ask to overwrite");
+                     ": already holds packed shards; name another folder, or add --overwrite");
   }
 }
 
@@ -211,7 +211,7 @@ class Packer {
           (survey.documents == 1 ? " document is" : " documents are") +
           " too few to keep some for validation" +
           (options_.documents == DocumentRule::kFiles
-               ? "; split documents at blank lines, or give more files"
+               ? "; split documents at blank lines (--documents blank-lines), or give more files"
                : "; give text with more blank lines in it, or more files as documents"));
     }
     return bin;

@@ -148,7 +148,7 @@ TEST_F(PackTest, OneDocumentCannotBeSplit) {
   EXPECT_EQ(MessageOf<ShardError>([&] { Pack(options); }),
             folder_ / "text.txt" +
                 ": 1 document is too few to keep some for validation; split documents at blank "
-                "lines, or give more files");
+                "lines (--documents blank-lines), or give more files");
   WriteText(folder_ / "text.txt", "\n\n  \n");
   options.documents = DocumentRule::kBlankLines;
   EXPECT_EQ(MessageOf<ShardError>([&] { Pack(options); }),
@@ -160,7 +160,7 @@ TEST_F(PackTest, OnlyPackedFoldersAreReplacedAndOnlyWhenAsked) {
   Pack(options);
   EXPECT_EQ(
       MessageOf<ShardError>([&] { Pack(options); }),
-      folder_ / "out" + ": already holds packed shards; name another folder, or ask to overwrite");
+      folder_ / "out" + ": already holds packed shards; name another folder, or add --overwrite");
   WriteText(folder_ / "text.txt", Paragraphs(60));
   options.overwrite = true;
   EXPECT_EQ(Pack(options).documents(), 60);
