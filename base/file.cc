@@ -17,6 +17,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/io_guard.h"
 #include "base/status.h"
 #include "base/unique_id.h"
 
@@ -67,6 +68,7 @@ absl::Status ErrnoStatus(int error, absl::string_view what) {
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  CheckIoAllowed("reading a file");
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
   absl::Cleanup closer = [fd] { close(fd); };
@@ -82,6 +84,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
 }
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes, mode_t mode) {
+  CheckIoAllowed("writing a file");
   const std::string temporary = absl::StrCat(path, ".tmp-", RandomHexId(6));
   absl::Status status = WriteAndSync(temporary, bytes, mode);
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) {

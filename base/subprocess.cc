@@ -20,6 +20,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/io_guard.h"
 #include "base/status.h"
 
 extern char** environ;
@@ -95,6 +96,7 @@ void PlanAttributes(posix_spawnattr_t* attributes) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Subprocess>> Subprocess::Spawn(const SubprocessOptions& options) {
+  CheckIoAllowed("starting a process");
   LOGLOG_CHECK(!options.argv.empty());
   SpawnPlan plan;
   PlanDescriptors(options, &plan.actions);

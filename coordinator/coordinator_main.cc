@@ -1,152 +1,178 @@
-// loglog-coordinator: owns the store, schedules trials, answers users and workers.
-// Exit codes: 0 asked to stop, 1 failure, 2 usage.
-#include <pthread.h>
-#include <signal.h>
+// loglog-coordinator: owns one store and serves it.
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
 #include <cstdlib>
-#include <iostream>
+#include <string>
 #include <thread>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/duration.h"
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/mutex.h"
+#include "base/status.h"
 #include "coordinator/engine.h"
-#include "coordinator/service_server.h"
+#include "coordinator/service_host.h"
 
 namespace loglog {
 namespace {
 
 constexpr int kExitFailure = 1;
 constexpr int kExitUsage = 2;
-constexpr int64_t kShutdownMsMax = 10'000;
-constexpr int64_t kCallGraceMs = 3'000;
+constexpr int64_t kShutdownGraceMs = 3'000;
+constexpr int64_t kShutdownMs = 10'000;
+constexpr int64_t kLeaseMsMin = 500;
+constexpr int64_t kLeaseMsMax = 24 * 3'600'000;
 
 struct Flags {
-  std::string store = "loglog.db";
-  ServerOptions server;
+  std::string store;
   std::string lease = "30s";
   std::string lease_margin = "5s";
   std::string ready_file;
   LogOptions log;
+  ServiceOptions service;
 };
 
-void DefineFlags(CLI::App* app, Flags* flags) {
-  app->add_option("--store", flags->store, "SQLite file; made when it is not there")
+void AddFlags(CLI::App* app, Flags* flags) {
+  app->add_option("--store", flags->store, "The store: one SQLite file, made when it is not there")
+      ->required()
+      ->type_name("PATH");
+  app->add_option("--listen", flags->service.listen,
+                  "Where to serve: host:port (port 0: any) or unix:/path")
+      ->type_name("ADDRESS")
       ->capture_default_str();
-  app->add_option("--listen", flags->server.listen, "host:port (0: a free port) or unix:/path")
+  app->add_flag("--insecure", flags->service.insecure,
+                "Serve a wider address than loopback without TLS: only on a network you trust");
+  app->add_option("--tls-cert", flags->service.tls_cert, "Certificate chain to serve with, PEM")
+      ->type_name("FILE");
+  app->add_option("--tls-key", flags->service.tls_key, "Its private key, PEM")->type_name("FILE");
+  app->add_option("--lease", flags->lease,
+                  "How long a worker may be silent before its tasks are given to others")
+      ->type_name("DURATION")
       ->capture_default_str();
-  app->add_flag("--insecure", flags->server.insecure,
-                "serve other machines without TLS: anyone who reaches the port may do anything");
-  app->add_option("--tls-cert", flags->server.tls_cert, "PEM file of the server's certificate");
-  app->add_option("--tls-key", flags->server.tls_key, "PEM file of its key");
-  app->add_option("--tls-ca", flags->server.tls_ca, "PEM file; clients must be certified by it");
-  app->add_option("--lease", flags->lease, "how long a worker keeps a task without a word")
+  app->add_option("--lease-margin", flags->lease_margin,
+                  "How much before that the worker stops by itself, and after it the coordinator "
+                  "acts")
+      ->type_name("DURATION")
       ->capture_default_str();
-  app->add_option("--lease-margin", flags->lease_margin, "between a worker's kill and our loss")
+  app->add_option("--ready-file", flags->ready_file,
+                  "Written once it serves, with the real address")
+      ->type_name("FILE");
+  app->add_option("--log-level", flags->log.level, "trace, debug, info, warn, error or off")
       ->capture_default_str();
-  app->add_option("--ready-file", flags->ready_file, "gets the address once it serves");
-  app->add_option("--log-level", flags->log.level, "trace, debug, info, warn, error, off")
-      ->capture_default_str();
-  app->add_option("--log-format", flags->log.format, "text or json (default: by terminal)");
-  app->set_version_flag("--version", "loglog-coordinator " LOGLOG_VERSION);
+  app->add_option("--log-format", flags->log.format,
+                  "text or json; by default text on a terminal, else JSON lines");
+  app->set_version_flag("--version", std::string("loglog-coordinator " LOGLOG_VERSION));
+}
+
+absl::StatusOr<EngineOptions> EngineOptionsFrom(const Flags& flags) {
+  EngineOptions options;
+  options.version = LOGLOG_VERSION;
+  absl::StatusOr<int64_t> lease = ParseDurationMs(flags.lease);
+  if (!lease.ok()) return Annotate(lease.status(), "--lease");
+  absl::StatusOr<int64_t> margin = ParseDurationMs(flags.lease_margin);
+  if (!margin.ok()) return Annotate(margin.status(), "--lease-margin");
+  if (*lease < kLeaseMsMin || *lease > kLeaseMsMax) {
+    return absl::InvalidArgumentError(absl::StrCat("--lease ", flags.lease, ": must be from ",
+                                                   FormatDurationMs(kLeaseMsMin), " to ",
+                                                   FormatDurationMs(kLeaseMsMax)));
+  }
+  if (*margin < 0 || *margin > *lease / 2) {
+    return absl::InvalidArgumentError(absl::StrCat("--lease-margin ", flags.lease_margin,
+                                                   ": must be at most half of --lease, ",
+                                                   FormatDurationMs(*lease / 2)));
+  }
+  options.scheduler.lease_ms = *lease;
+  options.scheduler.lease_margin_ms = *margin;
+  return options;
 }
 
 int Fail(const absl::Status& status) {
-  std::cerr << "error: " << status.message() << "\n";
+  spdlog::error("{}", std::string(status.message()));
   return absl::IsInvalidArgument(status) ? kExitUsage : kExitFailure;
 }
 
-// Before any thread starts, so that all of them inherit it.
-sigset_t BlockStopSignals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  return signals;
-}
-
-// Ends the process when stopping takes too long; what was acknowledged is in the store.
+// Ends the process when a shutdown hangs: what was acknowledged is in the store.
 class Watchdog {
  public:
-  Watchdog() : thread_([this] { Watch(); }) {}
+  Watchdog() : thread_([this] { Run(); }) {}
   ~Watchdog() {
     {
       MutexLock lock(mutex_);
       done_ = true;
     }
-    wake_.NotifyAll();
+    changed_.NotifyAll();
     thread_.join();
   }
 
  private:
-  void Watch() {
+  void Run() {
     MutexLock lock(mutex_);
-    if (wake_.WaitFor(mutex_, kShutdownMsMax, [this] { return done_; })) return;
-    spdlog::critical("not stopped after {} s; giving up on open calls", kShutdownMsMax / 1000);
-    std::_Exit(kExitFailure);
+    if (changed_.WaitFor(mutex_, kShutdownMs, [this] { return done_; })) return;
+    spdlog::critical("the shutdown took longer than {}; giving up", FormatDurationMs(kShutdownMs));
+    std::abort();
   }
 
   Mutex mutex_;
-  CondVar wake_;
+  CondVar changed_;
   bool done_ = false;
   std::thread thread_;
 };
 
-absl::Status Serve(const Flags& flags, const EngineOptions& options, const sigset_t& signals) {
-  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Open(flags.store, options);
-  if (!engine.ok()) return engine.status();
-  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(engine->get(), flags.server);
-  if (!server.ok()) return server.status();
-  spdlog::info("serving {} on {}", flags.store, (*server)->address());
+int Serve(const Flags& flags, const EngineOptions& engine_options) {
+  // Before any thread is made, so that all of them leave these signals to this one.
+  sigset_t stop_signals;
+  sigemptyset(&stop_signals);
+  sigaddset(&stop_signals, SIGTERM);
+  sigaddset(&stop_signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+
+  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Open(flags.store, engine_options);
+  if (!engine.ok()) return Fail(engine.status());
+  absl::StatusOr<std::unique_ptr<ServiceHost>> host =
+      ServiceHost::Start(engine->get(), flags.service);
+  if (!host.ok()) return Fail(host.status());
   if (!flags.ready_file.empty()) {
-    const absl::Status written = WriteFileAtomically(flags.ready_file, (*server)->address());
-    if (!written.ok()) return written;
+    const absl::Status status =
+        WriteFileAtomically(flags.ready_file, absl::StrCat((*host)->address(), "\n"));
+    if (!status.ok()) return Fail(status);
   }
+  spdlog::info("serving {} at {}", flags.store, (*host)->address());
 
   int signal = 0;
-  sigwait(&signals, &signal);
-  spdlog::info("stopping on signal {}", signal);
-  Watchdog watchdog;
-  (*server)->Stop(kCallGraceMs);
+  sigwait(&stop_signals, &signal);
+  spdlog::info("stopping ({})", signal == SIGINT ? "SIGINT" : "SIGTERM");
+  const Watchdog watchdog;
+  (*host)->Shutdown(kShutdownGraceMs);
   (*engine)->Stop();
+  host->reset();
+  engine->reset();
   spdlog::info("stopped");
-  return absl::OkStatus();
+  return 0;
 }
 
 int Main(int argc, char** argv) {
   Flags flags;
-  CLI::App app("Schedules Loglog sweeps and keeps their store.", "loglog-coordinator");
-  DefineFlags(&app, &flags);
+  CLI::App app("Schedules the trials of one store and keeps what they report.",
+               "loglog-coordinator");
+  AddFlags(&app, &flags);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error, std::cout, std::cerr) == 0 ? 0 : kExitUsage;
+    return app.exit(error) == 0 ? 0 : kExitUsage;
   }
-  const absl::StatusOr<int64_t> lease_ms = ParseDurationMs(flags.lease);
-  const absl::StatusOr<int64_t> margin_ms = ParseDurationMs(flags.lease_margin);
-  for (const absl::Status& status :
-       {lease_ms.status(), margin_ms.status(), CheckListen(flags.server),
-        SetUpLogging(flags.log, "loglog-coordinator")}) {
-    if (!status.ok()) return Fail(status);
+  if (const absl::Status status = SetUpLogging(flags.log, "loglog-coordinator"); !status.ok()) {
+    std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
+    return kExitUsage;
   }
-  if (*margin_ms < 0 || *lease_ms < 2 * *margin_ms || *lease_ms < 1'000) {
-    return Fail(absl::InvalidArgumentError(
-        absl::StrCat("--lease is ", flags.lease, " and --lease-margin ", flags.lease_margin,
-                     "; a lease lasts at least 1s and twice its margin")));
-  }
-  EngineOptions options;
-  options.scheduler.lease_ms = *lease_ms;
-  options.scheduler.lease_margin_ms = *margin_ms;
-  options.version = LOGLOG_VERSION;
-  const sigset_t signals = BlockStopSignals();
-  const absl::Status status = Serve(flags, options, signals);
-  return status.ok() ? 0 : Fail(status);
+  const absl::StatusOr<EngineOptions> options = EngineOptionsFrom(flags);
+  if (!options.ok()) return Fail(options.status());
+  return Serve(flags, *options);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ std::string InSeconds(int64_t ms) {
 bool WorkerDesire::Anything(bool drain_known) const {
   if (!forget.empty() || (drain && !drain_known)) return true;
   return std::any_of(slots.begin(), slots.end(),
-                     [](const SlotDesire& slot) { return slot.action != SlotAction::kNone; });
+                     [](const SlotDesire& slot) { return slot.action != DesiredAction::kNone; });
 }
 
 Scheduler::Scheduler(const SchedulerOptions& options) : options_(options), random_(options.seed) {}
@@ -357,6 +357,13 @@ void Scheduler::NoteCheckpoint(int64_t task_id, absl::string_view worker_id) {
 }
 
 // ---- questions
+
+std::vector<int64_t> Scheduler::Sweeps() const {
+  std::vector<int64_t> sweeps;
+  for (const auto& [sweep_id, sweep] : sweeps_) sweeps.push_back(sweep_id);
+  std::sort(sweeps.begin(), sweeps.end());
+  return sweeps;
+}
 
 std::vector<int64_t> Scheduler::SweepsOf(int64_t trial_id) const {
   std::vector<int64_t> sweeps;

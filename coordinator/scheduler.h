@@ -90,7 +90,7 @@ class Scheduler {
   void EndIfEmpty(int64_t sweep_id, Actions* actions);
 
   // ---- questions
-  bool HasSweep(int64_t sweep_id) const { return sweeps_.contains(sweep_id); }
+  std::vector<int64_t> Sweeps() const;
   // Sweeps that want the trial now.
   std::vector<int64_t> SweepsOf(int64_t trial_id) const;
   // Trials of the task that are open.
@@ -189,10 +189,12 @@ class Scheduler {
 
   // scheduler_attempts.cc: how attempts end
   void Renew(int64_t attempt_id, Attempt* attempt, int64_t now_ms);
-  void Close(int64_t attempt_id, AttemptState state, const Outcome& outcome, Actions* actions);
-  void ApplyOutcome(int64_t attempt_id, const Outcome& outcome, int64_t now_ms, Actions* actions);
-  void ApplyLateOutcome(int64_t attempt_id, const EndedAttempt& ended, const Outcome& outcome,
-                        Actions* actions);
+  void Close(int64_t attempt_id, AttemptState state, const ReportedOutcome& outcome,
+             Actions* actions);
+  void ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome, int64_t now_ms,
+                    Actions* actions);
+  void ApplyLateOutcome(int64_t attempt_id, const EndedAttempt& ended,
+                        const ReportedOutcome& outcome, Actions* actions);
   void Lose(int64_t attempt_id, absl::string_view why, int64_t now_ms, Actions* actions);
   void CountLoss(int64_t task_id, Task* task, absl::string_view message, int64_t wait_ms,
                  int64_t now_ms, Actions* actions);

@@ -34,7 +34,7 @@ bool EndsWell(OutcomeKind kind) {
 }
 
 // "exit code 1: last words".
-std::string Describe(const Outcome& outcome) {
+std::string Describe(const ReportedOutcome& outcome) {
   std::string text = outcome.signal != 0 ? absl::StrCat("signal ", outcome.signal)
                                          : absl::StrCat("exit code ", outcome.exit_code);
   if (!outcome.message.empty()) absl::StrAppend(&text, ": ", outcome.message);
@@ -99,7 +99,7 @@ void Scheduler::StopAllOf(const std::string& worker_id, const Worker& worker,
 }
 
 // Frees the slot and the task; what becomes of the task is the caller's next step.
-void Scheduler::Close(int64_t attempt_id, AttemptState state, const Outcome& outcome,
+void Scheduler::Close(int64_t attempt_id, AttemptState state, const ReportedOutcome& outcome,
                       Actions* actions) {
   const auto node = attempts_.extract(attempt_id);
   const Attempt& attempt = node.mapped();
@@ -113,7 +113,7 @@ void Scheduler::Close(int64_t attempt_id, AttemptState state, const Outcome& out
   woken_.insert(attempt.worker_id);
 }
 
-void Scheduler::ApplyOutcome(int64_t attempt_id, const Outcome& outcome, int64_t now_ms,
+void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome, int64_t now_ms,
                              Actions* actions) {
   const Attempt attempt = attempts_.at(attempt_id);
   const int64_t task_id = attempt.task_id;
@@ -135,7 +135,7 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const Outcome& outcome, int64_t
     return;
   }
   if (EndsWell(outcome.kind)) {
-    Outcome wrong = outcome;
+    ReportedOutcome wrong = outcome;
     wrong.message =
         absl::StrCat("the trainer ended with ", Describe(outcome), ", but reported no result for ",
                      task.open.size(), " of its trials; its events file on workers/",
@@ -180,7 +180,7 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const Outcome& outcome, int64_t
 }
 
 void Scheduler::ApplyLateOutcome(int64_t attempt_id, const EndedAttempt& ended,
-                                 const Outcome& outcome, Actions* actions) {
+                                 const ReportedOutcome& outcome, Actions* actions) {
   if (ended.state != AttemptState::kLost || !ended.newest || !EndsWell(outcome.kind)) return;
   const auto task = tasks_.find(ended.task_id);
   // With results still missing it has not done its work, whatever it says.
@@ -193,7 +193,7 @@ void Scheduler::ApplyLateOutcome(int64_t attempt_id, const EndedAttempt& ended,
 void Scheduler::Lose(int64_t attempt_id, absl::string_view why, int64_t now_ms, Actions* actions) {
   const int64_t task_id = attempts_.at(attempt_id).task_id;
   Task& task = tasks_.at(task_id);
-  Outcome outcome;
+  ReportedOutcome outcome;
   outcome.message = std::string(why);
   Close(attempt_id, task.cancelled ? AttemptState::kCancelled : AttemptState::kLost, outcome,
         actions);

@@ -41,7 +41,7 @@ enum class OutcomeKind {
   kLost,
 };
 
-struct Outcome {
+struct ReportedOutcome {
   OutcomeKind kind = OutcomeKind::kLost;
   int exit_code = 0;
   int signal = 0;
@@ -52,12 +52,12 @@ struct SlotReport {
   int slot = 0;
   SlotState state = SlotState::kIdle;
   int64_t attempt_id = 0;
-  Outcome outcome;  // only when kFinished
+  ReportedOutcome outcome;  // only when kFinished
 };
 
 struct HeldReport {
   int64_t attempt_id = 0;
-  Outcome outcome;
+  ReportedOutcome outcome;
 };
 
 struct SyncReport {
@@ -77,11 +77,11 @@ struct EndedAttempt {
 
 // ---- what it is told
 
-enum class SlotAction { kNone, kRun, kStop, kKill, kForget };
+enum class DesiredAction { kNone, kRun, kStop, kKill, kForget };
 
 struct SlotDesire {
   int slot = 0;
-  SlotAction action = SlotAction::kNone;
+  DesiredAction action = DesiredAction::kNone;
   int64_t attempt_id = 0;
   std::string reason;
 };

@@ -221,7 +221,7 @@ void Scheduler::ReturnUnstarted(const Worker& worker, int64_t attempt_id, int64_
   const bool will_not = worker.draining || !worker.unhealthy.empty();
   if (!never_started || (!will_not && attempt.stop_reason.empty())) return;
   const int64_t task_id = attempt.task_id;
-  Outcome outcome;
+  ReportedOutcome outcome;
   outcome.message = absl::StrCat("workers/", attempt.worker_id, " had not started it");
   const bool cancelled = tasks_.at(task_id).cancelled;
   Close(attempt_id, cancelled ? AttemptState::kCancelled : AttemptState::kStopped, outcome,
@@ -245,7 +245,7 @@ SlotDesire Scheduler::DesireOf(const Worker& worker, int index) const {
     // Until it reports the attempt, it has not heard of it.
     const Attempt& attempt = attempts_.at(slot.attempt_id);
     if (attempt.state == AttemptState::kLeased && attempt.stop_reason.empty()) {
-      desire.action = SlotAction::kRun;
+      desire.action = DesiredAction::kRun;
       desire.attempt_id = slot.attempt_id;
     }
     return desire;
@@ -253,16 +253,16 @@ SlotDesire Scheduler::DesireOf(const Worker& worker, int index) const {
   desire.attempt_id = slot.reported_attempt_id;
   const bool live = slot.reported_attempt_id == slot.attempt_id;
   if (slot.state == SlotState::kFinished) {
-    desire.action = SlotAction::kForget;
+    desire.action = DesiredAction::kForget;
   } else if (slot.state == SlotState::kUploading) {
-    if (!live && slot.stale) desire.action = SlotAction::kForget;
+    if (!live && slot.stale) desire.action = DesiredAction::kForget;
   } else if (!live) {
-    desire.action = SlotAction::kKill;
+    desire.action = DesiredAction::kKill;
     desire.reason = "its lease has ended";
   } else if (slot.state == SlotState::kRunning) {
     const Attempt& attempt = attempts_.at(slot.attempt_id);
     if (!attempt.stop_reason.empty()) {
-      desire.action = SlotAction::kStop;
+      desire.action = DesiredAction::kStop;
       desire.reason = attempt.stop_reason;
     }
   }

@@ -1,0 +1,415 @@
+// Groups of changes: how they begin, commit, fail, and what is loaded from the store.
+#include "coordinator/engine.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "coordinator/names.h"
+#include "nlohmann/json.hpp"
+
+namespace loglog {
+namespace {
+
+using nlohmann::json;
+
+// Trainers' last words may hold anything; events are JSON.
+std::string Dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+absl::Status CommitError(const absl::Status& status) {
+  const std::string message =
+      absl::StrCat("the store could not keep this (", status.message(), ")");
+  if (absl::IsResourceExhausted(status)) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(message, "; free some space on the store's disk, then call again"));
+  }
+  return absl::UnavailableError(absl::StrCat(message, "; nothing was changed, call again"));
+}
+
+}  // namespace
+
+bool IsStoreFailure(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kUnavailable:
+      return false;
+    default:
+      return true;
+  }
+}
+
+absl::Status Stopping() {
+  return absl::UnavailableError("the coordinator is stopping; call again when it is back");
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const std::string& store_path,
+                                                     const EngineOptions& options) {
+  LOGLOG_ASSIGN_OR_RETURN(std::unique_ptr<Store> store, Store::Open(store_path));
+  std::unique_ptr<Engine> engine(new Engine(std::move(store), options));
+  LOGLOG_ASSIGN_OR_RETURN(engine->readers_, ReaderPool::Open(store_path, options.reader_threads));
+  LOGLOG_ASSIGN_OR_RETURN(engine->compute_, ReaderPool::Open(store_path, options.compute_threads));
+  LOGLOG_RETURN_IF_ERROR(engine->Reload());
+  Engine* const self = engine.get();
+  engine->strand_ =
+      std::make_unique<Strand>(Strand::Hooks{.begin = [self] { self->BeginGroup(); },
+                                             .commit = [self] { return self->CommitGroup(); },
+                                             .idle_ms = [self] { return self->IdleMs(); }});
+  return engine;
+}
+
+Engine::Engine(std::unique_ptr<Store> store, const EngineOptions& options)
+    : options_(options),
+      clock_(options.clock),
+      start_wall_ms_(options.clock->wall_ms()),
+      owned_store_(std::move(store)),
+      store_(owned_store_.get()),
+      now_ms_(options.clock->monotonic_ms()),
+      wall_ms_(options.clock->wall_ms()) {}
+
+Engine::~Engine() { Stop(); }
+
+void Engine::BeginStop() {
+  watch_hub_.Close();
+  const bool posted = strand_->Post([this]() -> Strand::After {
+    stopping_ = true;
+    return [this](const absl::Status&) {
+      std::map<std::string, ParkedSync> parked;
+      parked.swap(parked_);
+      for (auto& [worker_id, call] : parked) {
+        if (loaded_) scheduler_->SetOffering(worker_id, false);
+        call.reply(Stopping());
+      }
+    };
+  });
+  (void)posted;  // stopped already
+}
+
+void Engine::Stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  if (strand_ != nullptr) BeginStop();
+  // What they finish with, the strand still stores.
+  if (compute_ != nullptr) compute_->Stop();
+  if (readers_ != nullptr) readers_->Stop();
+  if (strand_ != nullptr) strand_->Stop();
+}
+
+void Engine::Poke() {
+  Mutex mutex;
+  CondVar done_changed;
+  bool done = false;
+  const auto finish = [&] {
+    MutexLock lock(mutex);
+    done = true;
+    done_changed.NotifyAll();
+  };
+  const bool posted =
+      strand_->Post([&]() -> Strand::After { return [&](const absl::Status&) { finish(); }; });
+  if (!posted) return;
+  MutexLock lock(mutex);
+  done_changed.Wait(mutex, [&] { return done; });
+}
+
+// ---- groups
+
+void Engine::BeginGroup() {
+  now_ms_ = clock_->monotonic_ms();
+  wall_ms_ = clock_->wall_ms();
+  group_error_ = absl::OkStatus();
+  if (!loaded_) {
+    const absl::Status status = Reload();
+    if (!status.ok()) {
+      group_error_ = status;
+      return;
+    }
+  }
+  Actions actions;
+  if (check_sweeps_) {
+    check_sweeps_ = false;
+    for (const int64_t sweep_id : scheduler_->Sweeps()) {
+      scheduler_->EndIfEmpty(sweep_id, &actions);
+    }
+  }
+  scheduler_->Tick(now_ms_, &actions);
+  Apply(actions);
+}
+
+absl::Status Engine::CommitGroup() {
+  if (group_error_.ok()) Dispatch();
+  if (group_error_.ok()) CollectSyncAnswers();
+  absl::Status status = group_error_;
+  if (status.ok() && store_->in_transaction()) status = store_->Commit();
+  EndTransaction();
+  for (const auto& [level, line] : log_lines_) spdlog::log(level, line);
+  log_lines_.clear();
+  const bool events = std::exchange(events_appended_, false);
+  std::vector<std::pair<Reply<SyncAnswer>, SyncAnswer>> answers;
+  answers.swap(sync_answers_);
+  if (!status.ok()) {
+    spdlog::error("a group of changes was given up: {}", status.ToString());
+    status = CommitError(status);
+    for (const auto& [reply, answer] : answers) reply(status);
+    loaded_ = false;  // the next group begins by loading
+    std::map<std::string, ParkedSync> parked;
+    parked.swap(parked_);
+    for (const auto& [worker_id, call] : parked) call.reply(status);
+    return status;
+  }
+  for (auto& [reply, answer] : answers) reply(std::move(answer));
+  if (events) watch_hub_.Ring();
+  if (loaded_ && options_.refit) StartRefits();
+  return absl::OkStatus();
+}
+
+int64_t Engine::IdleMs() const {
+  if (!loaded_) return 1000;
+  int64_t next_ms = scheduler_->NextTickMs();
+  for (const auto& [worker_id, call] : parked_) next_ms = std::min(next_ms, call.until_ms);
+  if (next_ms == std::numeric_limits<int64_t>::max()) return 60'000;
+  return std::clamp<int64_t>(next_ms - clock_->monotonic_ms(), 1, 60'000);
+}
+
+absl::Status Engine::EnsureTransaction() {
+  if (!group_error_.ok()) return group_error_;
+  if (store_->in_transaction()) return absl::OkStatus();
+  const absl::Status status = store_->Begin();
+  if (status.ok()) {
+    no_io_.emplace();
+  } else {
+    Must(status);
+  }
+  return status;
+}
+
+void Engine::EndTransaction() {
+  if (store_->in_transaction()) store_->Rollback();
+  no_io_.reset();
+}
+
+void Engine::Must(const absl::Status& status) {
+  if (!status.ok() && group_error_.ok()) group_error_ = status;
+}
+
+void Engine::Log(spdlog::level::level_enum level, std::string line) {
+  log_lines_.emplace_back(level, std::move(line));
+}
+
+// ---- from the store
+
+absl::Status Engine::Reload() {
+  auto scheduler = std::make_unique<Scheduler>(options_.scheduler);
+  auto progress = std::make_unique<Progress>();
+  orders_.clear();
+  refits_.clear();
+  specs_.clear();
+  LOGLOG_RETURN_IF_ERROR(LoadInto(scheduler.get(), progress.get()));
+  scheduler_ = std::move(scheduler);
+  progress_ = std::move(progress);
+  loaded_ = true;
+  check_sweeps_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status Engine::LoadInto(Scheduler* scheduler, Progress* progress) {
+  LOGLOG_ASSIGN_OR_RETURN(const LiveState live, store_->LoadLive());
+  for (const SweepRow& sweep : live.sweeps) {
+    scheduler->AddSweep(sweep.sweep_id, sweep.name, sweep.state == SweepState::kPaused);
+    MarkForRefit(sweep.sweep_id, "");
+  }
+  for (const OpenTrial& trial : live.trials) {
+    scheduler->AddTrial(trial);
+    progress->AddTrial(trial);
+  }
+  for (const TaskRow& task : live.tasks) {
+    LOGLOG_ASSIGN_OR_RETURN(const TaskContext context, ContextOf(task));
+    scheduler->AddTask(task, context, now_ms_);
+  }
+  for (const WorkerRow& worker : live.workers) scheduler->AddWorker(worker, now_ms_);
+  for (const AttemptRow& attempt : live.attempts) {
+    scheduler->AddAttempt(attempt, now_ms_);
+    for (const int64_t trial_id : scheduler->OpenTrialsOf(attempt.task_id)) {
+      progress->AttemptStarted(attempt.attempt_id, trial_id, now_ms_);
+    }
+  }
+  // Sweeps that ended lately: the last fit may have been cut off.
+  LOGLOG_ASSIGN_OR_RETURN(const std::vector<SweepRow> newest, store_->read().ListSweeps(0, 20));
+  for (const SweepRow& sweep : newest) MarkForRefit(sweep.sweep_id, "");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<const Engine::SpecInfo*> Engine::SpecOf(int64_t sweep_id) {
+  const auto known = specs_.find(sweep_id);
+  if (known != specs_.end()) return &known->second;
+  LOGLOG_ASSIGN_OR_RETURN(const SweepRow sweep, store_->read().GetSweep(sweep_id));
+  absl::StatusOr<SweepSpec> spec = ParseSpec(sweep.spec_json, SweepName(sweep.name));
+  if (!spec.ok()) {
+    return absl::DataLossError(absl::StrCat("the spec stored with sweeps/", sweep.name,
+                                            " cannot be read: ", spec.status().message()));
+  }
+  return &specs_.insert_or_assign(sweep_id, SpecInfo{spec->checkpoint, spec->retries, spec->fit})
+              .first->second;
+}
+
+absl::StatusOr<TaskContext> Engine::ContextOf(const TaskRow& task) {
+  TaskContext context;
+  LOGLOG_ASSIGN_OR_RETURN(const SpecInfo* spec, SpecOf(task.sweep_id));
+  context.failures_max = static_cast<int>(spec->retries.failures);
+  context.losses_max = static_cast<int>(spec->retries.losses);
+  if (task.not_before_ms > 0) {
+    context.wait_ms = std::max<int64_t>(0, task.not_before_ms - wall_ms_);
+  }
+  if (task.last_attempt_id == 0) return context;
+  if (task.failure_count > 0) {
+    LOGLOG_ASSIGN_OR_RETURN(const std::vector<AttemptRow> attempts,
+                            store_->read().ListAttempts(task.task_id));
+    for (const AttemptRow& attempt : attempts) {
+      if (attempt.state == AttemptState::kFailed || attempt.state == AttemptState::kOutOfMemory) {
+        context.failed_on.push_back(attempt.worker_id);
+      }
+    }
+  }
+  LOGLOG_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> checkpoints,
+                          store_->read().ListCheckpoints(task.task_id));
+  if (!checkpoints.empty()) {
+    context.checkpoint_worker = checkpoints.front().worker_id;
+    context.checkpoint_scope = checkpoints.front().scope;
+  }
+  return context;
+}
+
+// ---- actions
+
+void Engine::Apply(const Actions& actions) {
+  if (actions.empty()) return;
+  if (!EnsureTransaction().ok()) return;
+  for (const Action& action : actions) {
+    std::visit([this](const auto& one) { ApplyOne(one); }, action);
+  }
+}
+
+void Engine::ApplyOne(const EndAttempt& action) {
+  Must(store_->UpdateAttempt(action.attempt_id, {.state = action.state,
+                                                 .end_ms = wall_ms_,
+                                                 .exit_code = action.exit_code,
+                                                 .signal = action.signal,
+                                                 .message = action.message}));
+  const bool complete =
+      action.state == AttemptState::kDone || action.state == AttemptState::kDiverged;
+  progress_->AttemptEnded(action.attempt_id, complete, now_ms_);
+  orders_.erase(action.attempt_id);
+  const std::string detail = Dump({{"state", StateName(action.state)},
+                                   {"exit_code", action.exit_code},
+                                   {"signal", action.signal},
+                                   {"message", action.message}});
+  absl::StatusOr<std::vector<MemberConfig>> members =
+      store_->read().ListMemberConfigs(action.task_id);
+  Must(members.status());
+  if (!members.ok()) return;
+  for (const MemberConfig& member : *members) {
+    TrialEvent("attempt.ended", member.trial_id, action.attempt_id, action.worker_id, detail);
+  }
+  if (!complete) {
+    Log(spdlog::level::warn,
+        absl::StrCat("attempt ", action.attempt_id, " of task ", action.task_id, " is ",
+                     StateName(action.state), ": ", action.message));
+  }
+}
+
+void Engine::ApplyOne(const MarkAttempt& action) {
+  Must(store_->UpdateAttempt(action.attempt_id, {.state = action.state}));
+}
+
+void Engine::ApplyOne(const PutTask& action) {
+  Must(store_->UpdateTask(action.task_id,
+                          {.state = action.state,
+                           .failure_count = action.failure_count,
+                           .lost_count = action.lost_count,
+                           .not_before_ms = action.wait_ms > 0 ? wall_ms_ + action.wait_ms : 0,
+                           .message = action.message,
+                           .time_ms = wall_ms_}));
+  const bool failed = action.state == TaskState::kFailed;
+  for (const int64_t trial_id : action.trials) {
+    TrialEvent(failed ? "trial.failed" : "trial.requeued", trial_id, 0, "",
+               Dump({{"message", action.message},
+                     {"failure_count", action.failure_count},
+                     {"lost_count", action.lost_count},
+                     {"wait_ms", action.wait_ms}}));
+    if (failed) progress_->TrialEnded(trial_id);
+  }
+  if (failed) {
+    Log(spdlog::level::err, absl::StrCat("task ", action.task_id, " failed: ", action.message));
+  }
+}
+
+void Engine::ApplyOne(const PutWorker& action) {
+  Must(store_->SetWorkerState(action.worker_id, action.state, action.reason));
+  EventRow event;
+  event.kind = absl::StrCat("worker.", absl::AsciiStrToLower(StateName(action.state)));
+  event.worker_id = action.worker_id;
+  event.detail_json = Dump({{"reason", action.reason}});
+  AppendEvent(std::move(event));
+  Log(spdlog::level::info,
+      absl::StrCat("workers/", action.worker_id, " is ", StateName(action.state),
+                   action.reason.empty() ? "" : ": ", action.reason));
+}
+
+void Engine::ApplyOne(const EndSweep& action) {
+  absl::StatusOr<SweepRow> sweep =
+      store_->SetSweepState(action.sweep_id, SweepState::kDone, wall_ms_);
+  Must(sweep.status());
+  if (!sweep.ok()) return;
+  SweepEvent("sweep.done", action.sweep_id,
+             Dump({{"done", sweep->counts.done},
+                   {"diverged", sweep->counts.diverged},
+                   {"failed", sweep->counts.failed},
+                   {"cancelled", sweep->counts.cancelled}}));
+  progress_->RemoveSweep(action.sweep_id);
+  Log(spdlog::level::info, absl::StrCat("sweeps/", sweep->name, " is done"));
+}
+
+// ---- events
+
+void Engine::AppendEvent(EventRow event) {
+  event.time_ms = wall_ms_;
+  if (event.detail_json.empty()) event.detail_json = "{}";
+  Must(store_->AppendEvent(event).status());
+  events_appended_ = true;
+}
+
+void Engine::SweepEvent(absl::string_view kind, int64_t sweep_id, std::string detail_json) {
+  EventRow event;
+  event.kind = std::string(kind);
+  event.sweep_id = sweep_id;
+  event.detail_json = std::move(detail_json);
+  AppendEvent(std::move(event));
+}
+
+void Engine::TrialEvent(absl::string_view kind, int64_t trial_id, int64_t attempt_id,
+                        const std::string& worker_id, const std::string& detail_json) {
+  absl::StatusOr<std::vector<SweepOfTrial>> sweeps = store_->read().ListSweepsOfTrial(trial_id);
+  Must(sweeps.status());
+  if (!sweeps.ok()) return;
+  for (const SweepOfTrial& sweep : *sweeps) {
+    EventRow event;
+    event.kind = std::string(kind);
+    event.sweep_id = sweep.sweep_id;
+    event.trial_id = trial_id;
+    event.attempt_id = attempt_id;
+    event.worker_id = worker_id;
+    event.detail_json = detail_json;
+    AppendEvent(std::move(event));
+  }
+}
+
+}  // namespace loglog

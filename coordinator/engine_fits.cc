@@ -1,0 +1,210 @@
+// Fits: on request, and again whenever a trial of their arms ends.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "coordinator/engine.h"
+#include "nlohmann/json.hpp"
+
+namespace loglog {
+namespace {
+
+using nlohmann::json;
+
+// The axis that a sweep without fit requests is about: D, unless only N differs.
+Axis DefaultAxis(absl::Span<const ObservationRow> trials) {
+  std::set<int64_t> tokens;
+  std::set<int64_t> params;
+  for (const ObservationRow& trial : trials) {
+    tokens.insert(trial.tokens);
+    params.insert(trial.params_non_embedding);
+  }
+  return tokens.size() < 2 && params.size() > 1 ? Axis::kParams : Axis::kTokens;
+}
+
+bool Wants(const std::set<std::string>& arms, const std::string& arm) {
+  return arms.contains("") || arms.contains(arm);
+}
+
+// Every fit that a sweep keeps up to date: what its spec asks for, and the local slope
+// and the saturating form of each arm on the same axes.
+std::vector<FitTarget> TargetsOf(const std::vector<FitRequest>& requests,
+                                 absl::Span<const ObservationRow> trials,
+                                 const std::set<std::string>& arms) {
+  std::vector<FitTarget> targets;
+  const auto add = [&](FitTarget target) {
+    const bool known = std::any_of(targets.begin(), targets.end(), [&](const FitTarget& other) {
+      return other.kind == target.kind && other.axis == target.axis && other.arm == target.arm &&
+             other.arm_b == target.arm_b;
+    });
+    if (!known) targets.push_back(std::move(target));
+  };
+  std::set<Axis> axes;
+  for (const FitRequest& request : requests) {
+    const absl::StatusOr<Axis> axis = ParseAxis(request.axis);
+    if (axis.ok() && request.kind != "joint") axes.insert(*axis);
+  }
+  if (axes.empty()) axes.insert(DefaultAxis(trials));
+  for (const std::string& arm : ArmsOf(trials)) {
+    if (!Wants(arms, arm)) continue;
+    for (const Axis axis : axes) {
+      add({"local_slope", axis, arm, ""});
+      add({"saturating", axis, arm, ""});
+    }
+  }
+  for (const FitRequest& request : requests) {
+    const absl::StatusOr<Axis> axis = ParseAxis(request.axis);
+    if (!axis.ok() || request.kind != "comparison") continue;
+    if (!Wants(arms, request.arm) && !Wants(arms, request.arm_b)) continue;
+    add({"comparison", *axis, request.arm, request.arm_b});
+  }
+  return targets;
+}
+
+}  // namespace
+
+// ---- on request
+
+void Engine::CreateFit(const std::string& sweep, const FitTarget& target, Reply<FitView> reply) {
+  const bool posted = compute_->Post([=, this](const ReadStore& store) {
+    const absl::StatusOr<SweepRow> row = store.GetSweep(sweep);
+    if (!row.ok()) return reply(row.status());
+    const absl::StatusOr<std::vector<ObservationRow>> trials =
+        store.ListObservations(row->sweep_id);
+    if (!trials.ok()) return reply(trials.status());
+    absl::StatusOr<FitRow> fit = ComputeFit(target, *trials);
+    if (!fit.ok()) return reply(fit.status());
+    const int64_t sweep_id = row->sweep_id;
+    OnStrand<FitView>(reply, [=, this]() -> absl::StatusOr<FitView> {
+      FitView view;
+      view.sweep = sweep;
+      LOGLOG_ASSIGN_OR_RETURN(view.row, InsertFit(sweep_id, *fit));
+      return view;
+    });
+  });
+  if (!posted) reply(Stopping());
+}
+
+absl::StatusOr<FitRow> Engine::InsertFit(int64_t sweep_id, FitRow fit) {
+  LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
+  fit.sweep_id = sweep_id;
+  fit.create_ms = wall_ms_;
+  bool created = false;
+  LOGLOG_ASSIGN_OR_RETURN(FitRow stored, store_->InsertFit(fit, &created));
+  if (created) {
+    SweepEvent("fit.updated", sweep_id,
+               json({{"number", stored.number},
+                     {"kind", stored.kind},
+                     {"axis", stored.axis},
+                     {"arm", stored.arm},
+                     {"arm_b", stored.arm_b},
+                     {"verdict", stored.verdict}})
+                   .dump());
+  }
+  return stored;
+}
+
+void Engine::GetFit(const std::string& sweep, int64_t number, Reply<FitView> reply) {
+  OnReader<FitView>(readers_.get(), std::move(reply),
+                    [=](const ReadStore& store) -> absl::StatusOr<FitView> {
+                      FitView view;
+                      view.sweep = sweep;
+                      LOGLOG_ASSIGN_OR_RETURN(const SweepRow row, store.GetSweep(sweep));
+                      LOGLOG_ASSIGN_OR_RETURN(view.row, store.GetFit(row.sweep_id, number));
+                      return view;
+                    });
+}
+
+void Engine::ListFits(const std::string& sweep, Reply<std::vector<FitView>> reply) {
+  OnReader<std::vector<FitView>>(
+      readers_.get(), std::move(reply),
+      [=](const ReadStore& store) -> absl::StatusOr<std::vector<FitView>> {
+        LOGLOG_ASSIGN_OR_RETURN(const SweepRow row, store.GetSweep(sweep));
+        LOGLOG_ASSIGN_OR_RETURN(std::vector<FitRow> rows, store.ListFits(row.sweep_id));
+        std::vector<FitView> views;
+        for (FitRow& fit : rows) views.push_back({std::move(fit), sweep});
+        return views;
+      });
+}
+
+// ---- in the background
+
+void Engine::MarkForRefit(int64_t sweep_id, const std::string& arm) {
+  refits_[sweep_id].arms.insert(arm);
+}
+
+void Engine::MarkTrialForRefit(int64_t trial_id) {
+  const absl::StatusOr<std::vector<SweepOfTrial>> sweeps =
+      store_->read().ListSweepsOfTrial(trial_id);
+  Must(sweeps.status());
+  if (!sweeps.ok()) return;
+  for (const SweepOfTrial& sweep : *sweeps) MarkForRefit(sweep.sweep_id, sweep.arm);
+}
+
+// One computation for each sweep at a time; trials that end meanwhile wait for the next.
+void Engine::StartRefits() {
+  for (auto it = refits_.begin(); it != refits_.end();) {
+    const int64_t sweep_id = it->first;
+    PendingRefit& refit = it->second;
+    if (refit.running) {
+      ++it;
+      continue;
+    }
+    if (refit.arms.empty()) {
+      it = refits_.erase(it);
+      continue;
+    }
+    ++it;
+    const absl::StatusOr<const SpecInfo*> spec = SpecOf(sweep_id);
+    if (!spec.ok()) {
+      spdlog::error("no fits of sweep {}: {}", sweep_id, spec.status().ToString());
+      refits_.erase(sweep_id);
+      continue;
+    }
+    std::set<std::string> arms;
+    arms.swap(refit.arms);
+    refit.running =
+        compute_->Post([this, sweep_id, arms, requests = (*spec)->fit](const ReadStore& store) {
+          auto fits =
+              std::make_shared<std::vector<FitRow>>(ComputeRefits(sweep_id, arms, requests, store));
+          OnStrand<int>([](const absl::StatusOr<int>&) {},
+                        [this, sweep_id, fits]() -> absl::StatusOr<int> {
+                          const auto pending = refits_.find(sweep_id);
+                          if (pending != refits_.end()) pending->second.running = false;
+                          for (FitRow& fit : *fits) {
+                            LOGLOG_RETURN_IF_ERROR(InsertFit(sweep_id, std::move(fit)).status());
+                          }
+                          return static_cast<int>(fits->size());
+                        });
+        });
+  }
+}
+
+std::vector<FitRow> Engine::ComputeRefits(int64_t sweep_id, const std::set<std::string>& arms,
+                                          const std::vector<FitRequest>& requests,
+                                          const ReadStore& store) const {
+  std::vector<FitRow> fits;
+  const absl::StatusOr<std::vector<ObservationRow>> trials = store.ListObservations(sweep_id);
+  if (!trials.ok()) {
+    spdlog::error("no fits of sweep {}: {}", sweep_id, trials.status().ToString());
+    return fits;
+  }
+  for (const FitTarget& target : TargetsOf(requests, *trials, arms)) {
+    const absl::StatusOr<std::optional<FitRow>> known =
+        store.FindFit(sweep_id, target.kind, AxisSymbol(target.axis), target.arm, target.arm_b,
+                      FitInputsSha256(target, *trials));
+    if (known.ok() && known->has_value()) continue;
+    absl::StatusOr<FitRow> fit = ComputeFit(target, *trials);
+    if (fit.ok()) {
+      fits.push_back(*std::move(fit));
+    } else {
+      spdlog::warn("{} of arm {} in sweep {}: {}", target.kind, target.arm, sweep_id,
+                   fit.status().ToString());
+    }
+  }
+  return fits;
+}
+
+}  // namespace loglog

@@ -1,0 +1,286 @@
+// Sweeps: submitting and steering them.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/status.h"
+#include "coordinator/engine.h"
+#include "coordinator/names.h"
+#include "nlohmann/json.hpp"
+
+namespace loglog {
+namespace {
+
+using nlohmann::json;
+
+NewSweep ToNewSweep(const SweepSpec& spec, const Expansion& expansion) {
+  NewSweep sweep;
+  sweep.name = spec.name;
+  sweep.spec_json = CanonicalJson(spec);
+  sweep.spec_sha256 = SpecSha256(spec);
+  for (const Cell& cell : expansion.cells) {
+    json axes = json::object();
+    for (const auto& [axis, value] : cell.axes) axes[axis] = value;
+    sweep.cells.push_back({.sha256 = cell.sha256,
+                           .config_json = cell.config_json,
+                           .arm = cell.arm,
+                           .axes_json = axes.dump(),
+                           .params_total = cell.cost.params.total,
+                           .params_non_embedding = cell.cost.params.non_embedding,
+                           .tokens = cell.cost.tokens,
+                           .steps = cell.cost.steps,
+                           .flops = cell.cost.flops});
+  }
+  for (const PlannedTrial& trial : expansion.trials) {
+    sweep.trials.push_back({trial.cell, trial.seed, trial.sha256});
+  }
+  for (TaskPlan& task : PlanTasks(expansion)) {
+    sweep.tasks.push_back({std::move(task.members), task.token_begin, task.token_end, task.parent});
+  }
+  return sweep;
+}
+
+absl::Status HasEnded(const SweepRow& sweep, absl::string_view verb) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("sweeps/", sweep.name, " is ", StateName(sweep.state), "; it cannot be ", verb));
+}
+
+}  // namespace
+
+// ---- requests that came before
+
+absl::StatusOr<std::optional<std::string>> Engine::ServedBefore(const std::string& request_id,
+                                                                const std::string& what) {
+  if (request_id.empty()) return std::optional<std::string>();
+  LOGLOG_ASSIGN_OR_RETURN(const std::optional<std::string> answer, store_->FindRequest(request_id));
+  if (!answer.has_value()) return std::optional<std::string>();
+  absl::string_view rest = *answer;
+  if (!absl::ConsumePrefix(&rest, absl::StrCat(what, "|"))) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "request_id: '", request_id, "' was used for another request; take a new one"));
+  }
+  return std::optional<std::string>(rest);
+}
+
+void Engine::RememberServed(const std::string& request_id, const std::string& what,
+                            absl::string_view answer) {
+  if (request_id.empty()) return;
+  Must(store_->SaveRequest(request_id, absl::StrCat(what, "|", answer), wall_ms_));
+}
+
+// ---- submitting
+
+void Engine::CreateSweep(const std::string& spec_json, const std::string& request_id,
+                         bool validate_only, Reply<CreateAnswer> reply) {
+  // Expanding a large spec takes a while: not on the strand, and not on a thread of gRPC.
+  const bool posted = readers_->Post([=, this](const ReadStore&) {
+    const absl::StatusOr<SweepSpec> spec = ParseSpec(spec_json, "spec_json");
+    if (!spec.ok()) return reply(spec.status());
+    const absl::StatusOr<Expansion> expansion = Expand(*spec);
+    if (!expansion.ok()) return reply(expansion.status());
+    auto sweep = std::make_shared<NewSweep>(ToNewSweep(*spec, *expansion));
+    sweep->request_id = request_id;
+    OnStrand<CreateAnswer>(
+        reply, [this, sweep, validate_only] { return ApplyCreate(sweep.get(), validate_only); });
+  });
+  if (!posted) reply(Stopping());
+}
+
+absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, bool validate_only) {
+  CreateAnswer answer;
+  CreatedSweep created;
+  if (validate_only) {
+    LOGLOG_ASSIGN_OR_RETURN(created, store_->PreviewSweep(*sweep));
+  } else {
+    LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
+    sweep->create_ms = wall_ms_;
+    LOGLOG_ASSIGN_OR_RETURN(created, store_->CreateSweep(*sweep));
+  }
+  answer.sweep.row = created.sweep;
+  answer.created = created.created;
+  answer.trials_new = created.trials_new;
+  answer.trials_reused = created.trials_reused;
+  if (validate_only) {
+    // What is not there yet has counts all the same.
+    if (created.created) {
+      answer.sweep.row.counts.total = created.trials_new + created.trials_reused;
+      answer.sweep.row.counts.reused = created.trials_reused;
+    }
+    return answer;
+  }
+  const int64_t sweep_id = created.sweep.sweep_id;
+  if (created.created) {
+    SweepEvent("sweep.created", sweep_id,
+               json({{"trials_new", created.trials_new}, {"trials_reused", created.trials_reused}})
+                   .dump());
+    scheduler_->AddSweep(sweep_id, created.sweep.name, /*paused=*/false);
+    Must(AddOpen(sweep_id));
+    MarkForRefit(sweep_id, "");
+    Actions actions;
+    scheduler_->EndIfEmpty(sweep_id, &actions);
+    Apply(actions);
+    Log(spdlog::level::info,
+        absl::StrCat("sweeps/", created.sweep.name, " was submitted: ", created.trials_new,
+                     " new trials, ", created.trials_reused, " that exist"));
+    LOGLOG_ASSIGN_OR_RETURN(answer.sweep.row, store_->read().GetSweep(sweep_id));
+  }
+  FillSweep(&answer.sweep);
+  return answer;
+}
+
+absl::Status Engine::AddOpen(int64_t sweep_id) {
+  LOGLOG_ASSIGN_OR_RETURN(const std::vector<OpenTrial> trials,
+                          store_->read().ListOpenTrials(sweep_id));
+  for (const OpenTrial& trial : trials) {
+    scheduler_->AddTrial(trial);
+    progress_->AddTrial(trial);
+  }
+  LOGLOG_ASSIGN_OR_RETURN(const std::vector<TaskRow> tasks, store_->read().ListOpenTasks(sweep_id));
+  for (const TaskRow& task : tasks) {
+    LOGLOG_ASSIGN_OR_RETURN(const TaskContext context, ContextOf(task));
+    scheduler_->AddTask(task, context, now_ms_);
+  }
+  return absl::OkStatus();
+}
+
+// ---- steering
+
+void Engine::ChangeSweep(SweepVerb verb, const std::string& name, int64_t revision,
+                         const std::string& request_id, Reply<SweepView> reply) {
+  OnStrand<SweepView>(std::move(reply),
+                      [=, this] { return ApplyVerb(verb, name, revision, request_id); });
+}
+
+absl::StatusOr<SweepView> Engine::ApplyVerb(SweepVerb verb, const std::string& name,
+                                            int64_t revision, const std::string& request_id) {
+  static constexpr const char* kVerbs[] = {"paused", "resumed", "cancelled"};
+  const char* const word = kVerbs[static_cast<int>(verb)];
+  const std::string what = absl::StrCat(word, " ", name);
+  SweepView view;
+  LOGLOG_ASSIGN_OR_RETURN(view.row, store_->read().GetSweep(name));
+  LOGLOG_ASSIGN_OR_RETURN(const std::optional<std::string> before, ServedBefore(request_id, what));
+  if (before.has_value()) {
+    FillSweep(&view);
+    return view;
+  }
+  const SweepState state = view.row.state;
+  if (state == SweepState::kDone || state == SweepState::kCancelled) {
+    return HasEnded(view.row, word);
+  }
+  if (verb == SweepVerb::kResume && state != SweepState::kPaused) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("sweeps/", name, " is ", StateName(state), ", not PAUSED; nothing to resume"));
+  }
+  const int64_t sweep_id = view.row.sweep_id;
+  LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
+  const SweepState next = verb == SweepVerb::kPause    ? SweepState::kPaused
+                          : verb == SweepVerb::kResume ? SweepState::kActive
+                                                       : SweepState::kCancelled;
+  const int64_t end_ms = next == SweepState::kCancelled ? wall_ms_ : 0;
+  LOGLOG_RETURN_IF_ERROR(store_->SetSweepState(sweep_id, next, end_ms, revision).status());
+  int64_t cancelled_trials = 0;
+  if (verb == SweepVerb::kCancel) {
+    const absl::StatusOr<CancelResult> cancelled = store_->CancelSweepTrials(sweep_id, wall_ms_);
+    Must(cancelled.status());
+    if (!cancelled.ok()) return cancelled.status();
+    cancelled_trials = static_cast<int64_t>(cancelled->trials.size());
+    Actions actions;
+    scheduler_->RemoveSweep(sweep_id);
+    scheduler_->Cancel(*cancelled, &actions);
+    Apply(actions);
+    for (const int64_t trial_id : cancelled->trials) progress_->TrialEnded(trial_id);
+    progress_->RemoveSweep(sweep_id);
+  } else {
+    scheduler_->SetSweepPaused(sweep_id, verb == SweepVerb::kPause);
+  }
+  SweepEvent(absl::StrCat("sweep.", word), sweep_id,
+             verb == SweepVerb::kCancel ? json({{"trials", cancelled_trials}}).dump() : "{}");
+  RememberServed(request_id, what, "");
+  Log(spdlog::level::info, absl::StrCat("sweeps/", name, " was ", word));
+  LOGLOG_ASSIGN_OR_RETURN(view.row, store_->read().GetSweep(sweep_id));
+  FillSweep(&view);
+  return view;
+}
+
+void Engine::RetryTrials(const std::string& sweep, const std::vector<int64_t>& numbers,
+                         bool include_cancelled, const std::string& request_id,
+                         Reply<int64_t> reply) {
+  OnStrand<int64_t>(std::move(reply), [=, this] {
+    return ApplyRetry(sweep, numbers, include_cancelled, request_id);
+  });
+}
+
+absl::StatusOr<int64_t> Engine::ApplyRetry(const std::string& name,
+                                           const std::vector<int64_t>& numbers,
+                                           bool include_cancelled, const std::string& request_id) {
+  const std::string what = absl::StrCat("retry ", name);
+  LOGLOG_ASSIGN_OR_RETURN(const SweepRow sweep, store_->read().GetSweep(name));
+  LOGLOG_ASSIGN_OR_RETURN(const std::optional<std::string> before, ServedBefore(request_id, what));
+  int64_t retried = 0;
+  if (before.has_value()) return absl::SimpleAtoi(*before, &retried) ? retried : 0;
+
+  std::vector<int64_t> trial_ids;
+  for (const int64_t number : numbers) {
+    LOGLOG_ASSIGN_OR_RETURN(const TrialRow trial, store_->read().GetTrial(sweep.sweep_id, number));
+    const bool allowed = trial.state == TrialState::kFailed ||
+                         (include_cancelled && trial.state == TrialState::kCancelled);
+    if (!allowed) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          TrialName(name, number), " is ", StateName(trial.state), "; only FAILED trials",
+          include_cancelled ? " and CANCELLED ones" : "", " can be retried",
+          trial.state == TrialState::kCancelled ? " (ask for cancelled ones, too)" : ""));
+    }
+    trial_ids.push_back(trial.trial_id);
+  }
+  LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
+  LOGLOG_ASSIGN_OR_RETURN(const RetryResult result,
+                          store_->RetryTrials(sweep.sweep_id, trial_ids, include_cancelled));
+  retried = static_cast<int64_t>(result.trials.size());
+  if (retried > 0) {
+    const bool reopen = sweep.state == SweepState::kDone || sweep.state == SweepState::kCancelled;
+    if (reopen) Must(store_->SetSweepState(sweep.sweep_id, SweepState::kActive, 0).status());
+    scheduler_->AddSweep(sweep.sweep_id, name, sweep.state == SweepState::kPaused);
+    Must(AddOpen(sweep.sweep_id));
+    for (const int64_t trial_id : result.trials) {
+      scheduler_->ClearFailures(trial_id);
+      TrialEvent("trial.retried", trial_id, 0, "", "{}");
+    }
+    if (reopen) SweepEvent("sweep.reopened", sweep.sweep_id, json({{"trials", retried}}).dump());
+    Log(spdlog::level::info, absl::StrCat("sweeps/", name, ": ", retried, " trials are retried"));
+  }
+  RememberServed(request_id, what, absl::StrCat(retried));
+  return retried;
+}
+
+void Engine::CancelTrial(const std::string& sweep, int64_t number, const std::string& request_id,
+                         Reply<TrialView> reply) {
+  OnStrand<TrialView>(std::move(reply),
+                      [=, this] { return ApplyCancelTrial(sweep, number, request_id); });
+}
+
+absl::StatusOr<TrialView> Engine::ApplyCancelTrial(const std::string& name, int64_t number,
+                                                   const std::string& request_id) {
+  const std::string what = absl::StrCat("cancel ", TrialName(name, number));
+  LOGLOG_ASSIGN_OR_RETURN(const SweepRow sweep, store_->read().GetSweep(name));
+  TrialView view;
+  LOGLOG_ASSIGN_OR_RETURN(view.row, store_->read().GetTrial(sweep.sweep_id, number));
+  LOGLOG_ASSIGN_OR_RETURN(const std::optional<std::string> before, ServedBefore(request_id, what));
+  if (before.has_value()) return view;
+  if (IsEnded(view.row.state)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        TrialName(name, number), " is ", StateName(view.row.state), "; it cannot be cancelled"));
+  }
+  const int64_t trial_id = view.row.trial_id;
+  LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
+  LOGLOG_ASSIGN_OR_RETURN(const CancelResult cancelled, store_->CancelTrials({trial_id}, wall_ms_));
+  TrialEvent("trial.cancelled", trial_id, 0, "", "{}");
+  Actions actions;
+  scheduler_->Cancel(cancelled, &actions);
+  Apply(actions);
+  progress_->TrialEnded(trial_id);
+  RememberServed(request_id, what, "");
+  LOGLOG_ASSIGN_OR_RETURN(view.row, store_->read().GetTrial(sweep.sweep_id, number));
+  return view;
+}
+
+}  // namespace loglog

@@ -1,0 +1,132 @@
+#include "coordinator/service_host.h"
+
+#include <grpc/support/log.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "coordinator/listen_address.h"
+
+namespace loglog {
+namespace {
+
+constexpr int kReceiveBytesMax = 16 << 20;
+// Curves of a whole sweep in one answer.
+constexpr int kSendBytesMax = 64 << 20;
+
+// The library's own messages go where ours go; what it calls an error is one of ours
+// only when a call fails, and then the caller is told.
+void ForwardLog(gpr_log_func_args* args) {
+  const auto level =
+      args->severity == GPR_LOG_SEVERITY_ERROR ? spdlog::level::warn : spdlog::level::debug;
+  spdlog::log(level, "gRPC: {}", args->message);
+}
+
+void SetLimits(grpc::ServerBuilder* builder) {
+  builder->SetMaxReceiveMessageSize(kReceiveBytesMax);
+  builder->SetMaxSendMessageSize(kSendBytesMax);
+  // Two coordinators must not share a port.
+  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // Parked polls carry no data: both sides look whether the other still lives. Clients
+  // may ping more often than they do, or the server would cut them off.
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+}
+
+}  // namespace
+
+ServiceHost::ServiceHost(Engine* engine, const ServiceOptions& options)
+    : engine_(engine),
+      options_(options),
+      sweep_service_(engine, options.version),
+      worker_service_(engine, options.version) {}
+
+ServiceHost::~ServiceHost() { Shutdown(/*grace_ms=*/0); }
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServiceHost::Credentials() const {
+  if (options_.tls_cert.empty() != options_.tls_key.empty()) {
+    return absl::InvalidArgumentError(
+        "--tls-cert and --tls-key belong together; give both, or neither");
+  }
+  if (options_.tls_cert.empty()) return grpc::InsecureServerCredentials();
+  grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
+  LOGLOG_ASSIGN_OR_RETURN(pair.cert_chain, ReadFile(options_.tls_cert));
+  LOGLOG_ASSIGN_OR_RETURN(pair.private_key, ReadFile(options_.tls_key));
+  const auto is_pem = [](const std::string& text) {
+    return text.find("-----BEGIN ") != std::string::npos;
+  };
+  if (!is_pem(pair.cert_chain) || !is_pem(pair.private_key)) {
+    return absl::InvalidArgumentError(absl::StrCat("--tls-cert ", options_.tls_cert,
+                                                   " and --tls-key ", options_.tls_key,
+                                                   " must be PEM files (-----BEGIN ...)"));
+  }
+  grpc::SslServerCredentialsOptions ssl;
+  ssl.pem_key_cert_pairs.push_back(std::move(pair));
+  return grpc::SslServerCredentials(ssl);
+}
+
+absl::StatusOr<std::unique_ptr<ServiceHost>> ServiceHost::Start(Engine* engine,
+                                                                const ServiceOptions& options) {
+  gpr_set_log_function(&ForwardLog);
+  LOGLOG_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options.listen));
+  if (!listen.is_local() && !options.insecure && options.tls_cert.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "--listen ", options.listen,
+        " can be reached from other hosts, and everybody there could submit and cancel; give "
+        "--tls-cert and --tls-key, or --insecure on a network you trust"));
+  }
+  std::unique_ptr<ServiceHost> host(new ServiceHost(engine, options));
+  LOGLOG_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
+                          host->Credentials());
+  // The library reports a failed bind without its reason.
+  LOGLOG_RETURN_IF_ERROR(CheckCanListen(listen));
+
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(listen.Text(), credentials, &port);
+  builder.RegisterService(&host->sweep_service_);
+  builder.RegisterService(&host->worker_service_);
+  SetLimits(&builder);
+  host->server_ = builder.BuildAndStart();
+  if (host->server_ == nullptr || port == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--listen ", options.listen, ": cannot serve there",
+                     options.tls_cert.empty() ? "" : " with ",
+                     options.tls_cert.empty() ? "" : options.tls_cert, "; the log says why"));
+  }
+  ListenAddress real = listen;
+  if (!real.is_unix()) real.port = port;
+  host->address_ = real.Text();
+  if (real.is_unix() && chmod(real.unix_path.c_str(), 0600) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot restrict ", real.unix_path, " to its owner"));
+  }
+  return host;
+}
+
+std::shared_ptr<grpc::Channel> ServiceHost::InProcessChannel() {
+  return server_->InProcessChannel(grpc::ChannelArguments());
+}
+
+void ServiceHost::Shutdown(int64_t grace_ms) {
+  if (server_ == nullptr) return;
+  if (grpc::HealthCheckServiceInterface* const health = server_->GetHealthCheckService()) {
+    health->SetServingStatus(false);
+  }
+  engine_->BeginStop();
+  server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(grace_ms));
+  server_->Wait();
+  server_.reset();
+}
+
+}  // namespace loglog

@@ -1,0 +1,61 @@
+#ifndef LOGLOG_COORDINATOR_SERVICE_HOST_H_
+#define LOGLOG_COORDINATOR_SERVICE_HOST_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "coordinator/engine.h"
+#include "coordinator/sweep_service.h"
+#include "coordinator/worker_service.h"
+
+namespace loglog {
+
+struct ServiceOptions {
+  std::string listen = "127.0.0.1:7070";  // "host:port", "[v6]:port", "unix:/path"; port 0: any
+  bool insecure = false;                  // serve a wider address than loopback without TLS
+  std::string tls_cert;                   // PEM files; both or neither
+  std::string tls_key;
+  std::string version;
+};
+
+// The gRPC server in front of an engine: both services, health and reflection.
+// One thread owns it.
+class ServiceHost {
+ public:
+  // INVALID_ARGUMENT: the address or the TLS material. FAILED_PRECONDITION: a wider
+  // address than loopback with neither TLS nor `insecure`. ALREADY_EXISTS: the address
+  // is in use. Every message names the address and what to do.
+  static absl::StatusOr<std::unique_ptr<ServiceHost>> Start(Engine* engine,
+                                                            const ServiceOptions& options);
+  ~ServiceHost();
+  ServiceHost(const ServiceHost&) = delete;
+  ServiceHost& operator=(const ServiceHost&) = delete;
+
+  // With the real port: what clients connect to.
+  const std::string& address() const { return address_; }
+  std::shared_ptr<grpc::Channel> InProcessChannel();
+
+  // Reports NOT_SERVING, ends parked calls and streams with UNAVAILABLE, refuses new
+  // ones, and cancels after `grace_ms` what is still under way. Idempotent.
+  void Shutdown(int64_t grace_ms);
+
+ private:
+  ServiceHost(Engine* engine, const ServiceOptions& options);
+  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials() const;
+
+  Engine* const engine_;
+  const ServiceOptions options_;
+  SweepServiceImpl sweep_service_;
+  WorkerServiceImpl worker_service_;
+  std::string address_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace loglog
+
+#endif  // LOGLOG_COORDINATOR_SERVICE_HOST_H_

@@ -1,0 +1,46 @@
+#include "coordinator/watch_hub.h"
+
+#include <utility>
+#include <vector>
+
+namespace loglog {
+
+int64_t WatchHub::Add(Bell bell) {
+  const auto shared = std::make_shared<const Bell>(std::move(bell));
+  int64_t id = 0;
+  bool closed = false;
+  {
+    MutexLock lock(mutex_);
+    id = ++last_id_;
+    bells_[id] = shared;
+    closed = closed_;
+  }
+  if (closed) (*shared)(/*closing=*/true);
+  return id;
+}
+
+void WatchHub::Remove(int64_t id) {
+  MutexLock lock(mutex_);
+  bells_.erase(id);
+}
+
+void WatchHub::Ring() { RingAll(/*closing=*/false); }
+
+void WatchHub::Close() {
+  {
+    MutexLock lock(mutex_);
+    closed_ = true;
+  }
+  RingAll(/*closing=*/true);
+}
+
+void WatchHub::RingAll(bool closing) {
+  std::vector<std::shared_ptr<const Bell>> bells;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [id, bell] : bells_) bells.push_back(bell);
+  }
+  for (const auto& bell : bells) (*bell)(closing);
+}
+
+}  // namespace loglog
