@@ -148,11 +148,12 @@ class Store {
   // NOT_FOUND when the last statement changed no row.
   absl::Status RequireChange(absl::string_view object) const;
   absl::Status InsertTrials(const NewSweep& sweep, int64_t sweep_id, std::vector<int64_t>* ids,
-                            std::vector<bool>* is_new, RetryResult* revived);
+                            std::vector<bool>* is_new);
   absl::Status InsertTasks(const NewSweep& sweep, int64_t sweep_id,
                            const std::vector<int64_t>& trial_ids, const std::vector<bool>& is_new);
-  absl::Status CancelOne(int64_t trial_id, int64_t time_ms, CancelResult* result);
-  absl::Status RetryOne(int64_t trial_id, RetryResult* result);
+  absl::Status CancelMany(absl::Span<const int64_t> trial_ids, int64_t time_ms,
+                          CancelResult* result);
+  absl::Status RetryMany(absl::Span<const int64_t> trial_ids, RetryResult* result);
   absl::Status Supersede(int64_t task_id, int64_t attempt_id, int64_t after_step,
                          Superseded* superseded);
 

@@ -1,7 +1,9 @@
 // Sweeps and their trials.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "store/connection.h"
 #include "store/names.h"
@@ -59,6 +61,18 @@ absl::StatusOr<int64_t> FindOrInsertCell(Connection* db, const NewCell& cell) {
   return db->last_insert_id();
 }
 
+// Many ids as one argument of a statement: "[1,2,3]" for json_each.
+std::string JsonOf(absl::Span<const int64_t> ids) {
+  return absl::StrCat("[", absl::StrJoin(ids, ","), "]");
+}
+
+// Runs to the end; the ids come sorted.
+absl::Status CollectIds(Cursor row, std::vector<int64_t>* ids) {
+  while (row.Next()) ids->push_back(row.Int(0));
+  std::sort(ids->begin(), ids->end());
+  return row.status();
+}
+
 }  // namespace
 
 absl::StatusOr<CreatedSweep> Store::PreviewSweep(const NewSweep& sweep) const {
@@ -107,8 +121,7 @@ absl::StatusOr<CreatedSweep> Store::CreateSweep(const NewSweep& sweep) {
       LOGLOG_RETURN_IF_ERROR(db_->Run("INSERT INTO sweep_counts (sweep_id) VALUES (?1)", sweep_id));
       std::vector<int64_t> trial_ids;
       std::vector<bool> is_new;
-      RetryResult revived;
-      LOGLOG_RETURN_IF_ERROR(InsertTrials(sweep, sweep_id, &trial_ids, &is_new, &revived));
+      LOGLOG_RETURN_IF_ERROR(InsertTrials(sweep, sweep_id, &trial_ids, &is_new));
       LOGLOG_RETURN_IF_ERROR(InsertTasks(sweep, sweep_id, trial_ids, is_new));
     }
     if (!sweep.request_id.empty()) {
@@ -124,7 +137,7 @@ absl::StatusOr<CreatedSweep> Store::CreateSweep(const NewSweep& sweep) {
 }
 
 absl::Status Store::InsertTrials(const NewSweep& sweep, int64_t sweep_id, std::vector<int64_t>* ids,
-                                 std::vector<bool>* is_new, RetryResult* revived) {
+                                 std::vector<bool>* is_new) {
   std::vector<int64_t> cell_ids;
   for (const NewCell& cell : sweep.cells) {
     LOGLOG_ASSIGN_OR_RETURN(const int64_t cell_id, FindOrInsertCell(db_.get(), cell));
@@ -133,6 +146,7 @@ absl::Status Store::InsertTrials(const NewSweep& sweep, int64_t sweep_id, std::v
         "INSERT INTO sweep_cells (sweep_id, cell_id, arm, axes_json) VALUES (?1, ?2, ?3, ?4)",
         sweep_id, cell_id, cell.arm, cell.axes_json));
   }
+  std::vector<int64_t> cancelled_ids;
   for (size_t i = 0; i < sweep.trials.size(); ++i) {
     const NewTrial& trial = sweep.trials[i];
     int64_t trial_id = 0;
@@ -154,14 +168,15 @@ absl::Status Store::InsertTrials(const NewSweep& sweep, int64_t sweep_id, std::v
                    cell_ids[trial.cell], trial.seed, trial.sha256));
       trial_id = db_->last_insert_id();
     } else if (cancelled) {
-      LOGLOG_RETURN_IF_ERROR(RetryOne(trial_id, revived));
+      cancelled_ids.push_back(trial_id);
     }
     ids->push_back(trial_id);
     LOGLOG_RETURN_IF_ERROR(db_->Run(
         "INSERT INTO sweep_trials (sweep_id, number, trial_id, reused) VALUES (?1, ?2, ?3, ?4)",
         sweep_id, i + 1, trial_id, is_new->back() ? 0 : 1));
   }
-  return absl::OkStatus();
+  RetryResult wanted_again;
+  return RetryMany(cancelled_ids, &wanted_again);
 }
 
 absl::Status Store::InsertTasks(const NewSweep& sweep, int64_t sweep_id,
@@ -242,10 +257,7 @@ absl::StatusOr<CancelResult> Store::CancelSweepTrials(int64_t sweep_id, int64_t 
       while (row.Next()) trials.push_back(row.Int(0));
       LOGLOG_RETURN_IF_ERROR(row.status());
     }
-    for (const int64_t trial_id : trials) {
-      LOGLOG_RETURN_IF_ERROR(CancelOne(trial_id, time_ms, &result));
-    }
-    return absl::OkStatus();
+    return CancelMany(trials, time_ms, &result);
   }));
   return result;
 }
@@ -253,44 +265,33 @@ absl::StatusOr<CancelResult> Store::CancelSweepTrials(int64_t sweep_id, int64_t 
 absl::StatusOr<CancelResult> Store::CancelTrials(absl::Span<const int64_t> trial_ids,
                                                  int64_t time_ms) {
   CancelResult result;
-  LOGLOG_RETURN_IF_ERROR(Atomically([&]() -> absl::Status {
-    for (const int64_t trial_id : trial_ids) {
-      LOGLOG_RETURN_IF_ERROR(CancelOne(trial_id, time_ms, &result));
-    }
-    return absl::OkStatus();
-  }));
+  LOGLOG_RETURN_IF_ERROR(Atomically([&] { return CancelMany(trial_ids, time_ms, &result); }));
   return result;
 }
 
-absl::Status Store::CancelOne(int64_t trial_id, int64_t time_ms, CancelResult* result) {
-  LOGLOG_RETURN_IF_ERROR(db_->Run(
-      "UPDATE trials SET state = 'CANCELLED', end_ms = ?2, message = '' WHERE trial_id = ?1 AND "
-      "state IN ('PENDING', 'RUNNING')",
-      trial_id, time_ms));
-  if (db_->changes() == 0) return absl::OkStatus();
-  result->trials.push_back(trial_id);
-  std::vector<int64_t> tasks;
-  {
-    Cursor row = db_->Query(
-        "UPDATE tasks SET state = 'CANCELLED' WHERE state IN ('PENDING', 'RUNNING') AND task_id "
-        "IN (SELECT tm.task_id FROM task_members tm WHERE tm.trial_id = ?1) AND NOT EXISTS ("
-        "SELECT 1 FROM task_members o JOIN trials t ON t.trial_id = o.trial_id "
-        "WHERE o.task_id = tasks.task_id AND t.state IN ('PENDING', 'RUNNING')) "
-        "RETURNING task_id",
-        trial_id);
-    while (row.Next()) tasks.push_back(row.Int(0));
-    LOGLOG_RETURN_IF_ERROR(row.status());
-  }
-  for (const int64_t task_id : tasks) {
-    result->tasks.push_back(task_id);
-    Cursor row = db_->Query(
-        "SELECT attempt_id FROM attempts WHERE task_id = ?1 AND state IN ('LEASED', 'RUNNING', "
-        "'STOPPING')",
-        task_id);
-    if (row.Next()) result->attempts.push_back(row.Int(0));
-    LOGLOG_RETURN_IF_ERROR(row.status());
-  }
-  return absl::OkStatus();
+// One statement for all trials, because each statement within a savepoint costs SQLite a
+// walk over what the savepoint has changed so far.
+absl::Status Store::CancelMany(absl::Span<const int64_t> trial_ids, int64_t time_ms,
+                               CancelResult* result) {
+  LOGLOG_RETURN_IF_ERROR(CollectIds(
+      db_->Query("UPDATE trials SET state = 'CANCELLED', end_ms = ?2, message = '' WHERE trial_id "
+                 "IN (SELECT value FROM json_each(?1)) AND +state IN ('PENDING', 'RUNNING') "
+                 "RETURNING trial_id",
+                 JsonOf(trial_ids), time_ms),
+      &result->trials));
+  LOGLOG_RETURN_IF_ERROR(CollectIds(
+      db_->Query("UPDATE tasks SET state = 'CANCELLED' WHERE task_id IN (SELECT tm.task_id FROM "
+                 "json_each(?1) j CROSS JOIN task_members tm ON tm.trial_id = j.value) AND "
+                 "+state IN ('PENDING', 'RUNNING') AND NOT EXISTS (SELECT 1 FROM task_members o "
+                 "JOIN trials t ON t.trial_id = o.trial_id WHERE o.task_id = tasks.task_id AND "
+                 "t.state IN ('PENDING', 'RUNNING')) RETURNING task_id",
+                 JsonOf(result->trials)),
+      &result->tasks));
+  return CollectIds(
+      db_->Query("SELECT a.attempt_id FROM json_each(?1) j CROSS JOIN attempts a ON a.task_id = "
+                 "j.value AND a.state IN ('LEASED', 'RUNNING', 'STOPPING')",
+                 JsonOf(result->tasks)),
+      &result->attempts);
 }
 
 absl::StatusOr<RetryResult> Store::RetryTrials(int64_t sweep_id,
@@ -321,26 +322,24 @@ absl::StatusOr<RetryResult> Store::RetryTrials(int64_t sweep_id,
             include_cancelled ? " (and cancelled ones)" : ", and cancelled ones when asked for"));
       }
     }
-    for (const int64_t trial_id : trials) {
-      LOGLOG_RETURN_IF_ERROR(RetryOne(trial_id, &result));
-    }
-    return absl::OkStatus();
+    return RetryMany(trials, &result);
   }));
   return result;
 }
 
-absl::Status Store::RetryOne(int64_t trial_id, RetryResult* result) {
-  LOGLOG_RETURN_IF_ERROR(
-      db_->Run("UPDATE trials SET state = 'PENDING', end_ms = 0, message = '' WHERE trial_id = ?1",
-               trial_id));
-  result->trials.push_back(trial_id);
-  Cursor row = db_->Query(
-      "UPDATE tasks SET state = 'PENDING', failure_count = 0, lost_count = 0, not_before_ms = 0, "
-      "message = '' WHERE state IN ('FAILED', 'CANCELLED') AND task_id IN (SELECT tm.task_id "
-      "FROM task_members tm WHERE tm.trial_id = ?1) RETURNING task_id",
-      trial_id);
-  while (row.Next()) result->tasks.push_back(row.Int(0));
-  return row.status();
+absl::Status Store::RetryMany(absl::Span<const int64_t> trial_ids, RetryResult* result) {
+  LOGLOG_RETURN_IF_ERROR(CollectIds(
+      db_->Query("UPDATE trials SET state = 'PENDING', end_ms = 0, message = '' WHERE trial_id IN "
+                 "(SELECT value FROM json_each(?1)) RETURNING trial_id",
+                 JsonOf(trial_ids)),
+      &result->trials));
+  return CollectIds(
+      db_->Query("UPDATE tasks SET state = 'PENDING', failure_count = 0, lost_count = 0, "
+                 "not_before_ms = 0, message = '' WHERE state IN ('FAILED', 'CANCELLED') AND "
+                 "task_id IN (SELECT tm.task_id FROM json_each(?1) j CROSS JOIN task_members tm "
+                 "ON tm.trial_id = j.value) RETURNING task_id",
+                 JsonOf(trial_ids)),
+      &result->tasks);
 }
 
 }  // namespace loglog
