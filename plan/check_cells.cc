@@ -163,7 +163,7 @@ class CellChecks {
            absl::StrFormat(
                "the largest budget reads the %s tokens of the data %.2g times: repeated "
                "tokens bend the law",
-               DisplayCount(*context_.train_data_tokens), epochs_),
+               ApproximateCount(static_cast<double>(*context_.train_data_tokens)), epochs_),
            "take more data or smaller budgets"});
     }
     for (const auto& [message, count] : idle_) {

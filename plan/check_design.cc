@@ -29,8 +29,7 @@ struct Quantity {
     return symbol == "C" ? cell.cost.flops : static_cast<double>(cell.cost.tokens);
   }
   std::string Show(double value) const {
-    return symbol == "C" ? absl::StrFormat("%.3g", value)
-                         : DisplayCount(static_cast<int64_t>(value));
+    return symbol == "C" ? absl::StrFormat("%.3g", value) : ApproximateCount(value);
   }
 };
 

@@ -20,6 +20,7 @@ struct SpecDraft {
   SweepSpec spec;
   std::map<std::string, SpecValue> values;  // scalar fields that are written and not null
   std::set<std::string> refused;            // scalar fields whose value was an error
+  std::set<std::string> guessed;            // what unknown keys were probably meant to be
   // Of fields ("train.tokens"), sections ("train"), axis values ("axes.D.values[1]"),
   // arm entries ("arms.small.init.gamma"), fits ("fit[1].compare[0]").
   std::map<std::string, SpecPlace> places;

@@ -14,8 +14,13 @@
 namespace loglog {
 namespace {
 
-// Whole numbers short, others canonical: 1000, 0.05.
-std::string Bound(double value) { return DisplayText(SpecValue(value)); }
+// Whole numbers short, others canonical: 1000, 1T, 0.05.
+std::string Bound(double value) {
+  if (value == static_cast<double>(static_cast<int64_t>(value))) {
+    return DisplayCount(static_cast<int64_t>(value));
+  }
+  return DisplayText(SpecValue(value));
+}
 
 }  // namespace
 
@@ -110,6 +115,7 @@ std::string DescribeType(const SpecField& field) {
 std::string ExplainHint(absl::string_view path) {
   const absl::string_view section = path.substr(0, path.find('.'));
   if (section.empty()) return "loglog explain";
+  if (section == "seed") return "loglog explain axes";
   return absl::StrCat("loglog explain ", section.substr(0, section.find('[')));
 }
 

@@ -43,13 +43,25 @@ void RefuseMissing(const SpecField& field, SpecDraft* draft) {
                 absl::StrCat(field.path, " is missing", why), example, field.path);
 }
 
+// True when the field, or a section it is in, seems to be there under a wrong name.
+bool Guessed(const SpecDraft& draft, std::string path) {
+  while (true) {
+    if (draft.guessed.count(path) > 0) return true;
+    const size_t dot = path.rfind('.');
+    if (dot == std::string::npos) return false;
+    path.resize(dot);
+  }
+}
+
 void CheckMissing(SpecDraft* draft) {
   const SweepSpec& spec = draft->spec;
-  const bool any_preset = IsSwept(spec, "model.preset") || draft->values.count("model.preset") > 0;
+  const bool any_preset = IsSwept(spec, "model.preset") ||
+                          draft->values.count("model.preset") > 0 ||
+                          draft->refused.count("model.preset") > 0;
   std::vector<std::string> model_lacks;
   for (const SpecField& field : SpecFields()) {
     if (!field.required() || draft->values.count(field.path) > 0) continue;
-    if (draft->refused.count(field.path) > 0) continue;
+    if (draft->refused.count(field.path) > 0 || Guessed(*draft, field.path)) continue;
     if (field.in_cell && IsCovered(spec, field.path)) continue;
     if (SectionOf(field.path) != "model") {
       RefuseMissing(field, draft);

@@ -308,8 +308,9 @@ std::vector<SpecError> Grid::FindErrors() const {
       if (named[side]->empty() || arm_set.contains(*named[side])) continue;
       std::string guess = DidYouMean(*named[side], arms);
       if (guess.empty()) {
-        arms.resize(std::min<size_t>(arms.size(), 4));
-        guess = absl::StrCat("arms are ", absl::StrJoin(arms, ", "));
+        const size_t shown = std::min<size_t>(arms.size(), 4);
+        guess = absl::StrCat("arms are ", absl::StrJoin(arms.begin(), arms.begin() + shown, ", "),
+                             shown < arms.size() ? ", ..." : "");
       }
       errors.push_back({.message = absl::StrCat("there is no arm `", *named[side], "`"),
                         .suggestion = std::move(guess),

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -30,6 +31,7 @@ struct AxisReader {
   const std::string at;  // "axes.gamma"
   const SpecNode& node;
   const SpecField& field;
+  const bool has_unknown_key;
   SpecDraft* draft;
 
   std::optional<std::vector<SpecValue>> Values() const {
@@ -47,6 +49,8 @@ struct AxisReader {
       kind = key;
     }
     if (given == nullptr) {
+      // A key that is nearly `values` was reported.
+      if (has_unknown_key) return std::nullopt;
       draft->Refuse(draft->PlaceOf(at), absl::StrCat("axis `", name, "` has no values"),
                     "write values: [...], range: [start, stop, step] or logrange", at);
       return std::nullopt;
@@ -65,6 +69,7 @@ struct AxisReader {
     }
     if (list.items.size() > kValuesMax) return TooMany(list);
     std::vector<SpecValue> values;
+    absl::flat_hash_set<std::string> seen;
     bool good = true;
     for (size_t i = 0; i < list.items.size(); ++i) {
       const SpecNode& item = list.items[i];
@@ -76,7 +81,7 @@ struct AxisReader {
       if (item.is_null() && !field.nullable()) {
         draft->Refuse(item.place, absl::StrCat(field.path, " cannot be null"), "", path);
         good = false;
-      } else if (std::find(values.begin(), values.end(), *value) != values.end()) {
+      } else if (!seen.insert(CanonicalText(*value)).second) {
         draft->Refuse(item.place,
                       absl::StrCat("axis `", name, "` has ", DisplayText(*value), " twice"),
                       "remove one", path);
@@ -282,8 +287,10 @@ void ReadAxes(const SpecNode& axes, SpecDraft* draft) {
     const std::string at = absl::StrCat("axes.", key.text);
     draft->places[at] = key.place;
     if (!CheckName(key, draft) || !ExpectMap(axes.items[i], at, draft)) continue;
+    bool has_unknown_key = false;
     for (const SpecNode::Key& part : axes.items[i].keys) {
       if (std::find(AxisKeys().begin(), AxisKeys().end(), part.text) != AxisKeys().end()) continue;
+      has_unknown_key = true;
       draft->Refuse(part.place, absl::StrCat("unknown key `", part.text, "`"),
                     DidYouMean(part.text, AxisKeys()), at);
     }
@@ -294,7 +301,7 @@ void ReadAxes(const SpecNode& axes, SpecDraft* draft) {
       draft->spec.axes.push_back(std::move(axis));
       continue;
     }
-    const AxisReader reader{key.text, at, axes.items[i], *field, draft};
+    const AxisReader reader{key.text, at, axes.items[i], *field, has_unknown_key, draft};
     if (auto values = reader.Values()) axis.values = *std::move(values);
     draft->spec.axes.push_back(std::move(axis));
   }

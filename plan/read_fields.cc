@@ -38,7 +38,8 @@ void ReadName(const SpecNode& node, SpecDraft* draft) {
   }
   if (good) return;
   std::string proposal;
-  for (const char c : absl::AsciiStrToLower(name)) {
+  const bool ascii = std::all_of(name.begin(), name.end(), absl::ascii_isascii);
+  for (const char c : ascii ? absl::AsciiStrToLower(name) : "") {
     const bool fits = absl::ascii_isalnum(c);
     if (fits || (!proposal.empty() && proposal.back() != '-')) proposal += fits ? c : '-';
   }
@@ -66,6 +67,8 @@ void ReadSection(const SpecNode& node, const std::string& section, SpecDraft* dr
       if (known->structured || value.is_null()) continue;
       if (ExpectMap(value, path, draft)) ReadSection(value, path, draft);
     } else {
+      const std::string nearest = NearestWord(key.text, ChildrenOf(section));
+      if (!nearest.empty()) draft->guessed.insert(Join(section, nearest));
       draft->Refuse(key.place, absl::StrCat("unknown key `", key.text, "`"),
                     GuessKey(section, key.text), path);
     }

@@ -62,7 +62,7 @@ void ReadForm(const SpecNode& form, const SpecNode* by, const std::string& at, S
     if (form.bad) return;
     std::vector<std::string> forms;
     for (const Form& candidate : kForms) forms.emplace_back(candidate.form);
-    draft->Refuse(form.place, absl::StrCat("no form ", form.Describe(), " is known"),
+    draft->Refuse(form.place, absl::StrCat("no form `", form.text, "` is known"),
                   DidYouMean(form.text, forms), at);
     return;
   }

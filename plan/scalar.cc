@@ -273,7 +273,7 @@ std::optional<Decimal> ReadDecimal(const SpecField& field, const SpecNode& node,
 std::optional<SpecValue> ReadScalar(const SpecField& field, const SpecNode& node,
                                     const std::string& field_path, SpecErrorSink* sink) {
   if (node.bad) return std::nullopt;
-  if (node.is_null()) return SpecValue();
+  if (node.is_null()) return std::optional<SpecValue>(std::in_place);
   if (IsNumeric(field.type)) {
     const auto number = ReadDecimal(field, node, field_path, sink);
     if (!number) return std::nullopt;

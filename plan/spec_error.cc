@@ -55,19 +55,18 @@ std::string RenderOne(const SpecError& error) {
 
 }  // namespace
 
-std::string RenderSpecErrors(const std::vector<SpecError>& errors) {
+std::string RenderSpecErrors(const std::vector<SpecError>& errors, int found) {
   std::string out;
   const size_t shown = std::min<size_t>(errors.size(), kSpecErrorsMax);
   for (size_t i = 0; i < shown; ++i)
     absl::StrAppend(&out, i > 0 ? "\n\n" : "", RenderOne(errors[i]));
-  if (shown < errors.size()) {
-    absl::StrAppend(&out, "\n\n", shown, " of ", errors.size(), " errors shown");
-  }
+  const size_t all = std::max<size_t>(errors.size(), found);
+  if (shown < all) absl::StrAppend(&out, "\n\n", shown, " of ", all, " errors shown");
   return out;
 }
 
-absl::Status SpecErrorStatus(const std::vector<SpecError>& errors) {
-  absl::Status status = absl::InvalidArgumentError(RenderSpecErrors(errors));
+absl::Status SpecErrorStatus(const std::vector<SpecError>& errors, int found) {
+  absl::Status status = absl::InvalidArgumentError(RenderSpecErrors(errors, found));
   nlohmann::json list = nlohmann::json::array();
   const size_t shown = std::min<size_t>(errors.size(), kSpecErrorsMax);
   for (size_t i = 0; i < shown; ++i) {

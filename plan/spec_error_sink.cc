@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -52,12 +53,19 @@ void SpecErrorSink::Add(SpecError error, const SpecPlace& place) {
   } else if (!sources_.empty()) {
     error.file = sources_[0].name;
   }
+  // More than anybody reads.
+  constexpr size_t kKeptMax = 200;
+  if (errors_.size() >= kKeptMax) {
+    ++found_;
+    return;
+  }
   for (const Located& other : errors_) {
     if (other.error.message == error.message && other.error.line == error.line &&
         other.error.column == error.column && other.source == place.source) {
       return;
     }
   }
+  ++found_;
   errors_.push_back({std::move(error), place.source});
 }
 
@@ -70,7 +78,7 @@ absl::Status SpecErrorSink::ToStatus() const {
   });
   std::vector<SpecError> errors;
   for (Located& located : sorted) errors.push_back(std::move(located.error));
-  return SpecErrorStatus(errors);
+  return SpecErrorStatus(errors, found_);
 }
 
 }  // namespace loglog

@@ -26,7 +26,14 @@ class TreeBuilder : public YAML::EventHandler {
 
   SpecNode TakeRoot() { return std::move(root_); }
   bool has_root() const { return has_root_; }
-  bool document_done() const { return document_done_; }
+
+  // Values over several lines are told last: an error of the syntax explains them better.
+  void RefuseLongValues() {
+    for (const SpecPlace& place : long_values_) {
+      Refuse(place, "a value runs over several lines",
+             "quote it, or check the indentation of the next line");
+    }
+  }
 
   // The innermost `{` or `[` that is still open, if any.
   const SpecNode* OpenFlow() const {
@@ -90,15 +97,17 @@ class TreeBuilder : public YAML::EventHandler {
     const char first = rest.empty() ? '\0' : rest[0];
     node.quoted = tag == "!";
     node.place = Place(mark, 1);
-    if (node.quoted && (first == '|' || first == '>')) {
+    if (refused_ > errors_before) {
+      node.place = Place(mark, Word(mark).size());
+    } else if (node.quoted && (first == '|' || first == '>')) {
       Refuse(node.place, "block text is not accepted", "write it in quotes on one line");
     } else if (node.quoted) {
       const size_t size = QuotedSize(rest);
       if (size == 0) Refuse(Place(mark, rest.size()), "text runs over several lines", "one line");
       node.place = Place(mark, size);
     } else if (!absl::StartsWith(rest, value)) {
-      Refuse(Place(mark, rest.size()), "a value runs over several lines",
-             "quote it, or check the indentation of the next line");
+      ++refused_;
+      long_values_.push_back(Place(mark, rest.size()));
       node.place = Place(mark, rest.size());
     } else {
       node.place = Place(mark, value.size());
@@ -243,6 +252,7 @@ class TreeBuilder : public YAML::EventHandler {
   bool document_done_ = false;
   int nodes_ = 0;
   size_t refused_ = 0;
+  std::vector<SpecPlace> long_values_;
 };
 
 // What yaml-cpp's message means to somebody who writes specs.
@@ -257,6 +267,7 @@ std::string PlainWords(const std::string& message) {
 std::string Remedy(const std::string& message) {
   if (message == "illegal map value") return "check the indentation, or quote the text";
   if (message == "unknown token") return "quote the text";
+  if (message == "the referenced anchor is not defined") return "quote a text that starts with *";
   return "";
 }
 
@@ -321,6 +332,7 @@ bool RunParser(const std::string& text, int source, SpecErrorSink* sink, TreeBui
     YAML::Parser parser(in);
     while (parser.HandleNextDocument(*builder)) {
     }
+    builder->RefuseLongValues();
     return true;
   } catch (const StopParsing&) {
   } catch (const YAML::Exception& error) {

@@ -44,8 +44,6 @@ class SpecErrorSink {
   void Add(SpecError error, const SpecPlace& place);
 
   bool empty() const { return errors_.empty(); }
-  // More errors than anybody reads.
-  bool full() const { return errors_.size() >= 500; }
   // OK when there is no error; else all of them in the order of the texts.
   absl::Status ToStatus() const;
 
@@ -60,6 +58,7 @@ class SpecErrorSink {
   };
   std::deque<Source> sources_;
   std::vector<Located> errors_;
+  int found_ = 0;  // also those beyond what is kept
 };
 
 // The YAML of a spec with the place of everything, nothing interpreted yet.

@@ -6,10 +6,17 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "nlohmann/json.hpp"
 
 namespace loglog {
+namespace {
+
+constexpr std::pair<int64_t, const char*> kUnits[] = {
+    {1'000'000'000'000, "T"}, {1'000'000'000, "B"}, {1'000'000, "M"}, {1'000, "k"}};
+
+}  // namespace
 
 std::string CanonicalNumber(double value) {
   LOGLOG_CHECK(std::isfinite(value));
@@ -60,8 +67,6 @@ std::string DisplayText(const SpecValue& value) {
 }
 
 std::string DisplayCount(int64_t value) {
-  static constexpr std::pair<int64_t, const char*> kUnits[] = {
-      {1'000'000'000'000, "T"}, {1'000'000'000, "B"}, {1'000'000, "M"}, {1'000, "k"}};
   for (const auto& [size, unit] : kUnits) {
     if (value < size) continue;
     const int64_t milli = size / 1000;
@@ -77,6 +82,15 @@ std::string DisplayCount(int64_t value) {
     return text.size() < plain.size() ? text : plain;
   }
   return absl::StrCat(value);
+}
+
+std::string ApproximateCount(double value) {
+  for (const auto& [size, unit] : kUnits) {
+    const double scaled = value / static_cast<double>(size);
+    // From 999.5 on, three digits round up to the next unit.
+    if (scaled >= 0.9995) return absl::StrFormat("%.3g%s", scaled, unit);
+  }
+  return absl::StrFormat("%.3g", value);
 }
 
 }  // namespace loglog

@@ -24,6 +24,9 @@ std::string DisplayText(const SpecValue& value);
 // A count with its unit when that is exact in few digits: 200000000 is "200M".
 std::string DisplayCount(int64_t value);
 
+// Three digits and a unit: 200015872 is "200M".
+std::string ApproximateCount(double value);
+
 }  // namespace loglog
 
 #endif  // LOGLOG_PLAN_VALUE_H_
