@@ -307,7 +307,7 @@ int64_t Ingest(Layout* layout, const Load& load) {
 }
 
 struct LayoutFigures {
-  std::vector<double> points_per_s, cpu_us_per_point, bytes_per_point, read_ms;
+  std::vector<double> points_per_s, cpu_us_per_point, bytes_per_point, read_ms, read_cpu_ms;
 };
 
 void MeasureLayout(const std::string& name, const std::string& path, const Load& load,
@@ -326,20 +326,23 @@ void MeasureLayout(const std::string& name, const std::string& path, const Load&
                                         CLOCKS_PER_SEC / points);
     Must(layout->db()->Script("PRAGMA wal_checkpoint(TRUNCATE)"));
     figures->bytes_per_point.push_back(static_cast<double>(FileBytes(path) - empty_bytes) / points);
-    std::vector<double> reads;
+    std::vector<double> reads, cpu_reads;
     for (int i = 0; i < 5; ++i) {
       int64_t count = 0;
+      const std::clock_t before = std::clock();
       reads.push_back(Seconds([&] {
         for (int stream = 1; stream <= load.streams; ++stream) {
           count += layout->Read(stream, 1).second;
         }
       }));
+      cpu_reads.push_back(static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC);
       if (count != int64_t{load.streams} * load.rows) {
         std::fprintf(stderr, "%s: read %lld points\n", name.c_str(), static_cast<long long>(count));
         std::exit(1);
       }
     }
     figures->read_ms.push_back(1e3 * Median(reads));
+    figures->read_cpu_ms.push_back(1e3 * Median(cpu_reads));
   }
   RemoveStore(path);
 }
@@ -358,9 +361,10 @@ void CompareLayouts(const std::string& dir, Load load, int rounds) {
   std::printf("%-8s %14s %10s %8s %10s   %s\n", "layout", "durable pts/s", "cpu us/pt", "bytes/pt",
               "read ms", absl::StrCat("(", load.streams, " curves)").c_str());
   for (size_t i = 0; i < names.size(); ++i) {
-    std::printf("%-8s %14.0f %10.3f %8.1f %10.1f\n", names[i].c_str(),
+    std::printf("%-8s %14.0f %10.3f %9.1f %9.1f %12.1f\n", names[i].c_str(),
                 Median(figures[i].points_per_s), Median(figures[i].cpu_us_per_point),
-                Median(figures[i].bytes_per_point), Median(figures[i].read_ms));
+                Median(figures[i].bytes_per_point), Median(figures[i].read_ms),
+                Median(figures[i].read_cpu_ms));
   }
 }
 

@@ -15,7 +15,7 @@
 
 namespace loglog {
 
-// Points live in rows of up to this many evenly spaced ones (schema/0001_store.sql says
+// Points live in rows of up to this many evenly spaced ones (schema/001_store.sql says
 // how), so that plain SQL can read them and a long series costs about 10 bytes a point.
 inline constexpr int kChunkPoints = 32;
 

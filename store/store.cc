@@ -69,44 +69,42 @@ Store::~Store() {
   db_->Script("PRAGMA wal_checkpoint(TRUNCATE)").IgnoreError();
 }
 
-bool Store::in_transaction() const { return db_->in_transaction(); }
-
 absl::Status Store::Begin() {
-  if (in_transaction()) return absl::FailedPreconditionError("a transaction is open already");
-  aborted_ = absl::OkStatus();
-  return db_->Run("BEGIN IMMEDIATE");
+  if (open_) return absl::FailedPreconditionError("a transaction is open already");
+  LOGLOG_RETURN_IF_ERROR(db_->Run("BEGIN IMMEDIATE"));
+  open_ = true;
+  return absl::OkStatus();
 }
 
 absl::Status Store::Commit() {
-  if (!in_transaction()) {
-    points_->Forget();
-    absl::Status why = std::exchange(aborted_, absl::OkStatus());
-    return why.ok() ? absl::FailedPreconditionError("no transaction to commit") : why;
-  }
-  absl::Status status = db_->Run("COMMIT");
+  if (!open_) return absl::FailedPreconditionError("no transaction to commit");
+  absl::Status status = db_->in_transaction() ? db_->Run("COMMIT") : aborted_;
   if (!status.ok()) Rollback();
+  open_ = false;
   return status;
 }
 
 void Store::Rollback() {
-  if (in_transaction()) db_->Run("ROLLBACK").IgnoreError();
+  if (db_->in_transaction()) db_->Run("ROLLBACK").IgnoreError();
   points_->Forget();
   aborted_ = absl::OkStatus();
+  open_ = false;
 }
 
 absl::Status Store::Atomically(const std::function<absl::Status()>& body) {
-  if (!in_transaction()) {
-    if (!aborted_.ok()) return aborted_;
+  if (!open_) {
     return absl::FailedPreconditionError("the store is written only between Begin and Commit");
   }
+  if (!aborted_.ok()) return aborted_;
   LOGLOG_RETURN_IF_ERROR(db_->Run("SAVEPOINT operation"));
   absl::Status status = body();
+  if (!db_->in_transaction()) {
+    points_->Forget();
+    aborted_ = status.ok() ? absl::AbortedError("SQLite rolled the transaction back") : status;
+    return aborted_;
+  }
   if (status.ok()) return db_->Run("RELEASE operation");
   points_->Forget();
-  if (!in_transaction()) {
-    aborted_ = status;
-    return status;
-  }
   LOGLOG_RETURN_IF_ERROR(db_->Run("ROLLBACK TO operation"));
   LOGLOG_RETURN_IF_ERROR(db_->Run("RELEASE operation"));
   return status;

@@ -63,7 +63,9 @@ class Store {
   // On an error all of the transaction was rolled back.
   absl::Status Commit();
   void Rollback();
-  bool in_transaction() const;
+  // From Begin to Commit or Rollback, also when SQLite itself had to roll back in
+  // between (a full disk): then every operation and the commit return why.
+  bool in_transaction() const { return open_; }
   // Runs `body` so that its changes are kept only if it returns OK; the transaction
   // goes on either way. Nests.
   absl::Status Atomically(const std::function<absl::Status()>& body);
@@ -163,8 +165,8 @@ class Store {
   std::unique_ptr<Connection> db_;
   std::unique_ptr<ReadStore> read_;
   std::unique_ptr<PointWriter> points_;
-  // Why SQLite itself ended the transaction (a full disk); Commit returns it.
-  absl::Status aborted_;
+  bool open_ = false;
+  absl::Status aborted_;  // why SQLite itself rolled the open transaction back
 };
 
 }  // namespace loglog
