@@ -8,9 +8,11 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -44,7 +46,8 @@ absl::StatusOr<std::unique_ptr<Child>> Child::Start(std::string name,
   if (log < 0) {
     return absl::InternalError(absl::StrCat("cannot write ", log_path, ": ", strerror(errno)));
   }
-  std::vector<std::string> wrapped = {SelfPath(), "exec-child", absl::StrCat(getpid()), "--"};
+  std::vector<std::string> wrapped = {SelfPath(), "exec-child", "--parent", absl::StrCat(getpid()),
+                                      "--"};
   wrapped.insert(wrapped.end(), argv.begin(), argv.end());
   absl::StatusOr<std::unique_ptr<Subprocess>> process =
       Subprocess::Spawn({.argv = wrapped, .stdout_fd = log, .stderr_fd = log});
@@ -78,6 +81,28 @@ absl::Status Child::Failure(absl::string_view what) {
           name_, " ", Running() ? std::string(what) : HowItEnded(status_),
           tail.empty() ? "; its log is empty" : absl::StrCat("; the end of its log:\n", tail))),
       absl::StrCat("whole log: ", log_path_));
+}
+
+std::vector<pid_t> ChildrenOf(pid_t parent) {
+  std::vector<pid_t> children;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    pid_t pid = 0;
+    if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
+    std::ifstream file(entry.path() / "stat");
+    std::stringstream text;
+    text << file.rdbuf();
+    // "pid (name) state parent ...": the name may hold spaces and brackets.
+    const std::string stat = text.str();
+    const size_t bracket = stat.rfind(')');
+    if (bracket == std::string::npos) continue;
+    const std::vector<std::string> fields =
+        absl::StrSplit(absl::string_view(stat).substr(bracket + 1), ' ', absl::SkipEmpty());
+    pid_t its_parent = 0;
+    if (fields.size() < 2 || !absl::SimpleAtoi(fields[1], &its_parent)) continue;
+    if (its_parent == parent && fields[0] != "Z") children.push_back(pid);
+  }
+  return children;
 }
 
 std::string LogTail(const std::string& path, int lines) {

@@ -43,6 +43,9 @@ class Child {
   ExitStatus status_;
 };
 
+// Live processes that `parent` started, by /proc.
+std::vector<pid_t> ChildrenOf(pid_t parent);
+
 // The last `lines` lines of a file; "" when there is none.
 std::string LogTail(const std::string& path, int lines);
 
@@ -53,7 +56,7 @@ struct CapturedRun {
 // Runs a program to its end. DEADLINE_EXCEEDED: it was killed after `timeout_ms`.
 absl::StatusOr<CapturedRun> RunCaptured(const std::vector<std::string>& argv, int64_t timeout_ms);
 
-// What the hidden command `loglog exec-child PARENT -- PROGRAM...` does: asks the kernel
+// What the hidden command `loglog exec-child --parent PID -- PROGRAM...` does: asks the kernel
 // to be killed with its parent, then becomes the program.
 absl::Status BecomeChildOf(pid_t parent, const std::vector<std::string>& argv);
 

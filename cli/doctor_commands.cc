@@ -185,6 +185,7 @@ absl::StatusOr<int> Doctor(Context& context) {
   CheckCoordinator(context, &findings);
   int failed = 0;
   Table table;
+  table.kind = "checks";
   table.columns = {{"check"}, {"result"}, {"detail"}, {"fix"}};
   std::string screen;
   const Style& style = context.style();

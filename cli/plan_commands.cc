@@ -1,5 +1,6 @@
 #include <fstream>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -21,22 +22,22 @@ const Positional kOverrides = {.name = "OVERRIDE",
                                .required = false,
                                .many = true};
 
-// Asks the coordinator what of this spec it already has. Without an address that was
-// asked for, a coordinator that is not there is no error: plan works offline.
+// Asks the coordinator what of this spec it already has. That no coordinator answers is
+// no error: plan works offline.
 absl::StatusOr<std::optional<PlanOnServer>> AskServer(Context& context, const SweepSpec& spec) {
-  const bool asked = context.args().Has("coordinator");
   absl::StatusOr<std::unique_ptr<Client>> client =
       Client::Create({.address = context.address(),
                       .tls_ca = context.args().Get("tls-ca"),
-                      .deadline_ms = asked ? 10'000 : 1'000,
-                      .tries = asked ? 3 : 1});
+                      .deadline_ms = context.args().Has("coordinator") ? 5'000 : 1'000,
+                      .tries = 1});
   if (!client.ok()) return client.status();
   const absl::StatusOr<v1::CreateSweepResponse> response =
       (*client)->CreateSweep(CanonicalJson(spec), /*validate_only=*/true);
-  if (!response.ok()) {
-    if (asked) return response.status();
+  if (response.status().code() == absl::StatusCode::kUnavailable ||
+      response.status().code() == absl::StatusCode::kDeadlineExceeded) {
     return std::optional<PlanOnServer>();
   }
+  if (!response.ok()) return response.status();
   PlanOnServer server = {.trials_new = response->trials_new(),
                          .trials_reused = response->trials_reused()};
   if (const auto workers = (*client)->ListWorkers(); workers.ok()) {
@@ -109,14 +110,16 @@ absl::StatusOr<int> Submit(Context& context) {
     context.Next({absl::StrCat("loglog fit ", name), absl::StrCat("loglog plot ", name)});
     return code;
   }
-  Table table = SweepTable({sweep});
-  table.columns.insert(table.columns.end(), {{.key = "created_now", .hidden = true},
-                                             {.key = "trials_new", .hidden = true},
-                                             {.key = "trials_reused", .hidden = true}});
-  table.rows[0].insert(table.rows[0].end(),
-                       {Cell::Bool(response.created()), Cell::Int(response.trials_new()),
-                        Cell::Int(response.trials_reused())});
-  context.Print(table);
+  if (context.machine_output()) {
+    const std::string json = RenderTable(SweepTable({sweep}), Format::kJsonl, {});
+    context.PrintRecord(
+        {.columns = {{"name"}, {"created"}, {"trials_new"}, {"trials_reused"}, {"sweep"}},
+         .rows = {{Cell::Text(sweep.name()), Cell::Bool(response.created()),
+                   Cell::Int(response.trials_new()), Cell::Int(response.trials_reused()),
+                   Cell::Json("", absl::StripTrailingAsciiWhitespace(json))}}});
+  } else {
+    context.Print(SweepTable({sweep}));
+  }
   context.Next({absl::StrCat("loglog status -w ", name)});
   return kExitOk;
 }

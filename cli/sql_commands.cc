@@ -64,9 +64,10 @@ absl::StatusOr<int> Sql(Context& context) {
   if (!result.ok()) {
     return WithHint(result.status(),
                     "the tables to read: v_trials, v_points, v_fits; "
-                    "loglog sql \"SELECT name, sql FROM sqlite_schema WHERE type = 'view'\"");
+                    "loglog sql 'SELECT name FROM pragma_table_list' shows them all");
   }
   Table table;
+  table.kind = "rows";
   for (const std::string& column : result->columns) table.columns.push_back({column});
   for (size_t c = 0; c < table.columns.size(); ++c) {
     for (const auto& row : result->rows) {
@@ -98,7 +99,7 @@ std::vector<Command> SqlCommands() {
       {.path = "sql",
        .summary = "ask the store in SQL, read only",
        .details =
-           "  loglog sql \"SELECT arm, tokens, avg(final_loss) FROM v_trials GROUP BY 1, 2\"\n"
+           "  loglog sql 'SELECT arm, tokens_planned, avg(final_loss) FROM v_trials GROUP BY 1, 2'\n"
            "  loglog sql -o csv --store old.db 'SELECT * FROM v_points'",
        .positionals = {{.name = "QUERY",
                         .help = "one statement that reads, or - for standard input"}},

@@ -86,6 +86,7 @@ std::string ShortName(absl::string_view resource) {
 
 Table SweepTable(const std::vector<v1::Sweep>& sweeps) {
   Table table;
+  table.kind = "sweeps";
   table.columns = {{"name"},
                    {"state"},
                    {"trials", true},
@@ -132,6 +133,7 @@ Table TrialTable(const std::vector<v1::Trial>& trials) {
     if (values.size() > 1 && axis != "seed") axes.push_back(axis);
   }
   Table table;
+  table.kind = "trials";
   table.columns = {{"name"}, {"state"}, {"arm"}};
   const bool with_sweep =
       trials.size() > 1 && std::any_of(trials.begin(), trials.end(), [&](const v1::Trial& t) {
@@ -213,6 +215,7 @@ Table TrialTable(const std::vector<v1::Trial>& trials) {
 
 Table WorkerTable(const std::vector<v1::Worker>& workers, int64_t now_ms) {
   Table table;
+  table.kind = "workers";
   table.columns = {{"name"},
                    {"state"},
                    {"slots", true},
@@ -245,6 +248,7 @@ Table WorkerTable(const std::vector<v1::Worker>& workers, int64_t now_ms) {
 
 Table FitTable(const std::vector<v1::Fit>& fits) {
   Table table;
+  table.kind = "fits";
   table.columns = {{"name", false, true},
                    {"kind"},
                    {"axis"},
@@ -314,6 +318,7 @@ Table FitTable(const std::vector<v1::Fit>& fits) {
 
 Table EventTable(const std::vector<v1::Event>& events) {
   Table table;
+  table.kind = "events";
   table.columns = {{"event_id", true},
                    {"time"},
                    {"kind"},
@@ -334,6 +339,7 @@ Table EventTable(const std::vector<v1::Event>& events) {
 
 Table SeriesTable(const std::vector<v1::Series>& series) {
   Table table;
+  table.kind = "points";
   table.columns = {{"trial"}, {"metric"}, {"step", true}, {"tokens", true}, {"value", true}};
   for (const v1::Series& s : series) {
     Cell trial = Cell::Text(s.trial());

@@ -79,15 +79,16 @@ std::vector<double> LogTicks(double low, double high, int wanted) {
     }
     return ticks;
   }
+  // Even steps crowd together at the top of a wide logarithmic axis.
+  if (decades <= 0.7) return EvenTicks(low, high, wanted);
+  std::vector<double> best;
   for (const std::vector<double>& mantissas :
        {std::vector<double>{1}, std::vector<double>{1, 3}, std::vector<double>{1, 2, 5}}) {
-    const std::vector<double> ticks = DecadeTicks(low, high, mantissas);
-    if (static_cast<int>(ticks.size()) >= std::max(3, wanted - 2)) return ticks;
+    std::vector<double> ticks = DecadeTicks(low, high, mantissas);
+    if (best.size() >= 2 && ticks.size() > wanted + 1) break;
+    best = std::move(ticks);
   }
-  const std::vector<double> ticks = DecadeTicks(low, high, {1, 2, 5});
-  const std::vector<double> even = EvenTicks(low, high, wanted);
-  // Even steps crowd together at the top of a wide logarithmic axis.
-  return decades > 0.7 && ticks.size() >= 2 ? ticks : even;
+  return best;
 }
 
 std::vector<std::string> TickLabels(const std::vector<double>& ticks) {

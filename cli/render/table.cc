@@ -70,10 +70,12 @@ std::string Csv(const Table& table) {
 std::string Json(const Table& table) {
   std::vector<std::string> objects;
   for (const auto& row : table.rows) {
-    objects.push_back(absl::StrCat("  {", JsonObject(table, row, ", ", ""), "}"));
+    objects.push_back(absl::StrCat("\n  {", JsonObject(table, row, ", ", ""), "}"));
   }
-  if (objects.empty()) return "[]\n";
-  return absl::StrCat("[\n", absl::StrJoin(objects, ",\n"), "\n]\n");
+  const std::string list =
+      absl::StrCat("[", absl::StrJoin(objects, ","), objects.empty() ? "]" : "\n]");
+  if (table.kind.empty()) return absl::StrCat(list, "\n");
+  return absl::StrCat("{", JsonString(table.kind), ": ", list, "}\n");
 }
 
 std::string Jsonl(const Table& table) {

@@ -46,6 +46,7 @@ struct Column {
 struct Table {
   std::vector<Column> columns;
   std::vector<std::vector<Cell>> rows;
+  std::string kind = {};  // "trials": JSON lists are {"trials": [...]}; empty: a bare list
 };
 
 std::string RenderTable(const Table& table, Format format, const Style& style);

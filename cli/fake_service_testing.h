@@ -1,0 +1,37 @@
+#ifndef LOGLOG_CLI_FAKE_SERVICE_TESTING_H_
+#define LOGLOG_CLI_FAKE_SERVICE_TESTING_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/checks.h"
+
+namespace loglog::cli {
+
+// A SweepService over one sweep in memory, on a Unix socket in a folder of its own.
+// Set fields before a call; they are not guarded against calls in flight.
+class FakeService {
+ public:
+  FakeService();
+  ~FakeService();
+  std::string address() const;
+
+  CheckInput data;            // what is served
+  int unavailable_calls = 0;  // so many calls fail first
+  bool hang = false;          // every call lasts until its deadline
+  int page_size_max = 1000;
+  bool spec_exists = false;  // CreateSweep finds the sweep there
+  // After so many ListTrials every open trial is done, and so is the sweep; 0: never.
+  int done_after_lists = 0;
+  std::vector<std::string> request_ids;  // of writes, in order, each try
+  std::vector<std::string> calls;        // names of the calls, in order
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace loglog::cli
+
+#endif  // LOGLOG_CLI_FAKE_SERVICE_TESTING_H_

@@ -1,0 +1,74 @@
+#include "cli/fit_report.h"
+
+#include <cmath>
+
+#include "cli/fixtures_testing.h"
+#include "cli/plot_data.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace loglog::cli {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(FitReportTest, GoldenReport) {
+  EXPECT_EQ(RenderFitReport(
+                {SlopeFit("small", -0.0712, -0.0801, -0.0623),
+                 SlopeFit("large", -0.0901, -0.0999, -0.0803),
+                 SaturatingFit("small", v1::Fit::IDENTIFIED),
+                 SaturatingFit("large", v1::Fit::REFUSED), ComparisonFit(-0.0189, -0.021, -0.0168)},
+                {}, {}),
+            "");
+}
+
+TEST(FitReportTest, DetailsNameTheObjectivesAndTheStoredFit) {
+  const std::string report =
+      RenderFitReport({SlopeFit("small", -0.07, -0.08, -0.06)}, {.detailed = true}, {});
+  EXPECT_THAT(report, HasSubstr("slope by objective: huber -0.071, lad -, least_squares -0.07\n"));
+  EXPECT_THAT(report, HasSubstr("stored as sweeps/demo/fits/1, inputs 0123456789abcdef\n"));
+}
+
+TEST(FitReportTest, AnIntervalThatHoldsZeroShowsNoDifference) {
+  EXPECT_THAT(RenderFitReport({ComparisonFit(-0.001, -0.004, 0.002)}, {}, {}),
+              HasSubstr("neither arm is shown to be steeper"));
+  EXPECT_THAT(RenderFitReport({ComparisonFit(0.01, 0.004, 0.02)}, {}, {}),
+              HasSubstr("large is steeper than small"));
+}
+
+TEST(FitReportTest, NoNumberPretendsToHaveAnInterval) {
+  const std::string report = RenderFitReport({SlopeFit("small", -0.07, NAN, NAN)}, {}, {});
+  EXPECT_THAT(report, HasSubstr("-0.07  no interval"));
+  EXPECT_THAT(report, Not(HasSubstr("nan")));
+  EXPECT_EQ(HeadlineOf(SaturatingFit("a", v1::Fit::REFUSED)),
+            "refused: 3 values of D; at least 4 are needed");
+}
+
+TEST(PlotDataTest, AllTrialsMeansAndFittedLines) {
+  CheckInput input = DoneSweep();
+  input.trials[0].set_state(v1::Trial::DIVERGED);
+  input.trials[0].set_final_loss(NAN);
+  const Plot plot =
+      BuildPlot(input.trials, {SlopeFit("small", -0.07, -0.08, -0.06)}, {.title = "demo"});
+  ASSERT_EQ(plot.series.size(), 2u);
+  EXPECT_EQ(plot.series[0].trials.size(), 7u);
+  EXPECT_EQ(plot.series[0].means.size(), 4u);
+  EXPECT_EQ(plot.series[0].name, "small: slope -0.07 [-0.08, -0.06]");
+  ASSERT_EQ(plot.series[0].curves.size(), 1u);
+  EXPECT_NEAR(plot.series[0].curves[0].points.front().x, 1e6, 1);
+  EXPECT_NEAR(plot.series[0].curves[0].points.front().y, 8.5 * std::pow(1e6, -0.07), 1e-9);
+  EXPECT_EQ(plot.series[1].name, "large");
+  EXPECT_EQ(plot.note, "15 of 16 trials; 1 diverged; lines: local log-log slope");
+}
+
+TEST(PlotDataTest, SaturatingCurve) {
+  const Plot plot = BuildPlot(DoneSweep().trials, {SaturatingFit("small", v1::Fit::IDENTIFIED)},
+                              {.title = "demo", .arm = "small", .curve = "saturating"});
+  ASSERT_EQ(plot.series.size(), 1u);
+  ASSERT_EQ(plot.series[0].curves.size(), 1u);
+  EXPECT_NEAR(plot.series[0].curves[0].points.back().y, 2.02 + 60 * std::pow(1.6e7, -0.31), 1e-9);
+}
+
+}  // namespace
+}  // namespace loglog::cli
