@@ -14,9 +14,9 @@
 #include <cstring>
 #include <limits>
 #include <map>
-#include <new>
 #include <utility>
 
+#include "trainer/device.h"
 #include "trainer/init.h"
 #include "trainer/layout.h"
 #include "trainer/model.h"
@@ -27,49 +27,6 @@ namespace loglog {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-// What LibTorch throws, as the trainer's own errors.
-template <typename Body>
-auto Translated(const at::Device& device, Body body) -> decltype(body()) {
-  const auto out_of_memory = [&](const std::string& detail) {
-    return OutOfMemoryError("out of memory on " + device.str() +
-                            "; use a smaller train.batch_tokens, model or number of members (" +
-                            detail + ")");
-  };
-  try {
-    const c10::InferenceMode no_autograd;
-    return body();
-  } catch (const std::bad_alloc&) {
-    throw out_of_memory("allocation failed");
-  } catch (const c10::OutOfMemoryError& error) {
-    throw out_of_memory(error.what_without_backtrace());
-  } catch (const c10::Error& error) {
-    const std::string what = error.what_without_backtrace();
-    if (what.find("can't allocate memory") != std::string::npos) throw out_of_memory(what);
-    throw DeviceError("LibTorch failed on " + device.str() + ": " + what);
-  }
-}
-
-at::Device ParseDevice(const std::string& name) {
-  if (name == "cpu") return at::Device(at::kCPU);
-  const std::string prefix = "cuda:";
-  const std::string index = name.rfind(prefix, 0) == 0 ? name.substr(prefix.size()) : "";
-  if (index.empty() || index.size() > 3 ||
-      index.find_first_not_of("0123456789") != std::string::npos) {
-    throw ConfigError("device is '" + name + "'; use cpu or cuda:<number>");
-  }
-  if (!at::globalContext().hasCUDA()) {
-    throw DeviceError("device is '" + name +
-                      "' and this loglog-trainer finds no CUDA: build it with LOGLOG_CUDA=ON on a "
-                      "host with a GPU driver, or use device cpu");
-  }
-  const int count = at::globalContext().getAcceleratorHooksInterface(at::kCUDA).deviceCount();
-  if (std::stoi(index) >= count) {
-    throw DeviceError("device is '" + name + "' and this host has " + std::to_string(count) +
-                      " CUDA devices, numbered from 0");
-  }
-  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(std::stoi(index)));
-}
 
 void CheckPrecision(const TrainConfig& train, const at::Device& device, bool composed) {
   if (train.precision == Precision::kBf16 && device.is_cpu() && !composed) {
@@ -370,7 +327,7 @@ void Engine::Impl::GatherStepMetrics(int member, const StepResult& result, const
 std::vector<double> Engine::Impl::Evaluate(const int32_t* tokens, int64_t sequences) {
   CheckTokens(tokens, sequences);
   const int64_t width = model_.seq_len + 1;
-  const int64_t chunk = std::clamp<int64_t>(chunk_tokens_ / model_.seq_len, 1, sequences);
+  const int64_t chunk = std::max<int64_t>(1, std::min(chunk_tokens_ / model_.seq_len, sequences));
   loss_sum_.zero_();
   for (MemberGroup& group : groups_) {
     if (!AnyActive(group)) continue;

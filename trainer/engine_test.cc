@@ -303,6 +303,9 @@ TEST(Engine, StepMetricsFollowTheirFormulas) {
       EXPECT_LT(below, count);
       EXPECT_NEAR(ValueOf(values, "adam/eps_share"), below / count, 1e-9);
     }
+    // The next window starts where this one ended.
+    const bool sixth_clipped = engine.TrainStep(Tokens(5, 1).data(), 5, true)[0].clipped;
+    EXPECT_EQ(ValueOf(engine.StepMetrics(0), "grad/clip_rate"), sixth_clipped ? 1 : 0);
   }
 }
 
