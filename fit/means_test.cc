@@ -1,5 +1,6 @@
 #include "fit/means.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -27,6 +28,20 @@ TEST(Means, AveragesLogLossOverSeedsAndKeepsScatterApart) {
   EXPECT_EQ(means.points[1].weight, 2);
   EXPECT_EQ(means.pure_error_df, 1);
   EXPECT_NEAR(means.pure_error_ss, 0.5 * std::pow(std::log(3.2 / 3.0), 2), 1e-15);
+}
+
+TEST(Means, OrderOfTrialsChangesNoBit) {
+  Noise noise(1);
+  std::vector<Observation> trials = Planted(LogRange(1e8, 16, 20), 7, 0.1, &noise,
+                                            [](double d) { return 30 * std::pow(d, -0.1); });
+  const ConfigMeans means = *MeansOverSeeds(trials, Axis::kTokens);
+  std::reverse(trials.begin(), trials.end());
+  const ConfigMeans reversed = *MeansOverSeeds(trials, Axis::kTokens);
+  EXPECT_EQ(means.pure_error_ss, reversed.pure_error_ss);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(means.points[i].y, reversed.points[i].y);
+    EXPECT_EQ(means.points[i].mean_loss, reversed.points[i].mean_loss);
+  }
 }
 
 TEST(Means, GroupsBySizeHeldFixed) {

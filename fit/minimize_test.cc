@@ -59,6 +59,16 @@ TEST(PowerSum, GradientsAgreeWithDifferences) {
   }
 }
 
+// Far from the data a term's size has no double; its logarithm has.
+TEST(PowerSum, WrongWayOverflowOutsideLogSumExp) {
+  const PowerSum form({{0, 2, 4}}, {1, 0.9, 0.85}, {1, 1, 1});
+  const std::vector<double> theta = {0.4, 1000, 3};
+  std::vector<double> gradient(3);
+  EXPECT_NEAR(form.Predict(theta.data(), {2}), 1000, 1e-9);
+  EXPECT_TRUE(std::isfinite(form.Value(Loss::Squares(), theta.data(), gradient.data())));
+  EXPECT_NEAR(gradient[1], 2 * (1000 - 1 + 6 + 1000 - 0.9 + 1000 - 0.85 - 6), 1e-6);
+}
+
 TEST(PowerSum, JointLawWithoutNoiseIsRecovered) {
   const PowerSum form = JointSample(0);
   const Minimum minimum = MinimizeSquares(form, form.Starts());

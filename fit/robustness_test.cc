@@ -58,7 +58,7 @@ TEST(Robustness, RandomHalfFinishedSweeps) {
   std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
   std::mt19937_64 engine(seed);
   Noise noise(seed);
-  for (int round = 0; round < 150; ++round) {
+  for (int round = 0; round < 80; ++round) {
     SCOPED_TRACE(round);
     const std::vector<Observation> arm1 = RandomArm(&engine, &noise);
     const std::vector<Observation> arm2 = RandomArm(&engine, &noise);

@@ -160,6 +160,18 @@ TEST(Saturating, RefusesTooFewConfigurationsAndMixedSizes) {
   EXPECT_THAT(fit.reason, HasSubstr("mix 2 values of N"));
 }
 
+TEST(Saturating, LeaveLargestOutIsSigned) {
+  Noise noise(1);
+  const Law law = {1.9, 1.4, 0.35, 8e8};
+  std::vector<Observation> trials = Planted(LogRange(1e8, 64, 6), 2, 0, &noise, law);
+  // The largest trials ended 1% above what the others promise.
+  for (Observation& o : trials) o.loss *= o.d_tokens > 6.3e9 ? 1.01 : 1;
+  EXPECT_NEAR(FitSaturating(trials)->leave_largest_out_error, 1 / 1.01 - 1, 1e-8);
+  // Four configurations less one leave nothing over to fit.
+  EXPECT_TRUE(std::isnan(
+      FitSaturating(Planted(LogRange(1e8, 64, 4), 2, 0, &noise, law))->leave_largest_out_error));
+}
+
 TEST(Saturating, SharedTrunksAreNeverIdentified) {
   Noise noise(11);
   const Law law = {1.9, 1.4, 0.35, 8e8};
