@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -122,6 +125,41 @@ TEST_F(QueryTest, EveryViewCanBeRead) {
   EXPECT_EQ(std::get<std::string>(trials->rows[0][2]), "RUNNING");
   EXPECT_EQ(std::get<int64_t>(trials->rows[0][3]), 40);
   EXPECT_EQ(std::get<double>(trials->rows[0][4]), 40.0);
+}
+
+TEST_F(QueryTest, T16_ReadersAndBackupsBesideAWriter) {
+  constexpr int kReaders = 4;
+  constexpr int kCommits = 40;
+  std::atomic<bool> done = false;
+  std::atomic<int64_t> reads = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kReaders; ++i) {
+    threads.emplace_back([&] {
+      const auto reader = ReadStore::Open(folder_ / "store.db").value();
+      while (!done) {
+        // 40 points of each metric from the set-up, then 10 of each with every commit.
+        const auto rows = reader->Query("SELECT count(*) FROM v_points");
+        ASSERT_TRUE(rows.ok()) << rows.status();
+        ASSERT_EQ(std::get<int64_t>(rows->rows[0][0]) % 20, 0);
+        const auto trials = reader->ListTrials(1, 0, {}, 100);
+        ASSERT_TRUE(trials.ok()) << trials.status();
+        ++reads;
+      }
+    });
+  }
+  for (int i = 0; i < kCommits; ++i) {
+    ASSERT_TRUE(store_->Begin().ok());
+    ASSERT_TRUE(store_->ApplyBatch(RowsBatch(1, 40 + i * 10, 41 + i * 10, 10)).ok());
+    const absl::Status committed = store_->Commit();
+    ASSERT_TRUE(committed.ok()) << committed;
+    if (i == kCommits / 2) {
+      ASSERT_TRUE(store_->Backup(folder_ / "copy.db").ok());
+    }
+  }
+  done = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GT(reads, 0);
+  EXPECT_EQ(reader_->ReadCurve({1, "norm/grad"})->total_points, 40 + kCommits * 10);
 }
 
 // Drives every operation, so that every statement has been prepared.

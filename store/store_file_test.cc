@@ -328,6 +328,27 @@ TEST(StoreFileTest, AStoreOfVersionOneOpens) {
   CheckGolden(store->get());
 }
 
+// Every table, index, trigger and view with its text.
+std::vector<std::string> SchemaOf(Connection* db) {
+  std::vector<std::string> texts;
+  Cursor row = db->Query(
+      "SELECT name || ': ' || sql FROM sqlite_schema WHERE sql IS NOT NULL "
+      "AND name NOT LIKE 'sqlite_%' ORDER BY name");
+  while (row.Next()) texts.push_back(row.Text(0));
+  EXPECT_TRUE(row.status().ok());
+  return texts;
+}
+
+TEST(StoreFileTest, AReleasedMigrationNeverChanges) {
+  TempFolder folder;
+  MakeGolden(folder / "golden.db");
+  auto golden = Connection::Open(folder / "golden.db", Connection::Mode::kWrite);
+  auto fresh = Connection::Open(folder / "fresh.db", Connection::Mode::kCreate);
+  ASSERT_TRUE(Migrate(fresh->get(), absl::MakeConstSpan(Migrations()).first(1)).ok());
+  EXPECT_EQ(SchemaOf(fresh->get()), SchemaOf(golden->get()))
+      << "add a new step to schema/ instead of changing 001";
+}
+
 TEST(StoreFileTest, MigrationKeepsABackupAndIsAllOrNothing) {
   TempFolder folder;
   const std::string path = folder / "store.db";

@@ -5,7 +5,7 @@ CREATE TABLE meta (
   key TEXT PRIMARY KEY,
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES('store_id','16bb92369b725c9dd2cea573de1cb98e');
+INSERT INTO meta VALUES('store_id','182628590a49e9724a50ca0776339f0f');
 CREATE TABLE sweeps (
   sweep_id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
@@ -388,8 +388,8 @@ JOIN task_members tm ON tm.trial_id = t.trial_id
 JOIN streams m ON m.task_id = tm.task_id AND m.member = tm.member
 JOIN points p ON p.stream_id = m.stream_id
 JOIN metric_names n ON n.metric_id = p.metric_id
-JOIN chunk_slots q ON q.slot < p.n
-WHERE p.superseded_by IS NULL;
+CROSS JOIN chunk_slots q
+WHERE q.slot < p.n AND p.superseded_by IS NULL;
 CREATE VIEW v_points_superseded AS
 SELECT t.trial_id, t.sha256 AS trial_sha256, n.name AS metric,
        p.step_begin + q.slot * p.step_stride AS step,
@@ -410,8 +410,8 @@ JOIN task_members tm ON tm.trial_id = t.trial_id
 JOIN streams m ON m.task_id = tm.task_id AND m.member = tm.member
 JOIN points p ON p.stream_id = m.stream_id
 JOIN metric_names n ON n.metric_id = p.metric_id
-JOIN chunk_slots q ON q.slot < p.n
-WHERE p.superseded_by IS NOT NULL;
+CROSS JOIN chunk_slots q
+WHERE q.slot < p.n AND p.superseded_by IS NOT NULL;
 CREATE VIEW v_attempts AS
 SELECT a.attempt_id, a.task_id, a.worker_id AS worker, a.slot, a.state, a.resume_step,
        a.create_ms, a.start_ms, a.end_ms, a.exit_code, a.signal, a.message,

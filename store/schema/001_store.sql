@@ -304,7 +304,8 @@ CREATE TABLE requests (
   time_ms INTEGER NOT NULL
 ) STRICT;
 
--- The views use only SQL that SQLite and DuckDB share.
+-- The views use only SQL that SQLite and DuckDB share. To SQLite a CROSS JOIN says that
+-- the table on its right is walked innermost; left to itself it would put the slots first.
 
 CREATE VIEW v_sweeps AS
 SELECT s.sweep_id, s.name AS sweep, s.state, s.spec_sha256, s.create_ms, s.end_ms,
@@ -351,8 +352,8 @@ JOIN task_members tm ON tm.trial_id = t.trial_id
 JOIN streams m ON m.task_id = tm.task_id AND m.member = tm.member
 JOIN points p ON p.stream_id = m.stream_id
 JOIN metric_names n ON n.metric_id = p.metric_id
-JOIN chunk_slots q ON q.slot < p.n
-WHERE p.superseded_by IS NULL;
+CROSS JOIN chunk_slots q
+WHERE q.slot < p.n AND p.superseded_by IS NULL;
 
 CREATE VIEW v_points_superseded AS
 SELECT t.trial_id, t.sha256 AS trial_sha256, n.name AS metric,
@@ -374,8 +375,8 @@ JOIN task_members tm ON tm.trial_id = t.trial_id
 JOIN streams m ON m.task_id = tm.task_id AND m.member = tm.member
 JOIN points p ON p.stream_id = m.stream_id
 JOIN metric_names n ON n.metric_id = p.metric_id
-JOIN chunk_slots q ON q.slot < p.n
-WHERE p.superseded_by IS NOT NULL;
+CROSS JOIN chunk_slots q
+WHERE q.slot < p.n AND p.superseded_by IS NOT NULL;
 
 CREATE VIEW v_attempts AS
 SELECT a.attempt_id, a.task_id, a.worker_id AS worker, a.slot, a.state, a.resume_step,
