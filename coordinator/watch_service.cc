@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "coordinator/convert.h"
+#include "coordinator/service_convert.h"
 #include "proto/rpc_status.h"
 
 namespace loglog {

@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "coordinator/metric_service.h"
 #include "coordinator/names.h"
+#include "loglog/v1/common.pb.h"
 #include "nlohmann/json.hpp"
 #include "proto/rpc_status.h"
 
