@@ -194,6 +194,13 @@ class ArgsBuilder {
       option->expected(positional.many ? 0 : (positional.required ? 1 : 0),
                        positional.many ? 1 << 20 : 1);
     }
+    // What follows "--" is never a flag of ours; CLI11 would hand the mark itself on.
+    const auto mark = std::find(tokens.begin(), tokens.end(), "--");
+    std::vector<std::string> verbatim;
+    if (mark != tokens.end()) {
+      verbatim.assign(mark + 1, tokens.end());
+      tokens.erase(mark, tokens.end());
+    }
     std::reverse(tokens.begin(), tokens.end());
     try {
       app.parse(std::move(tokens));
@@ -204,6 +211,15 @@ class ArgsBuilder {
     for (const std::string& extra : app.remaining()) {
       if (!command_.pass_through) return Extra(command_, extra);
       args_.rest_.push_back(extra);
+    }
+    for (std::string& word : verbatim) {
+      if (command_.pass_through) {
+        args_.rest_.push_back(std::move(word));
+      } else if (!command_.positionals.empty() && command_.positionals.back().many) {
+        positionals[command_.positionals.back().name].push_back(std::move(word));
+      } else {
+        return Extra(command_, word);
+      }
     }
     for (auto& [name, on] : switches) {
       if (on) args_.flags_[name] = {"true"};
