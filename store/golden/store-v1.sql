@@ -5,7 +5,7 @@ CREATE TABLE meta (
   key TEXT PRIMARY KEY,
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES('store_id','182628590a49e9724a50ca0776339f0f');
+INSERT INTO meta VALUES('store_id','09ab34b0bfa4e072a0583854000c9ac2');
 CREATE TABLE sweeps (
   sweep_id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
@@ -354,10 +354,14 @@ CREATE VIEW v_trials AS
 SELECT s.name AS sweep, st.number, t.trial_id, t.sha256 AS trial_sha256,
        c.sha256 AS cell_sha256, t.seed, t.state, st.reused, sc.arm, sc.axes_json,
        c.params_total, c.params_non_embedding, c.tokens AS tokens_planned,
-       c.steps AS steps_planned, c.flops, u.final_loss, u.diverged_step,
+       c.steps AS steps_planned, c.flops,
+       CASE WHEN t.state = 'DONE' THEN u.final_loss END AS final_loss,
+       CASE WHEN t.state = 'DIVERGED' THEN u.diverged_step END AS diverged_step,
        m.step, m.tokens, m.last_loss, k.task_id, k.failure_count, k.lost_count,
        a.attempt_id, a.worker_id AS worker, a.data_sha256, a.trainer_version,
-       a.tokens_per_second, a.start_ms, t.end_ms, t.message, u.summary_json, c.config_json
+       a.tokens_per_second, a.start_ms, t.end_ms, t.message,
+       CASE WHEN t.state IN ('DONE', 'DIVERGED') THEN u.summary_json END AS summary_json,
+       c.config_json
 FROM sweep_trials st
 JOIN sweeps s ON s.sweep_id = st.sweep_id
 JOIN trials t ON t.trial_id = st.trial_id
