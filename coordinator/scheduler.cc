@@ -393,6 +393,22 @@ std::vector<int64_t> Scheduler::LiveAttemptsOf(int64_t sweep_id) const {
   return live;
 }
 
+// A free slot is not for it when its cell failed there and another worker could tell
+// more; empty when that is not so.
+std::string Scheduler::WhyAvoided(const Task& task) const {
+  const auto failed = failed_on_.find(task.failure_key);
+  if (failed == failed_on_.end()) return "";
+  bool others = false;
+  for (const auto& [worker_id, worker] : workers_) {
+    if (!Accepts(worker) || failed->second.contains(worker_id)) continue;
+    others = true;
+    if (BusySlots(worker) < worker.slot_count) return "";
+  }
+  return others ? absl::StrCat("failed on workers/", *failed->second.begin(),
+                               "; waits for a slot of another worker")
+                : "";
+}
+
 std::string Scheduler::PendingReason(int64_t trial_id, int64_t now_ms) const {
   const auto trial = trials_.find(trial_id);
   if (trial == trials_.end()) return "";
@@ -425,6 +441,8 @@ std::string Scheduler::PendingReason(int64_t trial_id, int64_t now_ms) const {
   }
   const std::string no_slot = WhyNoSlot();
   if (!no_slot.empty()) return no_slot;
+  const std::string avoided = WhyAvoided(task);
+  if (!avoided.empty()) return avoided;
   if (!task.context.checkpoint_worker.empty() && now_ms < task.prefer_until_ms) {
     return absl::StrCat("its checkpoint is on workers/", task.context.checkpoint_worker,
                         "; goes elsewhere ", InSeconds(task.prefer_until_ms - now_ms));

@@ -217,7 +217,10 @@ class Scheduler {
                 const FindEnded& find_ended, int64_t now_ms, Actions* actions);
   void ReturnUnstarted(const Worker& worker, int64_t attempt_id, int64_t now_ms, Actions* actions);
   SlotDesire DesireOf(const Worker& worker, int slot) const;
+  // Slots that hold a task, or that are not idle yet.
+  static int BusySlots(const Worker& worker);
   std::string WhyNoSlot() const;
+  std::string WhyAvoided(const Task& task) const;
 
   const SchedulerOptions options_;
   std::mt19937_64 random_;

@@ -328,6 +328,15 @@ std::string Scheduler::WorkerNote(absl::string_view worker_id) const {
   return worker->second.reason;
 }
 
+int Scheduler::BusySlots(const Worker& worker) {
+  int busy = 0;
+  for (int i = 0; i < worker.slot_count; ++i) {
+    const Slot& slot = worker.slots[i];
+    if (slot.attempt_id != 0 || (slot.reported && slot.state != SlotState::kIdle)) ++busy;
+  }
+  return busy;
+}
+
 std::string Scheduler::WhyNoSlot() const {
   int accepting = 0;
   int draining = 0;
@@ -340,10 +349,7 @@ std::string Scheduler::WhyNoSlot() const {
     if (Accepts(worker)) {
       ++accepting;
       slots += worker.slot_count;
-      for (int i = 0; i < worker.slot_count; ++i) {
-        const Slot& slot = worker.slots[i];
-        busy += slot.attempt_id != 0 || (slot.reported && slot.state != SlotState::kIdle) ? 1 : 0;
-      }
+      busy += BusySlots(worker);
     } else if (worker.state == WorkerState::kQuarantined) {
       ++quarantined;
     } else if (!worker.unhealthy.empty()) {
