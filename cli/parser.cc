@@ -193,6 +193,8 @@ class ArgsBuilder {
       CLI::Option* option = app.add_option(positional.name, positionals[positional.name]);
       option->expected(positional.many ? 0 : (positional.required ? 1 : 0),
                        positional.many ? 1 << 20 : 1);
+      // Else the first of two single ones would swallow both words.
+      option->allow_extra_args(positional.many);
     }
     // What follows "--" is never a flag of ours; CLI11 would hand the mark itself on.
     const auto mark = std::find(tokens.begin(), tokens.end(), "--");
