@@ -189,12 +189,13 @@ class ArgsBuilder {
       }
     }
     std::map<std::string, std::vector<std::string>> positionals;
+    std::map<std::string, std::string> singles;
     for (const Positional& positional : command_.positionals) {
-      CLI::Option* option = app.add_option(positional.name, positionals[positional.name]);
-      option->expected(positional.many ? 0 : (positional.required ? 1 : 0),
-                       positional.many ? 1 << 20 : 1);
-      // Else the first of two single ones would swallow both words.
-      option->allow_extra_args(positional.many);
+      if (positional.many) {
+        app.add_option(positional.name, positionals[positional.name])->expected(0, 1 << 20);
+      } else {
+        app.add_option(positional.name, singles[positional.name]);
+      }
     }
     // What follows "--" is never a flag of ours; CLI11 would hand the mark itself on.
     const auto mark = std::find(tokens.begin(), tokens.end(), "--");
@@ -228,6 +229,9 @@ class ArgsBuilder {
     }
     for (auto& [name, list] : values) {
       if (!list.empty()) args_.flags_[name] = std::move(list);
+    }
+    for (auto& [name, word] : singles) {
+      if (!word.empty()) positionals[name] = {std::move(word)};
     }
     for (auto& [name, list] : positionals) {
       if (!list.empty()) args_.positionals_[name] = std::move(list);

@@ -58,9 +58,9 @@ class Cluster:
                 process.wait()
 
     def spawn(self, name, arguments):
-        log = open(self.folder / f"{name}.log", "ab")
-        return subprocess.Popen([str(a) for a in arguments], stdout=log, stderr=log,
-                                stdin=subprocess.DEVNULL, cwd=self.folder)
+        with open(self.folder / f"{name}.log", "ab") as log:
+            return subprocess.Popen([str(a) for a in arguments], stdout=log, stderr=log,
+                                    stdin=subprocess.DEVNULL, cwd=self.folder)
 
     def log(self, name):
         path = self.folder / f"{name}.log"

@@ -16,8 +16,8 @@ apiVersion: loglog/v1
 name: real-text
 model: {layers: 2, d_model: 32, heads: 2, kv_heads: 1, d_ff: 64, vocab: 256, seq_len: 32}
 data:
-  train: {format: llmc, glob: "packed/train_*.bin"}
-  val: {format: llmc, glob: "packed/val_*.bin"}
+  train: {format: llmc, glob: "packed/train-*.bin"}
+  val: {format: llmc, glob: "packed/val-*.bin"}
 train: {lr: 3.0e-3, batch_tokens: 512, weight_decay: 0.1, tokens: 32768}
 eval: {every: 50%, tokens: 4096}
 metrics: {every: 5, probe_every: 50}
@@ -40,7 +40,7 @@ def pack(cluster):
                 texts / "wikitext2-test.txt", "--out", cluster.folder / "packed",
                 "--split-blank-lines")
     inspected = cluster.cli("data", "inspect", cluster.folder / "packed").stdout
-    assert "256" in inspected, inspected
+    assert inspected.count("llm.c uint16") == 2, inspected
 
 
 def write_spec(cluster, seeds):
@@ -140,6 +140,9 @@ class RealInput(unittest.TestCase):
                 different = [key for key in actual if actual[key] != expected_curves[key]]
                 self.assertEqual(different, [])
                 self.assertEqual(final_checkpoints(killed), expected_checkpoints)
+                # A trial is done with its last event; its attempt ends with the worker's report.
+                harness.wait_until("the last attempt to be reported", lambda: not killed.sql(
+                    "SELECT 1 FROM v_attempts WHERE state IN ('LEASED', 'RUNNING', 'STOPPING')"))
                 done = killed.sql("SELECT task_id, count(*) FROM v_attempts WHERE state = 'DONE' GROUP BY task_id")
                 self.assertEqual([count for _, count in done], [1] * 16, "a task was done twice")
                 lost = killed.sql("SELECT count(*) FROM v_attempts WHERE state = 'LOST'")[0][0]
