@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <random>
 
-namespace loglog {
+namespace loglog::worker {
 
 // Waits between tries: doubling up to a limit, with jitter so that the workers of a
 // coordinator that comes back do not come all at once. Not thread-safe.
@@ -29,6 +29,6 @@ class Backoff {
   std::mt19937 random_;
 };
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_BACKOFF_H_

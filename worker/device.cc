@@ -20,7 +20,7 @@
 #include "base/status.h"
 #include "base/subprocess.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 constexpr int kSlotsMax = 1'024;
@@ -158,4 +158,4 @@ absl::StatusOr<std::vector<Device>> FindDevices(const std::string& kind, int slo
   return devices;
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // What one slot computes on.
 struct Device {
@@ -28,6 +28,6 @@ int UsableCpus();
 // The answer of `nvidia-smi --query-gpu=name,memory.total --format=csv,noheader,nounits`.
 std::vector<Device> ParseNvidiaSmi(const std::string& csv);
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_DEVICE_H_

@@ -6,7 +6,7 @@
 #include "worker/health.h"
 #include "worker/worker_testing.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 using ::testing::HasSubstr;
@@ -58,4 +58,4 @@ TEST(HealthTest, T18_full_disk_and_missing_trainer) {
 }
 
 }  // namespace
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/status.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 // A longer line is no event of ours; it is read past, in memory of this size.
@@ -139,4 +139,4 @@ absl::StatusOr<EventSummary> EventFile::Summarize(const std::string& path) {
   }
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -9,7 +9,7 @@
 #include "worker/outcome.h"
 #include "worker/trainer_event.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // Whole lines of one attempt, numbered from 0 in the order of its file.
 struct EventBatch {
@@ -63,6 +63,6 @@ class EventFile {
   Position position_;
 };
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_EVENT_FILE_H_

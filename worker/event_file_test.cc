@@ -5,7 +5,7 @@
 
 #include "worker/worker_testing.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 class EventFileTest : public ::testing::Test {
@@ -110,4 +110,4 @@ TEST_F(EventFileTest, SummaryCountsWholeLinesAndEnds) {
 }
 
 }  // namespace
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 std::string CheckHealth(const HealthOptions& options) {
   if (access(options.trainer.c_str(), X_OK) != 0) {
@@ -25,4 +25,4 @@ std::string CheckHealth(const HealthOptions& options) {
   return "";
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace loglog {
+namespace loglog::worker {
 
 struct HealthOptions {
   std::string trainer;             // path of the binary
@@ -16,6 +16,6 @@ struct HealthOptions {
 // Why this host should get no work now, with the fix; empty when it is well.
 std::string CheckHealth(const HealthOptions& options);
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_HEALTH_H_

@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 constexpr size_t kLastBytes = 8'192;
@@ -61,4 +61,4 @@ void LogCapture::Write(absl::string_view bytes) {
   }
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -6,7 +6,7 @@
 
 #include "absl/strings/string_view.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // A trainer's standard error on its way to a file of bounded size: the head is written
 // at once, of the rest only the tail is kept and written at the end, with a line
@@ -37,6 +37,6 @@ class LogCapture {
   std::string last_;
 };
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_LOG_CAPTURE_H_

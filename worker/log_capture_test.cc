@@ -5,7 +5,7 @@
 
 #include "worker/worker_testing.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 TEST(LogCaptureTest, SmallLogsAreKeptWhole) {
@@ -48,4 +48,4 @@ TEST(LogCaptureTest, PlaceThatCannotBeWritten) {
 }
 
 }  // namespace
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -8,7 +8,7 @@
 #include "worker/backoff.h"
 #include "worker/wire.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 // How often the stream looks whether its session still stands.
@@ -119,4 +119,4 @@ bool MetricStream::Pause(int64_t ms) {
   return !stop_changed_.WaitFor(mutex_, ms, [this] { return stopping_.load(); });
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -14,7 +14,7 @@
 #include "worker/outbox.h"
 #include "worker/session.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // Carries the outbox to the coordinator over one StreamMetrics call, opened when there
 // is something to send and opened again, with backoff, when it breaks. Owns a thread that
@@ -53,6 +53,6 @@ class MetricStream {
   std::thread thread_;
 };
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_METRIC_STREAM_H_

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <limits>
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
@@ -255,4 +255,4 @@ bool Outbox::BecameUploaded(Entry& entry) {
   return true;
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

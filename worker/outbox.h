@@ -13,7 +13,7 @@
 #include "base/mutex.h"
 #include "worker/event_file.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // What is still to be sent of each attempt's events, and how far the coordinator has
 // acknowledged them. The events files are the truth: nothing is kept in memory, so a
@@ -122,6 +122,6 @@ class Outbox {
   bool one_at_a_time_ LOGLOG_GUARDED_BY(mutex_) = false;
 };
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_OUTBOX_H_

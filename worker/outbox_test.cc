@@ -7,7 +7,7 @@
 
 #include "worker/worker_testing.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 using ::testing::ElementsAre;
@@ -258,4 +258,4 @@ TEST_F(OutboxTest, WaitersHearOfNewsAndInterrupts) {
 }
 
 }  // namespace
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -13,7 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 using Kind = Outcome::Kind;
@@ -205,4 +205,4 @@ absl::StatusOr<Outcome> OutcomeFromJson(absl::string_view text) {
   }
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -8,7 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "base/subprocess.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // How an attempt ended, as the worker reports it (AttemptOutcome on the wire).
 struct Outcome {
@@ -67,6 +67,6 @@ absl::string_view OutcomeName(Outcome::Kind kind);
 std::string OutcomeToJson(const Outcome& outcome);
 absl::StatusOr<Outcome> OutcomeFromJson(absl::string_view json);
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_OUTCOME_H_

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 using ::testing::EndsWith;
@@ -111,4 +111,4 @@ TEST(OutcomeTest, FileRoundTrip) {
 }
 
 }  // namespace
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -20,7 +20,7 @@
 #include "worker/event_file.h"
 #include "worker/survivor.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 using Json = nlohmann::json;
@@ -39,14 +39,16 @@ std::string DefaultWorkerId() {
     const char lower = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     id.push_back(std::isalnum(static_cast<unsigned char>(lower)) != 0 ? lower : '-');
   }
-  return absl::StrCat(id.empty() ? "worker" : id, "-", RandomHexId(3));
+  return absl::StrCat(IsWorkerId(id) ? id : "worker", "-", RandomHexId(3));
 }
 
 absl::StatusOr<std::string> ChooseWorkerId(const std::string& name, const std::string& path) {
   if (!name.empty()) {
     if (!IsWorkerId(name)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "--name is '", name, "'; use 1 to 63 lower-case letters, digits and dashes"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--name is '", name,
+                       "'; use 1 to 63 lower-case letters, digits and dashes, no dash "
+                       "first"));
     }
     return name;
   }
@@ -87,9 +89,10 @@ void LogIfError(const absl::Status& status) {
 }  // namespace
 
 bool IsWorkerId(absl::string_view id) {
-  return !id.empty() && id.size() <= 63 && std::all_of(id.begin(), id.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-  });
+  return !id.empty() && id.size() <= 63 && id[0] != '-' &&
+         std::all_of(id.begin(), id.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+         });
 }
 
 absl::StatusOr<std::string> ComposeTask(const std::string& task_json, const std::string& fields) {
@@ -307,4 +310,4 @@ void RunDir::KillSurvivors() const {
   }
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

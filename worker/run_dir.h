@@ -12,7 +12,7 @@
 #include "worker/outcome.h"
 #include "worker/slot.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // The worker's files:
 //   <root>/worker-id, lock, store-id
@@ -86,7 +86,7 @@ class RunDir {
   std::string worker_id_;
 };
 
-// Lower-case letters, digits and dashes, 1 to 63 of them.
+// Lower-case letters, digits and dashes, 1 to 63 of them, no dash first.
 bool IsWorkerId(absl::string_view id);
 
 // The task that the trainer gets: the coordinator's text, byte for byte, with `fields`
@@ -94,6 +94,6 @@ bool IsWorkerId(absl::string_view id);
 // is no object or has one of those fields already.
 absl::StatusOr<std::string> ComposeTask(const std::string& task_json, const std::string& fields);
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_RUN_DIR_H_

@@ -13,7 +13,7 @@
 #include "worker/survivor.h"
 #include "worker/worker_testing.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 using ::testing::ElementsAre;
@@ -203,4 +203,4 @@ TEST_F(SurvivorTest, OthersAreLeftAlone) {
 }
 
 }  // namespace
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -5,7 +5,7 @@
 
 #include "base/mutex.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // The worker's registration with the coordinator, shared by the sync loop, which makes
 // it, and the metric stream, which uses it. Either may find that the coordinator no
@@ -41,6 +41,6 @@ class Session {
   int64_t epoch_ LOGLOG_GUARDED_BY(mutex_) = 0;
 };
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_SESSION_H_

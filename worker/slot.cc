@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace loglog {
+namespace loglog::worker {
 
 using Actions = std::vector<SlotAction>;
 using Kind = SlotEvent::Kind;
@@ -112,4 +112,4 @@ Actions Slot::BecomeIdle(SlotAction::Kind last_action) {
   return actions;
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -8,7 +8,7 @@
 
 #include "worker/outcome.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // A task as the coordinator orders it (TaskOrder on the wire).
 struct TaskOrder {
@@ -102,6 +102,6 @@ class Slot {
   Outcome outcome_;
 };
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_SLOT_H_

@@ -5,7 +5,7 @@
 
 #include <ostream>
 
-namespace loglog {
+namespace loglog::worker {
 
 void PrintTo(Slot::State state, std::ostream* os) { *os << static_cast<int>(state); }
 void PrintTo(SlotAction::Kind kind, std::ostream* os) { *os << static_cast<int>(kind); }
@@ -298,4 +298,4 @@ TEST_F(SlotTest, NothingOfTheOldAttemptReachesTheNext) {
 }
 
 }  // namespace
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "base/status.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 constexpr int64_t kHealthPeriodMs = 2'000;
@@ -457,4 +457,4 @@ void Supervisor::TakeUpStore(const std::string& store) {
   }
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

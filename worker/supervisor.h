@@ -19,7 +19,7 @@
 #include "worker/slot.h"
 #include "worker/trainer_process.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // What the coordinator wishes of a slot.
 struct SlotWish {
@@ -150,6 +150,6 @@ class Supervisor {
   std::thread thread_;
 };
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_SUPERVISOR_H_

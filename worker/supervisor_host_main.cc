@@ -11,16 +11,17 @@
 
 int main(int, char** argv) {
   spdlog::set_level(spdlog::level::off);  // standard output carries the pid
-  auto run_dir = loglog::RunDir::Open({.root = argv[1]});
+  auto run_dir = loglog::worker::RunDir::Open({.root = argv[1]});
   if (!run_dir.ok()) return 1;
-  loglog::Supervisor supervisor(
-      {.run_dir = run_dir->get(), .trainer = argv[2], .devices = {loglog::Device()}});
+  loglog::worker::Supervisor supervisor(
+      {.run_dir = run_dir->get(), .trainer = argv[2], .devices = {loglog::worker::Device()}});
   supervisor.SetStore("5eed");
-  const loglog::TaskOrder order = loglog::MakeOrder(17, 1, 1'000'000);
-  supervisor.Apply({{.slot = 0, .kind = loglog::SlotEvent::Kind::kRun, .order = order}}, {}, false,
-                   loglog::kNever);
+  const loglog::worker::TaskOrder order = loglog::worker::MakeOrder(17, 1, 1'000'000);
+  supervisor.Apply({{.slot = 0, .kind = loglog::worker::SlotEvent::Kind::kRun, .order = order}}, {},
+                   false, loglog::worker::kNever);
   const std::string dir = (*run_dir)->AttemptDir("5eed", 17);
-  if (!loglog::Eventually([&] { return loglog::PathExists(dir + "/events.jsonl"); })) return 1;
+  if (!loglog::worker::Eventually([&] { return loglog::PathExists(dir + "/events.jsonl"); }))
+    return 1;
   std::printf("%s", loglog::ReadFile(dir + "/pid")->c_str());
   std::fflush(stdout);
   for (;;) pause();

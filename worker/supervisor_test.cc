@@ -15,7 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "worker/worker_testing.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 using ::testing::ElementsAre;
@@ -445,4 +445,4 @@ TEST_F(SupervisorTest, DaemonsSuddenDeathEndsItsTrainers) {
 }
 
 }  // namespace
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -18,7 +18,7 @@
 #include "base/status.h"
 #include "base/subprocess.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 constexpr int kGoneTimeoutMs = 10'000;
@@ -61,4 +61,4 @@ absl::Status KillRecordedProcess(absl::string_view identity) {
       absl::StrCat("process ", pid, " does not end after SIGKILL; it may hang in a driver"));
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

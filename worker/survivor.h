@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // A line that identifies a living process beyond its pid: "<pid> <start ticks> <boot id
 // of the kernel>". NOT_FOUND when there is no such process.
@@ -20,6 +20,6 @@ absl::StatusOr<std::string> DescribeProcess(pid_t pid);
 // DEADLINE_EXCEEDED: it did not go.
 absl::Status KillRecordedProcess(absl::string_view identity);
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_SURVIVOR_H_

@@ -12,9 +12,10 @@
 #include "base/status.h"
 #include "base/unique_id.h"
 #include "loglog/v1/common.pb.h"
+#include "proto/rpc_status.h"
 #include "worker/wire.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 constexpr v1::Protocol kProtocol = v1::Protocol::PROTOCOL_CURRENT;
@@ -26,6 +27,8 @@ constexpr int64_t kWarnEveryMs = 10'000;
 constexpr int64_t kQuietPauseMs = 100;
 // A drain gives up on a coordinator that cannot be reached for so long.
 constexpr int64_t kDrainUnreachableMs = 5'000;
+// A daemon that leaves looks at its deadline so often.
+constexpr int64_t kDrainWaitMs = 500;
 // So many lost sessions in a minute mean a second worker with the same id.
 constexpr size_t kStaleTooOften = 5;
 
@@ -44,10 +47,6 @@ bool IsTransient(grpc::StatusCode code) {
     default:
       return true;
   }
-}
-
-absl::Status ToAbsl(const grpc::Status& status) {
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 
 }  // namespace
@@ -184,8 +183,8 @@ absl::Status SyncLoop::Register() {
         OnUnreachable(status);
         return absl::UnavailableError(status.error_message());
       }
-      return Annotate(ToAbsl(status), absl::StrCat("coordinator at ", options_.address,
-                                                   " does not accept this worker"));
+      return Annotate(FromGrpcStatus(status), absl::StrCat("coordinator at ", options_.address,
+                                                           " does not accept this worker"));
     }
     OnReached();
     LOGLOG_RETURN_IF_ERROR(run_dir_->SetLastStore(response.store_id()));
@@ -230,11 +229,9 @@ bool SyncLoop::Sync() {
   const int64_t epoch = session_->epoch();
   call.request.set_session_epoch(epoch);
   call.request.set_draining(drain_begun_ != Drain::kNo);
-  // Several polls fit into a lease, whatever the coordinator asks for.
-  const int64_t wait_ms =
-      std::max<int64_t>(0, std::min(sync_interval_ms_, (lease_ms_ - lease_margin_ms_) / 3));
   const bool last_word = drain_begun_ != Drain::kNo && !view.busy;
-  call.request.set_wait_ms(last_word ? 0 : wait_ms);
+  const int64_t wait_ms = last_word ? 0 : WaitMs();
+  call.request.set_wait_ms(wait_ms);
   call.context.set_deadline(DeadlineIn(wait_ms + kSyncSlackMs));
   // The lease counts from before the request leaves, on this clock alone.
   const int64_t sent_ms = options_.clock->monotonic_ms();
@@ -250,6 +247,16 @@ bool SyncLoop::Sync() {
                      [&]() LOGLOG_REQUIRES(mutex_) { return wakes_ != wakes_seen; });
   }
   return true;
+}
+
+int64_t SyncLoop::WaitMs() const {
+  // Several polls fit into a lease, whatever the coordinator asks for.
+  int64_t wait_ms = std::min(sync_interval_ms_, (lease_ms_ - lease_margin_ms_) / 3);
+  if (drain_begun_ != Drain::kNo) {
+    const int64_t left_ms = drain_deadline_ms_ - options_.clock->monotonic_ms();
+    wait_ms = std::min({wait_ms, kDrainWaitMs, left_ms});
+  }
+  return std::max<int64_t>(0, wait_ms);
 }
 
 // Waits for the answer, or for news that make the report out of date: then the call is
@@ -362,4 +369,4 @@ bool SyncLoop::DrainIsOver(int64_t now_ms) {
   return true;
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

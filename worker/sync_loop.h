@@ -17,7 +17,7 @@
 #include "worker/session.h"
 #include "worker/supervisor.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // Registers the worker and keeps reporting what its slots do and applying what they
 // should do. Run() belongs to one thread; the other public functions are thread-safe.
@@ -63,6 +63,7 @@ class SyncLoop {
   absl::Status OnRegistered(const v1::RegisterWorkerResponse& response);
   // Reports and applies the answer. False when the coordinator could not be asked.
   bool Sync();
+  int64_t WaitMs() const;
   bool Call(SyncCall* call, uint64_t wakes_seen) LOGLOG_EXCLUDES(mutex_);
   void ApplyAnswer(const v1::SyncWorkerResponse& response, int64_t sent_ms);
   bool OnSyncFailed(const grpc::Status& status);
@@ -105,6 +106,6 @@ class SyncLoop {
 // keepalive, reconnect and message limits.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_SYNC_LOOP_H_

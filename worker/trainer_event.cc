@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 using Json = nlohmann::json;
@@ -148,4 +148,4 @@ TrainerEvent ParseTrainerEvent(absl::string_view text, NameTable* names, std::st
   return IgnoredLine();
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

@@ -9,7 +9,7 @@
 
 #include "absl/strings/string_view.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // The lines of events.jsonl as plain structs: the messages of worker_service.proto
 // without protobuf, so that all but the wire builds without it.
@@ -75,6 +75,6 @@ class NameTable {
 // is wrong (empty for an unknown kind, which a newer trainer may well write).
 TrainerEvent ParseTrainerEvent(absl::string_view line, NameTable* names, std::string* problem);
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_TRAINER_EVENT_H_

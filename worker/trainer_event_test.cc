@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 using ::testing::ElementsAre;
@@ -113,4 +113,4 @@ TEST_F(TrainerEventTest, MalformedLinesSayWhy) {
 }
 
 }  // namespace
-}  // namespace loglog
+}  // namespace loglog::worker

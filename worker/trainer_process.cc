@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 constexpr int64_t kLogHeadBytes = 256 << 10;
@@ -124,4 +124,4 @@ bool TrainerProcess::TryReap(ExitStatus* status) {
   return true;
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

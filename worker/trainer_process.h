@@ -8,7 +8,7 @@
 #include "base/subprocess.h"
 #include "worker/log_capture.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // One running loglog-trainer with its bell (descriptor 3) and its captured output.
 // The trainer dies with this daemon: it asks for a parent-death signal and then compares
@@ -46,6 +46,6 @@ class TrainerProcess {
   LogCapture log_;
 };
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_TRAINER_PROCESS_H_

@@ -3,7 +3,7 @@
 #include <optional>
 #include <variant>
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 v1::AttemptOutcome::Kind KindToProto(Outcome::Kind kind) {
@@ -172,4 +172,4 @@ std::vector<SlotWish> WishesFromProto(const v1::SyncWorkerResponse& response) {
   return wishes;
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker

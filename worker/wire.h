@@ -8,7 +8,7 @@
 #include "worker/event_file.h"
 #include "worker/supervisor.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 // The worker's structs as messages and back. Pure.
 
@@ -20,6 +20,6 @@ v1::SyncWorkerRequest ToProto(const WorkerView& view);
 // Wishes that say nothing (NONE) are left out.
 std::vector<SlotWish> WishesFromProto(const v1::SyncWorkerResponse& response);
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_WIRE_H_

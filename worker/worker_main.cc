@@ -20,7 +20,7 @@
 #include "worker/metric_stream.h"
 #include "worker/sync_loop.h"
 
-namespace loglog {
+namespace loglog::worker {
 namespace {
 
 constexpr int kExitFailure = 1;
@@ -200,6 +200,6 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
-}  // namespace loglog
+}  // namespace loglog::worker
 
-int main(int argc, char** argv) { return loglog::Main(argc, argv); }
+int main(int argc, char** argv) { return loglog::worker::Main(argc, argv); }

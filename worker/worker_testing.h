@@ -16,7 +16,7 @@
 #include "base/unique_id.h"
 #include "worker/slot.h"
 
-namespace loglog {
+namespace loglog::worker {
 
 constexpr int64_t kLongMs = 30'000;
 
@@ -76,6 +76,6 @@ inline TaskOrder MakeOrder(int64_t attempt_id, int64_t task_id, int64_t steps, i
   return order;
 }
 
-}  // namespace loglog
+}  // namespace loglog::worker
 
 #endif  // LOGLOG_WORKER_WORKER_TESTING_H_

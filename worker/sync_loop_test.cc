@@ -1,0 +1,400 @@
+#include "worker/sync_loop.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "absl/strings/match.h"
+#include "worker/fake_service_testing.h"
+#include "worker/metric_stream.h"
+#include "worker/worker_testing.h"
+
+namespace loglog::worker {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Report = v1::SlotReport;
+using Kind = v1::AttemptOutcome;
+
+// Everything of a daemon but main().
+class Daemon {
+ public:
+  Daemon(const std::string& root, const std::string& address, SyncLoop::Options options = {},
+         int64_t free_bytes_min = 0) {
+    auto opened = RunDir::Open({.root = root, .name = "w1"});
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    run_dir_ = *std::move(opened);
+    supervisor_ =
+        std::make_unique<Supervisor>(Supervisor::Options{.run_dir = run_dir_.get(),
+                                                         .trainer = LOGLOG_FAKE_TRAINER,
+                                                         .devices = {Device(), Device()},
+                                                         .stop_grace_ms = 1'000,
+                                                         .free_bytes_min = free_bytes_min,
+                                                         .outbox = {.flush_ms = 5, .poll_ms = 50}});
+    options.address = address;
+    options.version = "0.1.0";
+    options.devices = {Device(), Device()};
+    options.backoff_limit_ms = 100;
+    channel_ = MakeChannel(address);
+    loop_ =
+        std::make_unique<SyncLoop>(options, channel_, run_dir_.get(), supervisor_.get(), &session_);
+    stream_ = std::make_unique<MetricStream>(
+        MetricStream::Options{.worker_id = "w1",
+                              .backoff_limit_ms = 50,
+                              .on_refused = [this](int64_t id) { supervisor_->StopAttempt(id); }},
+        channel_, &session_, &supervisor_->outbox());
+    result_ = std::async(std::launch::async, [this] { return loop_->Run(); });
+  }
+  // As kill -9 leaves it, but that its own threads end.
+  ~Daemon() {
+    if (result_.valid()) {
+      loop_->Hurry();
+      result_.wait();
+    }
+    stream_.reset();
+    loop_.reset();
+  }
+  absl::Status Wait() {
+    const bool ended =
+        result_.wait_for(std::chrono::milliseconds(kLongMs)) == std::future_status::ready;
+    EXPECT_TRUE(ended);
+    return ended ? result_.get() : absl::DeadlineExceededError("still running");
+  }
+  SyncLoop& loop() { return *loop_; }
+  Supervisor& supervisor() { return *supervisor_; }
+  RunDir& run_dir() { return *run_dir_; }
+
+ private:
+  std::unique_ptr<RunDir> run_dir_;
+  std::unique_ptr<Supervisor> supervisor_;
+  Session session_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<SyncLoop> loop_;
+  std::unique_ptr<MetricStream> stream_;
+  std::future<absl::Status> result_;
+};
+
+class SyncLoopTest : public ::testing::Test {
+ protected:
+  void StartDaemon(SyncLoop::Options options = {}, int64_t free_bytes_min = 0) {
+    daemon_ = std::make_unique<Daemon>(root_, address_, std::move(options), free_bytes_min);
+  }
+  Kind OutcomeOf(int64_t attempt_id) {
+    Kind outcome;
+    EXPECT_TRUE(service_.WaitForOutcome(attempt_id, &outcome));
+    return outcome;
+  }
+  bool Idle(int slot = 0) { return service_.WaitForState(slot, Report::IDLE, 0); }
+  bool Running(int64_t attempt_id) { return service_.WaitForState(0, Report::RUNNING, attempt_id); }
+  std::string PidOf(int64_t attempt_id) {
+    const std::string path = daemon_->run_dir().AttemptDir("5eed", attempt_id) + "/pid";
+    EXPECT_TRUE(Eventually([&] { return PathExists(path); }));
+    return *ReadFile(path);
+  }
+
+  TempDir dir_;
+  const std::string root_ = dir_.path() + "/run";
+  const std::string address_ = "unix:" + dir_.path() + "/socket";
+  FakeService service_{address_};
+  std::unique_ptr<Daemon> daemon_;
+};
+
+// The answers park for 20 s here, so each step that is seen sooner was woken.
+TEST_F(SyncLoopTest, TaskFromOrderToIdleWithoutWaitingForAPoll) {
+  service_.Start();
+  service_.Order(0, MakeOrder(17, 1, 25));
+  const int64_t started_ms = Clock::Real()->monotonic_ms();
+  StartDaemon({.labels = {{"zone", "a"}}, .checkpoint_scope = "nfs"});
+  const Kind outcome = OutcomeOf(17);
+  EXPECT_EQ(outcome.kind(), Kind::DONE) << outcome.message();
+  EXPECT_EQ(outcome.last_seq(), 29);
+  EXPECT_EQ(service_.event_count(17), 30);
+  EXPECT_TRUE(Idle());
+  EXPECT_LT(Clock::Real()->monotonic_ms() - started_ms, 15'000);
+  EXPECT_TRUE(Eventually([&] { return daemon_->run_dir().ListAttempts("5eed").empty(); }));
+  const v1::RegisterWorkerRequest registration = service_.registrations().at(0);
+  EXPECT_EQ(registration.worker_id(), "w1");
+  EXPECT_EQ(registration.protocol(), 1);
+  EXPECT_EQ(registration.slots_size(), 2);
+  EXPECT_EQ(registration.labels().at("zone"), "a");
+  EXPECT_EQ(registration.checkpoint_scope(), "nfs");
+  EXPECT_THAT(registration.held(), IsEmpty());
+}
+
+// Rules 1 and 2: the worker's own clock ends the trainer when no sync succeeds.
+TEST_F(SyncLoopTest, LostLeaseKillsTheTrainer) {
+  service_.SetRules([](auto& rules) {
+    rules.lease_ms = 1'000;
+    rules.lease_margin_ms = 400;
+    rules.sync_interval_ms = 50;
+  });
+  service_.Start();
+  ScopedMisbehaviour hang("hang_at=3;ignore_sigterm=1");
+  service_.Order(0, MakeOrder(17, 1, 25));
+  StartDaemon();
+  ASSERT_TRUE(Running(17));
+  ASSERT_TRUE(service_.WaitForEvents(17, 3));
+  // Renewed as long as syncs succeed, for longer than a lease.
+  const int64_t began_ms = Clock::Real()->monotonic_ms();
+  while (Clock::Real()->monotonic_ms() - began_ms < 1'200) ASSERT_TRUE(service_.WaitForSyncs(1));
+  ASSERT_TRUE(Running(17));
+  service_.SetRules([](auto& rules) {
+    rules.sync_status = {grpc::StatusCode::UNAVAILABLE, "down"};
+  });
+  const int64_t down_ms = Clock::Real()->monotonic_ms();
+  // The stream still works: only syncs keep a lease.
+  EXPECT_TRUE(Eventually(
+      [&] { return daemon_->supervisor().View().slots[0].state == Slot::State::kFinished; }));
+  const int64_t took_ms = Clock::Real()->monotonic_ms() - down_ms;
+  EXPECT_GE(took_ms, 300);
+  EXPECT_LT(took_ms, 10'000);
+  service_.SetRules([](auto& rules) { rules.sync_status = grpc::Status::OK; });
+  const Kind outcome = OutcomeOf(17);
+  EXPECT_EQ(outcome.kind(), Kind::LOST);
+  EXPECT_THAT(outcome.message(), HasSubstr("lease"));
+  EXPECT_TRUE(Idle());
+}
+
+TEST_F(SyncLoopTest, StaleSessionRegistersAgainAndTheTrainerGoesOn) {
+  service_.Start();
+  ScopedMisbehaviour slow("step_ms=10");
+  service_.Order(0, MakeOrder(17, 1, 60));
+  StartDaemon();
+  ASSERT_TRUE(Running(17));
+  const std::string pid = PidOf(17);
+  service_.EndSession();
+  ASSERT_TRUE(service_.WaitForRegistrations(2));
+  EXPECT_EQ(PidOf(17), pid);
+  const auto registrations = service_.registrations();
+  EXPECT_EQ(registrations[0].boot_id(), registrations[1].boot_id());
+  EXPECT_THAT(registrations[1].held(), IsEmpty());
+  EXPECT_EQ(OutcomeOf(17).kind(), Kind::DONE);
+  EXPECT_EQ(service_.event_count(17), OutcomeOf(17).last_seq() + 1);
+}
+
+// T07, rule 5: a report that nobody answers is repeated.
+TEST_F(SyncLoopTest, T07_finished_is_repeated_until_forgotten) {
+  service_.SetRules([](auto& rules) {
+    rules.forget = false;
+    rules.sync_interval_ms = 20;
+  });
+  service_.Start();
+  service_.Order(0, MakeOrder(17, 1, 3));
+  StartDaemon();
+  ASSERT_TRUE(service_.WaitForState(0, Report::FINISHED, 17));
+  ASSERT_TRUE(service_.WaitForSyncs(3));
+  EXPECT_GE(service_.reports(17), 3);
+  EXPECT_TRUE(PathExists(daemon_->run_dir().AttemptDir("5eed", 17)));
+  service_.SetRules([](auto& rules) { rules.forget = true; });
+  EXPECT_TRUE(Idle());
+  EXPECT_TRUE(Eventually([&] { return !PathExists(daemon_->run_dir().AttemptDir("5eed", 17)); }));
+}
+
+TEST_F(SyncLoopTest, KilledAndFencedAttemptsAreNotReported) {
+  service_.Start();
+  ScopedMisbehaviour hang("hang_at=3");
+  service_.Order(0, MakeOrder(17, 1, 25));
+  StartDaemon();
+  ASSERT_TRUE(Running(17));
+  service_.KillAttempt(17);
+  EXPECT_TRUE(Idle());
+  service_.Order(0, MakeOrder(18, 1, 25));
+  ASSERT_TRUE(service_.WaitForEvents(18, 3));
+  service_.SetRules([](auto& rules) { rules.fenced_attempt = 18; });
+  // Its next batch, or the next question after the break, brings the news.
+  service_.EndSession();
+  EXPECT_TRUE(Idle());
+  EXPECT_EQ(service_.reports(17) + service_.reports(18), 0);
+}
+
+TEST_F(SyncLoopTest, StopIsPolite) {
+  service_.Start();
+  ScopedMisbehaviour hang("hang_at=3");
+  service_.Order(0, MakeOrder(17, 1, 25));
+  StartDaemon();
+  ASSERT_TRUE(service_.WaitForEvents(17, 3));
+  service_.StopAttempt(17);
+  EXPECT_EQ(OutcomeOf(17).kind(), Kind::STOPPED);
+  EXPECT_EQ(OutcomeOf(17).exit_code(), 143);
+}
+
+TEST_F(SyncLoopTest, OperatorsDrainStopsTrainersButNotTheDaemon) {
+  service_.Start();
+  ScopedMisbehaviour hang("hang_at=3");
+  service_.Order(0, MakeOrder(17, 1, 25));
+  StartDaemon();
+  ASSERT_TRUE(service_.WaitForEvents(17, 3));
+  service_.SetRules([](auto& rules) { rules.drain = true; });
+  EXPECT_EQ(OutcomeOf(17).kind(), Kind::STOPPED);
+  EXPECT_TRUE(Idle());
+  EXPECT_FALSE(service_.last_sync().draining());
+  EXPECT_TRUE(service_.WaitForSyncs(2));
+}
+
+// Batches whose acknowledgement was lost, stored or not, are not lost and not doubled.
+TEST_F(SyncLoopTest, BrokenStreamsResume) {
+  for (const bool stored : {false, true}) {
+    const int64_t id = stored ? 18 : 17;
+    service_.SetRules([&](auto& rules) {
+      rules.breaks = 3;
+      rules.store_before_break = stored;
+    });
+    if (!stored) service_.Start();
+    const int streams_before = service_.streams();
+    service_.Order(0, MakeOrder(id, 1, 500));
+    if (!stored) StartDaemon();
+    EXPECT_EQ(OutcomeOf(id).kind(), Kind::DONE);
+    EXPECT_EQ(service_.event_count(id), OutcomeOf(id).last_seq() + 1);
+    EXPECT_GE(service_.streams(), streams_before + 3);
+  }
+}
+
+TEST_F(SyncLoopTest, RefusedEventsFailTheAttemptAndNoOther) {
+  service_.SetRules([](auto& rules) { rules.refused_attempt = 17; });
+  service_.Start();
+  service_.Order(0, MakeOrder(17, 1, 25));
+  service_.Order(1, MakeOrder(18, 2, 25));
+  StartDaemon();
+  const Kind outcome = OutcomeOf(17);
+  EXPECT_EQ(outcome.kind(), Kind::FAILED);
+  EXPECT_EQ(outcome.last_seq(), -1);
+  EXPECT_THAT(outcome.message(), HasSubstr("too odd to store"));
+  EXPECT_EQ(OutcomeOf(18).kind(), Kind::DONE);
+}
+
+TEST_F(SyncLoopTest, CoordinatorThatComesBack) {
+  StartDaemon();  // before there is one
+  service_.Start();
+  ScopedMisbehaviour slow("step_ms=5");
+  service_.Order(0, MakeOrder(17, 1, 100));
+  ASSERT_TRUE(service_.WaitForEvents(17, 3));
+  service_.Stop();
+  service_.Start();
+  EXPECT_EQ(OutcomeOf(17).kind(), Kind::DONE);
+  EXPECT_EQ(service_.event_count(17), OutcomeOf(17).last_seq() + 1);
+  EXPECT_TRUE(Idle());
+}
+
+TEST_F(SyncLoopTest, NextBootOwesItsReportsAndSaysSo) {
+  service_.SetRules([](auto& rules) { rules.forget = false; });
+  service_.Start();
+  service_.Order(0, MakeOrder(17, 1, 3));
+  StartDaemon();
+  ASSERT_TRUE(service_.WaitForState(0, Report::FINISHED, 17));
+  daemon_.reset();
+  const int before = service_.reports(17);
+  StartDaemon();
+  ASSERT_TRUE(service_.WaitForRegistrations(2));
+  const auto registrations = service_.registrations();
+  EXPECT_NE(registrations[0].boot_id(), registrations[1].boot_id());
+  EXPECT_THAT(registrations[1].held(), ElementsAre(17));
+  ASSERT_TRUE(Eventually([&] { return service_.reports(17) > before; }));
+  EXPECT_EQ(service_.last_sync().held(0).attempt_id(), 17);
+  service_.SetRules([](auto& rules) { rules.forget = true; });
+  EXPECT_TRUE(Eventually([&] { return daemon_->run_dir().ListAttempts("5eed").empty(); }));
+}
+
+TEST_F(SyncLoopTest, HeldAttemptsAreNamedOnlyToTheirOwnStore) {
+  service_.SetRules([](auto& rules) { rules.forget = false; });
+  service_.Start();
+  service_.Order(0, MakeOrder(17, 1, 3));
+  StartDaemon();
+  ASSERT_TRUE(service_.WaitForState(0, Report::FINISHED, 17));
+  daemon_.reset();
+  service_.SetRules([](auto& rules) { rules.store_id = "0ther"; });
+  StartDaemon();
+  // The first one assumed the store of before; the second knows better.
+  ASSERT_TRUE(service_.WaitForRegistrations(3));
+  ASSERT_TRUE(service_.WaitForSyncs(1));
+  const auto registrations = service_.registrations();
+  ASSERT_EQ(registrations.size(), 3u);
+  EXPECT_THAT(registrations[2].held(), IsEmpty());
+  EXPECT_NE(registrations[1].boot_id(), registrations[2].boot_id());
+  EXPECT_THAT(service_.last_sync().held(), IsEmpty());
+  EXPECT_TRUE(PathExists(daemon_->run_dir().AttemptDir("5eed", 17)));
+}
+
+TEST_F(SyncLoopTest, DrainCheckpointsUploadsReportsAndLeaves) {
+  service_.Start();
+  ScopedMisbehaviour hang("hang_at=3");
+  service_.Order(0, MakeOrder(17, 1, 25));
+  StartDaemon();
+  ASSERT_TRUE(service_.WaitForEvents(17, 3));
+  daemon_->loop().BeginDrain();
+  EXPECT_EQ(daemon_->Wait(), absl::OkStatus());
+  EXPECT_EQ(OutcomeOf(17).kind(), Kind::STOPPED);
+  EXPECT_EQ(service_.event_count(17), OutcomeOf(17).last_seq() + 1);
+  EXPECT_TRUE(service_.last_sync().draining());
+  EXPECT_EQ(service_.last_sync().slots(0).state(), Report::IDLE);
+}
+
+TEST_F(SyncLoopTest, SecondSignalKills) {
+  service_.Start();
+  ScopedMisbehaviour deaf("hang_at=3;ignore_sigterm=1");
+  service_.Order(0, MakeOrder(17, 1, 25));
+  StartDaemon({.drain_ms = 600'000});
+  ASSERT_TRUE(service_.WaitForEvents(17, 3));
+  daemon_->loop().BeginDrain();
+  ASSERT_TRUE(service_.WaitForState(0, Report::STOPPING, 17));
+  daemon_->loop().Hurry();
+  EXPECT_EQ(daemon_->Wait(), absl::OkStatus());
+  EXPECT_EQ(OutcomeOf(17).signal(), 9);
+}
+
+TEST_F(SyncLoopTest, DrainIsBoundedWhenTheCoordinatorIsGone) {
+  service_.Start();
+  StartDaemon({.drain_ms = 200});
+  ASSERT_TRUE(Idle());
+  service_.Stop();
+  daemon_->loop().BeginDrain();
+  EXPECT_EQ(daemon_->Wait(), absl::OkStatus());
+}
+
+TEST_F(SyncLoopTest, DrainBeforeAnyCoordinator) {
+  StartDaemon();
+  daemon_->loop().BeginDrain();
+  EXPECT_EQ(daemon_->Wait(), absl::OkStatus());
+}
+
+TEST_F(SyncLoopTest, OtherProtocolIsFinal) {
+  service_.SetRules([](auto& rules) {
+    rules.register_status = {grpc::StatusCode::FAILED_PRECONDITION, "speaks 2; install 0.2.0"};
+  });
+  service_.Start();
+  StartDaemon();
+  const absl::Status status = daemon_->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr(address_), HasSubstr("install 0.2.0")));
+}
+
+TEST_F(SyncLoopTest, ConnectTimeoutNamesTheAddress) {
+  StartDaemon({.connect_timeout_ms = 100});
+  const absl::Status status = daemon_->Wait();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr(address_), HasSubstr("--coordinator")));
+}
+
+// T18: it keeps answering, but asks for no work.
+TEST_F(SyncLoopTest, T18_full_disk_is_reported) {
+  service_.Start();
+  StartDaemon({}, /*free_bytes_min=*/int64_t{1} << 60);
+  EXPECT_TRUE(Eventually(
+      [&] { return absl::StrContains(service_.last_sync().unhealthy(), "disk almost full"); }));
+}
+
+TEST_F(SyncLoopTest, ReadyFileTellsThatTheWorkerIsRegistered) {
+  const std::string ready = dir_.path() + "/ready";
+  StartDaemon({.ready_file = ready});
+  EXPECT_FALSE(PathExists(ready));
+  service_.Start();
+  EXPECT_TRUE(Eventually([&] { return PathExists(ready); }));
+  EXPECT_EQ(*ReadFile(ready), "w1\n");
+}
+
+}  // namespace
+}  // namespace loglog::worker
