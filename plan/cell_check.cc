@@ -96,7 +96,7 @@ class CellChecker {
     const double warmup = config_.Number("train.warmup");
     const double cooldown = config_.Number("train.cooldown");
     if (warmup + cooldown <= 1) return;
-    Add("train.cooldown",
+    Add(warmup > cooldown ? "train.warmup" : "train.cooldown",
         absl::StrCat("train.warmup ", DisplayText(warmup), " and train.cooldown ",
                      DisplayText(cooldown), " exceed the run together"),
         "their sum is at most 1");

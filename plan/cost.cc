@@ -12,15 +12,15 @@ int64_t BlockMatrices(const ModelShape& model) {
   return model.d_model * (2 * model.d_model + 2 * model.kv_dim() + 3 * model.d_ff);
 }
 
-// Floats that one token's forward pass leaves for the backward pass: in each block the
-// input, two normed copies, q, k, v before and after rotation, the attention's
-// probabilities and output, the sum, gate, up and their product; at the end the normed
-// stream and the logits.
-int64_t ActivationFloats(const ModelShape& model) {
+// Bytes that one token's forward pass leaves for the backward pass, attention's
+// probabilities aside: in each block the stream twice in float32; two normed copies, the
+// attention's output, q, k, v, gate, up and their product in the computing type; then the
+// last stream and the logits.
+int64_t ActivationBytes(const ModelShape& model, int64_t type_bytes) {
   const int64_t d = model.d_model;
-  const int64_t block =
-      5 * d + 2 * (d + 2 * model.kv_dim()) + 3 * model.d_ff + model.heads * model.seq_len;
-  return model.layers * block + 2 * d + model.vocab;
+  const int64_t typed = 4 * d + 2 * model.kv_dim() + 3 * model.d_ff;
+  return model.layers * (2 * kFloat * d + type_bytes * typed) + (kFloat + type_bytes) * d +
+         kFloat * model.vocab;
 }
 
 }  // namespace
@@ -46,13 +46,17 @@ double SixN(const ModelShape& model) { return 6 * static_cast<double>(CountParam
 MemoryEstimate EstimateMemory(const CellConfig& config) {
   const ModelShape model = config.model();
   const bool bf16 = config.Text("train.precision") == "bf16";
-  // The trainer works through a step in chunks of about this many tokens.
-  constexpr int64_t kChunkTokens = 32'768;
-  const int64_t step = std::max(config.batch_tokens(), model.seq_len);
-  const int64_t chunk = std::min(step, std::max(kChunkTokens, model.seq_len));
+  const int64_t type_bytes = bf16 ? 2 : kFloat;
+  // On a GPU the trainer works through a step in parts of about this many tokens, and
+  // keeps attention's probabilities up to a limit, above which it computes them twice.
+  constexpr int64_t kPartTokens = 32'768;
+  constexpr int64_t kProbabilityBytesMax = int64_t{2} << 30;
+  const int64_t part = std::min(config.batch_tokens(), std::max(kPartTokens, model.seq_len));
+  const int64_t probabilities = part * model.layers * model.heads * model.seq_len * type_bytes;
   MemoryEstimate memory;
-  memory.state_bytes = CountParams(model).total * (4 * kFloat + (bf16 ? 2 : 0));
-  memory.activation_bytes = chunk * ActivationFloats(model) * (bf16 ? 2 : kFloat);
+  memory.state_bytes = CountParams(model).total * (4 * kFloat + (bf16 ? type_bytes : 0));
+  memory.activation_bytes =
+      part * ActivationBytes(model, type_bytes) + std::min(probabilities, kProbabilityBytesMax);
   return memory;
 }
 

@@ -27,8 +27,9 @@ double FlopsPerToken(const ModelShape& model);
 // The literature's 6 N with N = all parameters.
 double SixN(const ModelShape& model);
 
-// Bytes that training one trial takes on its device, estimated: float32 weights,
-// gradients and two moments, and the activations of one step.
+// Bytes that training one trial takes on a GPU, estimated: weights, gradients and two
+// moments in float32 (and a bf16 copy), and the activations of the part of a step that is
+// worked on at once. A CPU trainer works in smaller parts and takes less.
 struct MemoryEstimate {
   int64_t state_bytes = 0;
   int64_t activation_bytes = 0;

@@ -175,8 +175,8 @@ void AddData(Rows* rows) {
 
 void AddCadence(Rows* rows) {
   rows->BeginCell();
-  rows->Add("eval.every", FieldType::kShare, "25%", Above(0, 1), "",
-            "Validation after each such share of the run, and always at the end.");
+  rows->Share("eval.every", "25%",
+              "Validation after each such share of the run, and always at the end; 0: only then.");
   rows->Count("eval.tokens", "65536", From(1, 1e12), "tokens",
               "Validation tokens of each evaluation.");
   rows->Integer("metrics.every", "10", From(1, 1e9), "steps",

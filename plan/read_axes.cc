@@ -286,7 +286,12 @@ void ReadAxes(const SpecNode& axes, SpecDraft* draft) {
     const SpecNode::Key& key = axes.keys[i];
     const std::string at = absl::StrCat("axes.", key.text);
     draft->places[at] = key.place;
-    if (!CheckName(key, draft) || !ExpectMap(axes.items[i], at, draft)) continue;
+    if (!CheckName(key, draft)) continue;
+    if (!ExpectMap(axes.items[i], at, draft)) {
+      // Kept by name, so that what refers to the axis is not reported as well.
+      draft->spec.axes.push_back({.name = key.text});
+      continue;
+    }
     bool has_unknown_key = false;
     for (const SpecNode::Key& part : axes.items[i].keys) {
       if (std::find(AxisKeys().begin(), AxisKeys().end(), part.text) != AxisKeys().end()) continue;
@@ -297,7 +302,6 @@ void ReadAxes(const SpecNode& axes, SpecDraft* draft) {
     AxisSpec axis{.name = key.text};
     const SpecField* field = ReadAxisPath(axes.items[i], key.place, &axis, draft);
     if (field == nullptr) {
-      // Kept, so that what refers to the axis is not reported as well.
       draft->spec.axes.push_back(std::move(axis));
       continue;
     }

@@ -26,6 +26,8 @@ class TreeBuilder : public YAML::EventHandler {
 
   SpecNode TakeRoot() { return std::move(root_); }
   bool has_root() const { return has_root_; }
+  // A quote swallowed what follows: later errors of the syntax mean nothing.
+  bool open_quote() const { return open_quote_; }
 
   // Values over several lines are told last: an error of the syntax explains them better.
   void RefuseLongValues() {
@@ -103,7 +105,11 @@ class TreeBuilder : public YAML::EventHandler {
       Refuse(node.place, "block text is not accepted", "write it in quotes on one line");
     } else if (node.quoted) {
       const size_t size = QuotedSize(rest);
-      if (size == 0) Refuse(Place(mark, rest.size()), "text runs over several lines", "one line");
+      if (size == 0) {
+        Refuse(Place(mark, rest.size()), "this quote is not closed on its line",
+               "close it; text stays on one line");
+        open_quote_ = true;
+      }
       node.place = Place(mark, size);
     } else if (!absl::StartsWith(rest, value)) {
       ++refused_;
@@ -253,6 +259,7 @@ class TreeBuilder : public YAML::EventHandler {
   int nodes_ = 0;
   size_t refused_ = 0;
   std::vector<SpecPlace> long_values_;
+  bool open_quote_ = false;
 };
 
 // What yaml-cpp's message means to somebody who writes specs.
@@ -336,6 +343,7 @@ bool RunParser(const std::string& text, int source, SpecErrorSink* sink, TreeBui
     return true;
   } catch (const StopParsing&) {
   } catch (const YAML::Exception& error) {
+    if (builder->open_quote()) return false;
     const std::string& message = error.msg;
     const SpecNode* open = builder->OpenFlow();
     if (open != nullptr && absl::StrContains(message, "flow not found")) {

@@ -1,0 +1,329 @@
+#include "plan/spec.h"
+
+#include <chrono>
+#include <random>
+
+#include "gmock/gmock.h"
+#include "nlohmann/json.hpp"
+#include "plan/fields.h"
+#include "plan/spec_testing.h"
+#include "shards/sha256.h"
+
+namespace loglog {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+TEST(ParseSpec, ReadsTheExample) {
+  const SweepSpec spec = MustParse(SpecText());
+  EXPECT_EQ(spec.name, "phase-50m");
+  EXPECT_EQ(spec.base.Int("model.layers"), 14);
+  EXPECT_EQ(spec.base.Int("model.seq_len"), 1024);
+  EXPECT_EQ(spec.base.Number("train.warmup"), 0.05);
+  EXPECT_EQ(spec.base.Number("train.beta2"), 0.95);
+  EXPECT_TRUE(spec.base.IsNull("train.tokens"));
+  EXPECT_THAT(spec.arm_axes, ElementsAre("gamma", "lambda"));
+  ASSERT_EQ(spec.axes.size(), 4u);
+  EXPECT_EQ(spec.axes[0].name, "D");
+  EXPECT_EQ(spec.FindAxis("gamma")->values.size(), 9u);
+  EXPECT_EQ(std::get<double>(spec.FindAxis("gamma")->values[3]), 0.55);
+  EXPECT_EQ(spec.order[1].key, "D");
+  EXPECT_EQ(spec.budget.gpu_hours, 60);
+  EXPECT_EQ(spec.fit[0].kind, "saturating");
+  EXPECT_EQ(spec.retries.losses, 20);
+}
+
+TEST(ParseSpec, ReadsUnitsSharesAndDurations) {
+  const SweepSpec spec = MustParse(SpecText({{14,
+                                              "  D: {path: train.tokens, values: [131.072M, "
+                                              "1.31072B, 13107200000]}"},
+                                             {9, "  warmup: 0.05"},
+                                             {18,
+                                              "budget: {wall_time: 1.5h, flops_per_second: "
+                                              "4e14, tokens_per_second: 30k}"}}));
+  EXPECT_EQ(spec.FindAxis("D")->values[1], SpecValue(int64_t{1'310'720'000}));
+  EXPECT_EQ(spec.budget.wall_time_ms, 5'400'000);
+  EXPECT_EQ(spec.budget.flops_per_second, 4e14);
+  EXPECT_EQ(spec.budget.tokens_per_second, 30'000);
+}
+
+TEST(ParseSpec, AcceptsJsonAndByteOrderMark) {
+  const std::string json = CanonicalJson(MustParse(SpecText()));
+  EXPECT_EQ(CanonicalJson(MustParse(json)), json);
+  EXPECT_EQ(CanonicalJson(MustParse("\xef\xbb\xbf" + SpecText())), json);
+  std::string windows;
+  for (const char c : SpecText()) windows += c == '\n' ? "\r\n" : std::string(1, c);
+  EXPECT_EQ(CanonicalJson(MustParse(windows)), json);
+}
+
+TEST(Logrange, RoundsInsideAndKeepsTheEnds) {
+  const SweepSpec spec =
+      MustParse(SmallSpec("train: {lr: 0.01, batch_tokens: 128}\n"
+                          "axes:\n"
+                          "  D: {path: train.tokens, logrange: [12800, 204800, 4]}\n"
+                          "  lr: {path: train.lr, logrange: [0.001, 0.1, 4]}\n"));
+  const auto& tokens = spec.FindAxis("D")->values;
+  EXPECT_EQ(tokens[0], SpecValue(int64_t{12'800}));
+  EXPECT_EQ(tokens[1], SpecValue(int64_t{32'256}));  // 32253.98 to the nearest batch
+  EXPECT_EQ(tokens[2], SpecValue(int64_t{81'280}));
+  EXPECT_EQ(tokens[3], SpecValue(int64_t{204'800}));
+  const auto& rates = spec.FindAxis("lr")->values;
+  EXPECT_EQ(rates[1], SpecValue(0.00464159));
+  EXPECT_EQ(rates[3], SpecValue(0.1));
+}
+
+TEST(CanonicalJson, HasTheHashOfItsBytes) {
+  const SweepSpec spec = MustParse(SpecText());
+  EXPECT_EQ(SpecSha256(spec), Sha256Hex(CanonicalJson(spec)));
+  const auto parsed = nlohmann::json::parse(CanonicalJson(spec));
+  EXPECT_EQ(parsed["axes"]["gamma"]["values"].size(), 9u);
+  EXPECT_EQ(parsed["train"]["warmup"], 0.05);
+}
+
+TEST(CanonicalJson, OneSpellingForOneMeaning) {
+  const std::string hash = SpecSha256(MustParse(SpecText()));
+  const std::map<int, std::string> same[] = {
+      {{1, "apiVersion: loglog/v1   # a comment"}},
+      {{9, "  warmup: 0.05"}},
+      {{9, "  warmup: 0.050"}},
+      {{7, "  lr: 0.001"}},
+      {{7, "  \"lr\": 1.00e-3"}},
+      {{10, "  batch_tokens: 131.072k"}},
+      {{8, "  beta1: 0.9"}},         // a default, and cosine left out
+      {{6, "  weight_decay: 0.3"}},  // set by an axis everywhere
+      {{12,
+        "  gamma: {values: [0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.80], path: "
+        "init.gamma}"}},
+      {{13, "  lambda: {path: train.weight_decay, values: [0.0, 1.0e-2, 0.1, 1], when: null}"}},
+      {{14, "  D: {path: train.tokens, values: [131.072M, 1.31072B]}"}},
+      {{15, "  seed: {values: [0, 1, 2]}"}},
+      {{15, "  seed: {range: [0, 2, 1]}"}},
+      {{19, "fit: [{form: \"L = E+B*D^-beta\"}]"}},
+      {{18, "budget: {gpu_hours: 60.0, wall_time: null}"}},
+      {{3,
+        "model: {layers: 14, d_model: 384, heads: 6, kv_heads: 6, d_ff: 1024, vocab: 32000, "
+        "seq_len: 1024}"}},
+  };
+  for (const auto& lines : same) {
+    EXPECT_EQ(SpecSha256(MustParse(SpecText(lines))), hash) << lines.begin()->second;
+  }
+  const std::map<int, std::string> different[] = {
+      {{2, "name: phase-51m"}},
+      {{7, "  lr: 1.1e-3"}},
+      {{15, "  seed: {path: seed, values: [0, 2, 1]}"}},
+      {{16, "arms: [lambda, gamma]"}},
+      {{18, "exclude: [{D: 131072000, lambda: 1.0}]"}},
+  };
+  for (const auto& lines : different) {
+    EXPECT_NE(SpecSha256(MustParse(SpecText(lines))), hash) << lines.begin()->second;
+  }
+}
+
+TEST(CanonicalJson, KeyOrderDoesNotMatter) {
+  std::vector<std::string> lines = GoodSpecLines();
+  const std::string hash = SpecSha256(MustParse(SpecText()));
+  // Top-level entries, each with its own lines.
+  std::vector<std::string> blocks;
+  for (const std::string& line : lines) {
+    if (line[0] == ' ') {
+      blocks.back() += line + "\n";
+    } else {
+      blocks.push_back(line + "\n");
+    }
+  }
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  for (int i = 0; i < 20; ++i) {
+    std::shuffle(blocks.begin(), blocks.end(), random);
+    EXPECT_EQ(SpecSha256(MustParse(absl::StrJoin(blocks, ""))), hash);
+  }
+}
+
+TEST(Overrides, ActAsHydras) {
+  const auto parse = [](std::vector<std::string> overrides) {
+    return MustParse(SpecText(), overrides);
+  };
+  EXPECT_EQ(parse({"train.lr=3.0e-4"}).base.Number("train.lr"), 3e-4);
+  EXPECT_EQ(parse({"train.clip=2.0"}).base.Number("train.clip"), 2);  // a default counts as there
+  EXPECT_EQ(parse({"+train.clip=2.0"}).base.Number("train.clip"), 2);
+  EXPECT_EQ(parse({"++train.lr=2.0"}).base.Number("train.lr"), 2);
+  EXPECT_EQ(parse({"~train.schedule"}).base.Text("train.schedule"), "cosine");
+  EXPECT_EQ(parse({"axes.seed.values=[0,1]"}).FindAxis("seed")->values.size(), 2u);
+  EXPECT_EQ(parse({"axes.gamma.values=[0.5]"}).FindAxis("gamma")->values.size(), 1u);
+  EXPECT_EQ(parse({"~arms", "+axes.clip={path: train.clip, values: [1.0, 2.0]}"}).axes.size(), 5u);
+  EXPECT_EQ(parse({"data.train.glob=more/*.bin"}).base.Text("data.train.glob"), "more/*.bin");
+  EXPECT_EQ(parse({"axes.gamma.when.train.clip=[1.0,3.0]"}).FindAxis("gamma")->when[0].key,
+            "train.clip");
+  EXPECT_EQ(parse({"~axes.gamma", "~axes.lambda", "arms=null", "+arms.one.init.gamma=1.0",
+                   "+arms.one.train.weight_decay=1.0", "+arms.two.init.gamma=0.5"})
+                .bundles[0]
+                .assignments.size(),
+            2u);
+  EXPECT_EQ(SpecSha256(parse({"train.lr=0.001", "name=phase-50m"})), SpecSha256(parse({})));
+}
+
+// Draws a random spec as text, with everything that a spec can hold.
+class RandomSpec {
+ public:
+  explicit RandomSpec(unsigned seed) : random_(seed) {}
+
+  std::string Text() {
+    bundles_ = Chance(0.5);
+    std::string text = SmallSpec("");
+    text += absl::StrCat("train: {lr: ", Number(), ", batch_tokens: ", 64 * Int(1, 8), "}\n");
+    text += absl::StrCat("init: {sigma: ", Chance(0.5) ? "null" : "0.02", "}\n");
+    if (Chance(0.5)) text += "eval: {every: 12.5%, tokens: 1k}\n";
+    text += "axes:\n  D: {path: train.tokens, values: [1075200, 2150400]}\n";
+    if (Chance(0.7))
+      text += absl::StrCat("  seed: {values: [", Int(0, 9), ", ", Int(10, 99), "]}\n");
+    const bool clip = Chance(0.5);
+    if (clip) {
+      text += absl::StrCat("  clip: {path: train.clip, values: [", Number(), ", 7.5]",
+                           Chance(0.5) ? ", when: {D: 1075200}" : "", "}\n");
+    }
+    if (!bundles_) text += "  gamma: {path: init.gamma, range: [0.5, 1.0, 0.25]}\n";
+    if (bundles_) text += "arms: {b: {init.gamma: 0.5}, a: {init.gamma: 1.0, train.beta1: 0.8}}\n";
+    if (Chance(0.5)) {
+      text += absl::StrCat("exclude: [{D: 1075200, ", bundles_ ? "arm: a" : "gamma: [0.5, 1.0]",
+                           "}]\n");
+    }
+    if (Chance(0.5)) text += "order: [-D, arm, seed]\n";
+    if (Chance(0.5)) text += "budget: {gpu_hours: 3, wall_time: 90m}\nretries: {failures: 0}\n";
+    if (bundles_ && Chance(0.5)) text += "fit: [{compare: [a, b]}, {form: B*D^-b}]\n";
+    return text;
+  }
+
+ private:
+  bool Chance(double p) { return std::uniform_real_distribution<>(0, 1)(random_) < p; }
+  int Int(int low, int high) { return std::uniform_int_distribution<>(low, high)(random_); }
+  std::string Number() {
+    return CanonicalNumber(std::exp(std::uniform_real_distribution<>(-12, 1.5)(random_)));
+  }
+
+  std::mt19937 random_;
+  bool bundles_ = false;
+};
+
+TEST(CanonicalJson, RoundTripsRandomSpecs) {
+  const unsigned start = std::random_device{}();
+  for (unsigned i = 0; i < 150; ++i) {
+    SCOPED_TRACE(testing::Message() << "RandomSpec(" << start + i << ")");
+    RandomSpec random(start + i);
+    std::string text = random.Text();
+    auto spec = ParseSpec(text, "random.yaml");
+    // Some batch sizes do not divide the budgets; then the error must say so.
+    if (!spec.ok()) {
+      ASSERT_THAT(std::string(spec.status().message()), HasSubstr("is not a multiple of")) << text;
+      continue;
+    }
+    const std::string json = CanonicalJson(*spec);
+    const SweepSpec again = MustParse(json);
+    ASSERT_EQ(CanonicalJson(again), json) << text;
+    const Expansion first = MustExpand(*spec), second = MustExpand(again);
+    ASSERT_EQ(first.trials.size(), second.trials.size());
+    for (size_t t = 0; t < first.trials.size(); ++t) {
+      ASSERT_EQ(first.trials[t].sha256, second.trials[t].sha256);
+      ASSERT_EQ(first.cells[first.trials[t].cell].arm, second.cells[second.trials[t].cell].arm);
+    }
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(ParseSpec, SurvivesMutatedText) {
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  const std::string good = SpecText();
+  const std::string alphabet = "{}[]:,#&*!|>'\"%@`~?- \n\t0123456789.eEkMB_\x80\xff";
+  for (int i = 0; i < 400; ++i) {
+    std::string text = good;
+    const int edits = std::uniform_int_distribution<>(1, 4)(random);
+    for (int e = 0; e < edits; ++e) {
+      const size_t at = std::uniform_int_distribution<size_t>(0, text.size() - 1)(random);
+      const char c =
+          alphabet[std::uniform_int_distribution<size_t>(0, alphabet.size() - 1)(random)];
+      switch (std::uniform_int_distribution<>(0, 2)(random)) {
+        case 0:
+          text[at] = c;
+          break;
+        case 1:
+          text.insert(at, 1, c);
+          break;
+        default:
+          text.erase(at, std::uniform_int_distribution<size_t>(1, 12)(random));
+      }
+    }
+    const auto spec = ParseSpec(text, "mutated.yaml");
+    if (spec.ok()) continue;
+    const auto errors = SpecErrorsOf(spec.status());
+    if (spec.status().code() == absl::StatusCode::kResourceExhausted) continue;
+    ASSERT_FALSE(errors.empty()) << text;
+    for (const SpecError& error : errors) {
+      ASSERT_FALSE(error.message.empty()) << text;
+      ASSERT_GE(error.line, 1) << text << error.message;
+      ASSERT_GE(error.column, 1) << text << error.message;
+    }
+  }
+}
+
+TEST(ParseSpec, BoundsTheWorkOnHostileText) {
+  const auto start = std::chrono::steady_clock::now();
+  std::string deep = "a: ";
+  deep.append(200'000, '[');
+  EXPECT_FALSE(ParseSpec(deep, "deep").ok());
+  std::string keys = "{";
+  for (int i = 0; i < 50'000; ++i) absl::StrAppend(&keys, "k", i, ": 1,");
+  EXPECT_FALSE(ParseSpec(keys + "}", "keys").ok());
+  EXPECT_FALSE(
+      ParseSpec(std::string(kSpecErrorsMax, '\n') + std::string(2 << 20, 'x'), "big").ok());
+  std::string bombs = "a: &a [x, x]\n";
+  for (char c = 'b'; c < 'z'; ++c) {
+    bombs += std::string(1, c) + ": &" + c + " [*" + char(c - 1) + ", *" + char(c - 1) + "]\n";
+  }
+  EXPECT_FALSE(ParseSpec(bombs, "bombs").ok());
+  const auto spent = std::chrono::steady_clock::now() - start;
+  EXPECT_LT(std::chrono::duration<double>(spent).count(), 20);
+}
+
+TEST(CellFields, AreInJsonOrder) {
+  const SweepSpec spec = MustParse(SmallSpec("train: {lr: 0.1, batch_tokens: 64, tokens: 64}\n"));
+  const std::string json = spec.base.CanonicalJson();
+  // nlohmann sorts keys and dumps as tersely; only the spelling of floats differs.
+  const auto parsed = nlohmann::json::parse(json);
+  std::vector<std::string> leaves;
+  for (const auto& [path, value] : parsed.flatten().items()) leaves.push_back(path);
+  ASSERT_EQ(leaves.size(), CellFieldPaths().size());
+  std::string keys_of_json, keys_of_sorted;
+  for (const auto& [text, out] :
+       {std::pair{json, &keys_of_json}, {parsed.dump(), &keys_of_sorted}}) {
+    for (const absl::string_view part : absl::StrSplit(text, '"')) {
+      if (!part.empty() && part[0] >= 'a' && part[0] <= 'z') absl::StrAppend(out, part, " ");
+    }
+  }
+  EXPECT_EQ(keys_of_json, keys_of_sorted);
+}
+
+TEST(ParseCellConfig, ReadsBackAndNamesWhatIsWrong) {
+  const SweepSpec spec = MustParse(SmallSpec("train: {lr: 0.1, batch_tokens: 64, tokens: 64}\n"));
+  const std::string json = spec.base.CanonicalJson();
+  const auto config = ParseCellConfig(json);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->CanonicalJson(), json);
+  EXPECT_EQ(config->model().d_ff, 176);
+  const auto error = [&](const std::string& from, const std::string& to) {
+    std::string changed = json;
+    changed.replace(changed.find(from), from.size(), to);
+    return std::string(ParseCellConfig(changed).status().message());
+  };
+  EXPECT_THAT(error("\"layers\":2", "\"layers\":0"), HasSubstr("model.layers is 0"));
+  EXPECT_THAT(error("\"layers\":2", "\"layers\":null"), HasSubstr("model.layers is null"));
+  EXPECT_THAT(error("\"layers\":2", "\"layer\":2"), HasSubstr("model.layer "));
+  EXPECT_THAT(error("\"layers\":2,", ""), HasSubstr("lacks the field model.layers"));
+  EXPECT_THAT(error("\"d_in\":\"fan_in\"", "\"d_in\":3"), HasSubstr("init.d_in is 3"));
+  EXPECT_FALSE(ParseCellConfig("[").ok());
+}
+
+}  // namespace
+}  // namespace loglog
