@@ -32,6 +32,7 @@ SQL = re.compile(r'"\s*(SELECT\s.+\sFROM|INSERT\s+(OR\s+\w+\s+)?INTO|UPDATE\s+\w
 SQL_MAY = re.compile(r"^(store/|tests/|bench/|.*_test\.cc$)")
 LATE_CPP = re.compile(r"#include <(ranges|format|coroutine|source_location)>|absl::Mutex\b")
 LINES_MAX = 600
+TEST_LINES_MAX = 800
 
 
 def tracked():
@@ -46,8 +47,9 @@ def main():
             continue
         folder = name.split("/")[0]
         lines = (ROOT / name).read_text().splitlines()
-        if len(lines) > LINES_MAX:
-            breaches.append(f"{name}:{len(lines)}: longer than {LINES_MAX} lines; split it by task")
+        lines_max = TEST_LINES_MAX if name.endswith("_test.cc") else LINES_MAX
+        if len(lines) > lines_max:
+            breaches.append(f"{name}:{len(lines)}: longer than {lines_max} lines; split it by task")
         for number, line in enumerate(lines, 1):
             where = f"{name}:{number}"
             include = re.match(r'\s*#include\s+["<]([^">]+)[">]', line)
