@@ -416,7 +416,9 @@ ask loglog status -o js
 TEST_F(CommandsTest, HelpNamesEveryCommandAndHidesNone) {
   EXPECT_EQ(Run({}), 0);
   for (const Command& command : AllCommands()) {
-    if (!command.hidden) EXPECT_THAT(out(), HasSubstr("  " + command.path)) << command.path;
+    if (!command.hidden) {
+      EXPECT_THAT(out(), HasSubstr("  " + command.path)) << command.path;
+    }
   }
   EXPECT_EQ(Run({"sweep"}), 0);
   EXPECT_THAT(out(), HasSubstr("sweep retry"));

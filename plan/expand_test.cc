@@ -156,7 +156,9 @@ TEST(When, AnAxisVariesOnlyWhereItHolds) {
   EXPECT_EQ(expansion.grid_trials, 36);
   for (const Cell& cell : expansion.cells) {
     EXPECT_EQ(cell.axes.size(), cell.arm == "small" ? 2u : 1u);
-    if (cell.arm == "large") EXPECT_THAT(cell.config_json, HasSubstr("\"norm_eps\":1.0e-06"));
+    if (cell.arm == "large") {
+      EXPECT_THAT(cell.config_json, HasSubstr("\"norm_eps\":1.0e-06"));
+    }
   }
 }
 

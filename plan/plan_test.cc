@@ -109,7 +109,9 @@ TEST(T23_eps_decides_the_sweep, PlanWarnsWhenTheInequalityHolds) {
   EXPECT_THAT(warnings(2048, "1.0e-12", "1.0"), Not(Contains(HasCode("EPS"))));
   // The fix that it names is one.
   for (const PlanWarning& warning : warnings(2048, "1.0e-5", "1.0")) {
-    if (warning.code == "EPS") EXPECT_EQ(warning.fix, "model.norm_eps=1.0e-09");
+    if (warning.code == "EPS") {
+      EXPECT_EQ(warning.fix, "model.norm_eps=1.0e-09");
+    }
   }
   const SweepSpec sigma = MustParse(
       SmallSpec("train: {lr: 0.1, batch_tokens: 64, tokens: 6400}\ninit: {sigma: 1.0e-4}\n"));
@@ -163,7 +165,9 @@ TEST(Noise, SaysHowManySeedsWouldDo) {
   const auto warnings = WarningsOf(SmallSpec(axes));
   ASSERT_THAT(warnings, Contains(Warns("NOISE", "a and b share 4 pairs (D, seed)")));
   for (const PlanWarning& warning : warnings) {
-    if (warning.code == "NOISE") EXPECT_THAT(warning.fix, HasSubstr("times as many seeds ("));
+    if (warning.code == "NOISE") {
+      EXPECT_THAT(warning.fix, HasSubstr("times as many seeds ("));
+    }
   }
   PlanContext quiet;
   quiet.seed_noise = 0.0003;
@@ -313,7 +317,9 @@ TEST(Examples, PlanAsWritten) {
     EXPECT_EQ(expansion.cells.size(), example.cells);
     EXPECT_EQ(expansion.arms.size(), example.arms);
     const PlanReport report = MakeReport(spec, expansion);
-    if (example.tokens > 0) EXPECT_EQ(report.all.tokens, example.tokens);
+    if (example.tokens > 0) {
+      EXPECT_EQ(report.all.tokens, example.tokens);
+    }
     std::vector<std::string> codes;
     for (const PlanWarning& warning : report.warnings) codes.push_back(warning.code);
     EXPECT_EQ(codes, example.warnings);
