@@ -226,7 +226,8 @@ std::vector<std::string> EngineWorld::EventKinds(const std::string& sweep) {
   return kinds;
 }
 
-std::vector<FitView> EngineWorld::WaitForFits(const std::string& sweep, size_t count) {
+std::vector<FitView> EngineWorld::WaitForFits(
+    const std::string& sweep, const std::function<bool(const std::vector<FitView>&)>& enough) {
   Mutex mutex;
   CondVar rung;
   int rings = 0;
@@ -245,7 +246,7 @@ std::vector<FitView> EngineWorld::WaitForFits(const std::string& sweep, size_t c
     fits = Call<std::vector<FitView>>([&](auto reply) {
              engine_->ListFits(sweep, reply);
            }).value_or(std::vector<FitView>());
-    if (fits.size() >= count) break;
+    if (enough(fits)) break;
     MutexLock lock(mutex);
     if (!rung.WaitFor(mutex, 60'000, [&] { return rings != seen; })) break;
   }

@@ -137,8 +137,9 @@ class EngineWorld : public ::testing::Test {
   absl::StatusOr<SweepView> Change(Engine::SweepVerb verb, const std::string& name,
                                    int64_t revision = 0, const std::string& request_id = "");
   std::vector<std::string> EventKinds(const std::string& sweep);
-  // Waits until the background fits of a sweep are `count` or more.
-  std::vector<FitView> WaitForFits(const std::string& sweep, size_t count);
+  // Waits until the newest fits of a sweep are what `enough` likes.
+  std::vector<FitView> WaitForFits(const std::string& sweep,
+                                   const std::function<bool(const std::vector<FitView>&)>& enough);
 
   ScratchFolder folder_;
   FakeClock clock_;

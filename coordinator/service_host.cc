@@ -79,7 +79,7 @@ absl::StatusOr<std::unique_ptr<ServiceHost>> ServiceHost::Start(Engine* engine,
   gpr_set_log_function(&ForwardLog);
   LOGLOG_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options.listen));
   if (!listen.is_local() && !options.insecure && options.tls_cert.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(
+    return absl::InvalidArgumentError(absl::StrCat(
         "--listen ", options.listen,
         " can be reached from other hosts, and everybody there could submit and cancel; give "
         "--tls-cert and --tls-key, or --insecure on a network you trust"));

@@ -27,9 +27,9 @@ struct ServiceOptions {
 // One thread owns it.
 class ServiceHost {
  public:
-  // INVALID_ARGUMENT: the address or the TLS material. FAILED_PRECONDITION: a wider
-  // address than loopback with neither TLS nor `insecure`. ALREADY_EXISTS: the address
-  // is in use. Every message names the address and what to do.
+  // INVALID_ARGUMENT: the address or the TLS material, or a wider address than loopback
+  // with neither TLS nor `insecure`. ALREADY_EXISTS: the address is in use. Every message
+  // names the address and what to do.
   static absl::StatusOr<std::unique_ptr<ServiceHost>> Start(Engine* engine,
                                                             const ServiceOptions& options);
   ~ServiceHost();

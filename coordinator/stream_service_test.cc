@@ -1,6 +1,5 @@
 // Streams and long polls over the wire: acknowledgements, watching, cancelling, stopping.
 #include <gmock/gmock.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 
 #include <atomic>
 #include <thread>
@@ -13,7 +12,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
 class StreamTest : public ServiceWorld {
  protected:
@@ -201,7 +200,6 @@ TEST_F(StreamTest, ASlowWatcherMissesNothing) {
 }
 
 TEST_F(StreamTest, ALongPollThatIsGivenUpIsUnparked) {
-  Register("idle");
   const int64_t epoch = Register("idle");
   v1::SweepVerbRequest verb;
   verb.set_name("sweeps/s");
@@ -209,7 +207,6 @@ TEST_F(StreamTest, ALongPollThatIsGivenUpIsUnparked) {
   ASSERT_TRUE(sweeps_->PauseSweep(NewContext().get(), verb, &sweep).ok());
   for (int i = 0; i < 20; ++i) {
     const auto context = NewContext();
-    std::atomic<bool> done = false;
     v1::SyncWorkerResponse response;
     const v1::SyncWorkerRequest request = IdleSync("idle", epoch, 60'000);
     Answer<int> ended;
@@ -218,7 +215,6 @@ TEST_F(StreamTest, ALongPollThatIsGivenUpIsUnparked) {
     if (i % 2 == 0) engine_->Poke();  // sometimes parked already, sometimes on its way
     context->TryCancel();
     ASSERT_TRUE(ended.Wait().ok());
-    (void)done;
   }
   engine_->Poke();
   // Nobody waits in its name any more: no task goes there.
@@ -272,10 +268,10 @@ TEST_F(StreamTest, T25_ShutdownWithOpenWatchesStreamsAndParkedCalls) {
   }
   while (open < 24) std::this_thread::yield();
   engine_->Poke();
-  const auto start = Clock::now();
+  const auto start = SteadyClock::now();
   host_->Shutdown(/*grace_ms=*/3'000);
   engine_->Stop();
-  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  const double seconds = std::chrono::duration<double>(SteadyClock::now() - start).count();
   for (std::thread& client : clients) client.join();
   EXPECT_LT(seconds, 10);
   EXPECT_EQ(unavailable, 24);

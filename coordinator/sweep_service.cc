@@ -8,8 +8,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "coordinator/service_convert.h"
 #include "coordinator/names.h"
+#include "coordinator/service_convert.h"
 #include "coordinator/watch_service.h"
 #include "proto/rpc_status.h"
 
