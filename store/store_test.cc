@@ -1,19 +1,10 @@
-// The contract of the store: sweeps, attempts, batches, cancelling, retrying, reading.
+// The contract of the store: sweeps, attempts, cancelling, retrying, events, fits.
 #include "store/store.h"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include <cmath>
 #include <ctime>
-#include <limits>
-#include <map>
-#include <random>
 
-#include "absl/strings/str_cat.h"
-#include "store/connection.h"
-#include "store/points.h"
-#include "store/store_testing.h"
+#include "store/store_fixture.h"
 
 namespace loglog {
 namespace {
@@ -22,64 +13,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-class StoreTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    auto opened = Store::Open(folder_ / "store.db");
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    store_ = std::move(opened).value();
-    ASSERT_TRUE(store_->Begin().ok());
-  }
-
-  CreatedSweep Create(const NewSweep& sweep) {
-    auto created = store_->CreateSweep(sweep);
-    EXPECT_TRUE(created.ok()) << created.status();
-    return created.value_or(CreatedSweep());
-  }
-  void AddWorker(const std::string& id, const std::string& scope = "") {
-    auto epoch = store_->UpsertWorker(SimpleWorker(id, scope));
-    ASSERT_TRUE(epoch.ok()) << epoch.status();
-  }
-  NewAttempt Lease(int64_t task_id, const std::string& worker, int slot, int64_t resume = 0) {
-    NewAttempt attempt;
-    attempt.task_id = task_id;
-    attempt.worker_id = worker;
-    attempt.slot = slot;
-    attempt.resume_step = resume;
-    attempt.create_ms = 1500;
-    return attempt;
-  }
-  int64_t Attempt(int64_t task_id, const std::string& worker, int slot, int64_t resume = 0) {
-    auto leased = store_->InsertAttempt(Lease(task_id, worker, slot, resume));
-    EXPECT_TRUE(leased.ok()) << leased.status();
-    return leased.ok() ? leased->attempt_id : 0;
-  }
-  void End(int64_t attempt_id, AttemptState state) {
-    ASSERT_TRUE(store_->UpdateAttempt(attempt_id, {state, 5000, 0, 0, ""}).ok());
-  }
-  BatchResult Apply(const Batch& batch) {
-    auto result = store_->ApplyBatch(batch);
-    EXPECT_TRUE(result.ok()) << result.status();
-    return result.value_or(BatchResult());
-  }
-  std::vector<std::pair<int64_t, double>> Points(int64_t trial_id,
-                                                 const std::string& metric = "loss/train") {
-    auto curve = store_->read().ReadCurve({trial_id, metric});
-    EXPECT_TRUE(curve.ok()) << curve.status();
-    std::vector<std::pair<int64_t, double>> points;
-    for (const PointRow& point : curve->points) points.emplace_back(point.step, point.value);
-    return points;
-  }
-  TrialCounts Counts(int64_t sweep_id) { return store_->read().GetSweep(sweep_id)->counts; }
-  int64_t CountSql(const std::string& sql) {
-    Cursor row = store_->connection()->Query(sql);
-    EXPECT_TRUE(row.Next()) << row.status();
-    return row.Int(0);
-  }
-
-  TempFolder folder_;
-  std::unique_ptr<Store> store_;
-};
+class StoreTest : public StoreFixture {};
 
 TEST_F(StoreTest, SameSpecAddsNothingAndAnotherSpecGetsASuffix) {
   const CreatedSweep first = Create(SimpleSweep("phase", 3, 2));
@@ -189,227 +123,6 @@ TEST_F(StoreTest, ATrialFollowsItsTask) {
   EXPECT_TRUE(absl::IsNotFound(store_->UpdateTask(99, {})));
 }
 
-TEST_F(StoreTest, AResentBatchIsANoOpAndAGapIsRefused) {
-  Create(SimpleSweep("phase", 1, 1));
-  AddWorker("a");
-  const int64_t attempt = Attempt(1, "a", 0);
-  EXPECT_EQ(*store_->read().LastSeq(attempt), -1);
-  EXPECT_EQ(Apply(RowsBatch(attempt, 0, 1, 5)).last_seq, 4);
-  const BatchResult resent = Apply(RowsBatch(attempt, 0, 1, 5));
-  EXPECT_EQ(resent.last_seq, 4);
-  EXPECT_EQ(resent.skipped, 5);
-  // Half old, half new.
-  EXPECT_EQ(Apply(RowsBatch(attempt, 3, 4, 5)).last_seq, 7);
-  EXPECT_THAT(Points(1), SizeIs(8));
-  const auto gap = store_->ApplyBatch(RowsBatch(attempt, 10, 11, 1));
-  EXPECT_TRUE(absl::IsOutOfRange(gap.status()));
-  Batch hello;
-  hello.attempt_id = attempt;
-  EXPECT_EQ(Apply(hello).last_seq, 7);
-  EXPECT_EQ(*store_->read().LastSeq(attempt), 7);
-  EXPECT_TRUE(absl::IsNotFound(store_->ApplyBatch(RowsBatch(99, 0, 1, 1)).status()));
-}
-
-TEST_F(StoreTest, AMalformedBatchChangesNothing) {
-  Create(SimpleSweep("phase", 1, 1));
-  AddWorker("a");
-  const int64_t attempt = Attempt(1, "a", 0);
-  Apply(RowsBatch(attempt, 0, 1, 3));
-  Batch back = RowsBatch(attempt, 3, 4, 2);
-  back.events.emplace_back(MetricRow{0, 2, 20, {{0, 1.0}}});
-  const auto refused = store_->ApplyBatch(back);
-  EXPECT_TRUE(absl::IsInvalidArgument(refused.status()));
-  EXPECT_EQ(refused.status().message(),
-            absl::StrCat("attempt ", attempt,
-                         ", event 5: metric loss/train: step 2 comes after step 5 of the same "
-                         "metric; steps must grow"));
-  Batch member = RowsBatch(attempt, 3, 4, 1);
-  std::get<MetricRow>(member.events[0]).member = 1;
-  EXPECT_TRUE(absl::IsInvalidArgument(store_->ApplyBatch(member).status()));
-  Batch metric = RowsBatch(attempt, 3, 4, 1);
-  std::get<MetricRow>(metric.events[0]).values[0].metric = 7;
-  EXPECT_TRUE(absl::IsInvalidArgument(store_->ApplyBatch(metric).status()));
-  EXPECT_THAT(Points(1), SizeIs(3));
-  // The transaction goes on after a refusal.
-  EXPECT_EQ(Apply(RowsBatch(attempt, 3, 4, 2)).last_seq, 4);
-  EXPECT_THAT(Points(1), SizeIs(5));
-}
-
-TEST_F(StoreTest, StaleAttemptsAreFenced) {
-  Create(SimpleSweep("phase", 1, 1));
-  AddWorker("a");
-  AddWorker("b");
-  const int64_t old = Attempt(1, "a", 0);
-  Apply(RowsBatch(old, 0, 1, 5));
-  End(old, AttemptState::kLost);
-  // Late but honest: nobody took over yet.
-  EXPECT_FALSE(Apply(RowsBatch(old, 5, 6, 5)).stale);
-  const int64_t young = Attempt(1, "b", 0);
-  EXPECT_TRUE(Apply(RowsBatch(old, 10, 11, 5)).stale);
-  EXPECT_THAT(Points(1), SizeIs(0));
-  Apply(RowsBatch(young, 0, 1, 2, 0.5));
-  EXPECT_THAT(Points(1), ElementsAre(std::pair(1, 1.5), std::pair(2, 2.5)));
-}
-
-TEST_F(StoreTest, T09_ResumeSupersedesLaterPointsNoneLostNoneDoubled) {
-  Create(SimpleSweep("phase", 1, 1));
-  AddWorker("a");
-  const int64_t old = Attempt(1, "a", 0);
-  Apply(RowsBatch(old, 0, 1, 100));
-  Batch checkpoints;
-  checkpoints.attempt_id = old;
-  checkpoints.first_seq = 100;
-  checkpoints.events = {CheckpointCommit{50, "/c/50", "aa", 1},
-                        CheckpointCommit{90, "/c/90", "bb", 1}};
-  Apply(checkpoints);
-  EXPECT_EQ((*store_->read().NewestCheckpoint(1, "a", ""))->step, 90);
-  End(old, AttemptState::kLost);
-
-  const auto leased = store_->InsertAttempt(Lease(1, "a", 0, 50));
-  ASSERT_TRUE(leased.ok());
-  EXPECT_EQ(leased->superseded.points, 2 * 50);
-  EXPECT_EQ(leased->superseded.checkpoints, 1);
-  EXPECT_EQ(store_->read().GetTrial(1, 1)->step, 50);
-  EXPECT_EQ(store_->read().GetTrial(1, 1)->last_loss, 50);
-  EXPECT_EQ((*store_->read().NewestCheckpoint(1, "a", ""))->step, 50);
-  Apply(RowsBatch(leased->attempt_id, 0, 51, 30, 0.25));
-  const auto points = Points(1);
-  ASSERT_THAT(points, SizeIs(80));
-  for (int i = 0; i < 80; ++i) {
-    EXPECT_EQ(points[i].first, i + 1);
-    EXPECT_EQ(points[i].second, i + 1 + (i >= 50 ? 0.25 : 0));
-  }
-  // What was taken back can still be read, exactly.
-  EXPECT_EQ(CountSql("SELECT count(*) FROM v_points_superseded"), 100);
-  EXPECT_EQ(CountSql("SELECT sum(step) FROM v_points_superseded WHERE metric = 'loss/train'"),
-            (51 + 100) * 50 / 2);
-  EXPECT_EQ(CountSql("SELECT count(*) FROM v_points_superseded WHERE metric = 'loss/train' AND "
-                     "value <> step"),
-            0);
-}
-
-TEST_F(StoreTest, AStartBelowThePlannedStepSupersedesMore) {
-  Create(SimpleSweep("phase", 1, 1));
-  AddWorker("a");
-  const int64_t old = Attempt(1, "a", 0);
-  Apply(RowsBatch(old, 0, 1, 60));
-  End(old, AttemptState::kLost);
-  const int64_t young = Attempt(1, "a", 0, 50);
-  Batch ahead;
-  ahead.attempt_id = young;
-  ahead.events = {AttemptStart{55}};
-  EXPECT_TRUE(absl::IsInvalidArgument(store_->ApplyBatch(ahead).status()));
-  Batch start = ahead;
-  start.events = {AttemptStart{20, "0.1.0", "dd", 120, 100, 600, 100}};
-  EXPECT_EQ(Apply(start).superseded.points, 2 * 30);
-  const AttemptRow attempt = *store_->read().GetAttempt(young);
-  EXPECT_EQ(attempt.state, AttemptState::kRunning);
-  EXPECT_EQ(attempt.resume_step, 20);
-  EXPECT_EQ(attempt.total_steps, 100);
-  EXPECT_EQ(attempt.start_ms, 1);
-  EXPECT_THAT(Points(1), SizeIs(20));
-  // Steps that the attempt did not train are refused.
-  EXPECT_TRUE(absl::IsInvalidArgument(store_->ApplyBatch(RowsBatch(young, 1, 20, 1)).status()));
-  Apply(RowsBatch(young, 1, 21, 5));
-  EXPECT_THAT(Points(1), SizeIs(25));
-}
-
-TEST_F(StoreTest, RandomBatchesAndResumesAgreeWithAModel) {
-  const unsigned seed = std::random_device()();
-  SCOPED_TRACE(absl::StrCat("seed ", seed));
-  std::mt19937 random(seed);
-  Create(SimpleSweep("phase", 1, 1));
-  AddWorker("a");
-  std::map<int64_t, double> model;
-  int64_t step = 0;
-  for (int round = 0; round < 12; ++round) {
-    const int64_t resume = step == 0 ? 0 : static_cast<int64_t>(random() % (step + 1));
-    const int64_t attempt = Attempt(1, "a", 0, resume);
-    model.erase(model.upper_bound(resume), model.end());
-    step = resume;
-    int64_t seq = 0;
-    for (int batches = 0; batches < 8; ++batches) {
-      const int64_t stride = 1 + random() % 3;
-      const int count = 1 + static_cast<int>(random() % 45);
-      const double offset = static_cast<double>(random() % 1000);
-      Apply(RowsBatch(attempt, seq, step + stride, count, offset, stride));
-      for (int i = 1; i <= count; ++i) model[step + i * stride] = step + i * stride + offset;
-      step += count * stride;
-      seq += count;
-    }
-    const auto points = Points(1);
-    const std::vector<std::pair<int64_t, double>> expected(model.begin(), model.end());
-    ASSERT_EQ(points, expected) << "round " << round;
-    ASSERT_EQ(CountSql("SELECT count(*) FROM v_points WHERE metric = 'loss/train' AND value IS "
-                       "NOT NULL AND tokens = step * 10"),
-              model.size());
-    End(attempt, AttemptState::kLost);
-    if (round % 3 == 0) {
-      // The remembered chunks are not there after a start.
-      ASSERT_TRUE(store_->Commit().ok());
-      store_.reset();
-      store_ = Store::Open(folder_ / "store.db").value();
-      ASSERT_TRUE(store_->Begin().ok());
-    }
-  }
-}
-
-TEST_F(StoreTest, T21_ValuesThatAreNotFiniteComeBack) {
-  Create(SimpleSweep("phase", 1, 1));
-  AddWorker("a");
-  const int64_t attempt = Attempt(1, "a", 0);
-  const double inf = std::numeric_limits<double>::infinity();
-  Batch batch = RowsBatch(attempt, 0, 1, 4);
-  const double values[] = {inf, -inf, std::nan(""), 0.1};
-  for (int i = 0; i < 4; ++i) std::get<MetricRow>(batch.events[i]).values[0].value = values[i];
-  batch.events.emplace_back(MemberEnd{0, true, 5, 50, kNoNumber, "{}"});
-  const BatchResult result = Apply(batch);
-  ASSERT_THAT(result.ended, SizeIs(1));
-  EXPECT_EQ(result.ended[0].state, TrialState::kDiverged);
-  const auto points = Points(1);
-  ASSERT_THAT(points, SizeIs(4));
-  EXPECT_EQ(points[0].second, inf);
-  EXPECT_EQ(points[1].second, -inf);
-  EXPECT_TRUE(std::isnan(points[2].second));
-  EXPECT_EQ(points[3].second, 0.1);
-  EXPECT_EQ(CountSql("SELECT count(*) FROM v_points WHERE metric = 'loss/train'"), 4);
-  EXPECT_EQ(CountSql("SELECT step FROM v_points WHERE value IS NULL"), 3);
-  const TrialRow trial = *store_->read().GetTrial(1, 1);
-  EXPECT_EQ(trial.state, TrialState::kDiverged);
-  EXPECT_EQ(trial.diverged_step, 5);
-  EXPECT_TRUE(std::isnan(trial.final_loss));
-  EXPECT_THAT(trial.message, HasSubstr("step 5"));
-}
-
-TEST_F(StoreTest, TheLastTaskOfATrialEndsIt) {
-  const int64_t sweep = Create(SimpleSweep("phase", 2, 1)).sweep.sweep_id;
-  AddWorker("a");
-  const int64_t attempt = Attempt(1, "a", 0);
-  Batch batch = RowsBatch(attempt, 0, 1, 3);
-  batch.events.emplace_back(MemberEnd{0, false, 100, 1000, 3.5, "{\"loss/val\":3.5}"});
-  batch.tokens_per_second = 123;
-  const BatchResult result = Apply(batch);
-  ASSERT_THAT(result.ended, SizeIs(1));
-  EXPECT_EQ(result.ended[0].trial_id, 1);
-  EXPECT_EQ(result.ended[0].final_loss, 3.5);
-  EXPECT_TRUE(Apply(batch).ended.empty());
-  const TrialRow trial = *store_->read().GetTrial(sweep, 1);
-  EXPECT_EQ(trial.state, TrialState::kDone);
-  EXPECT_EQ(trial.final_loss, 3.5);
-  EXPECT_EQ(trial.step, 100);
-  EXPECT_EQ(trial.tokens, 1000);
-  EXPECT_EQ(trial.last_loss, 3);
-  EXPECT_EQ(trial.tokens_per_second, 123);
-  EXPECT_EQ(trial.summary_json, "{\"loss/val\":3.5}");
-  EXPECT_EQ(trial.config_json, "{\"cell\":0}");
-  EXPECT_EQ(Counts(sweep).done, 1);
-  const auto observations = *store_->read().ListObservations(sweep);
-  ASSERT_THAT(observations, SizeIs(2));
-  EXPECT_EQ(observations[0].final_loss, 3.5);
-  EXPECT_EQ(observations[0].arm, "small");
-  EXPECT_TRUE(std::isnan(observations[1].final_loss));
-}
-
 TEST_F(StoreTest, CancelLeavesWhatAnotherSweepWants) {
   const int64_t first = Create(SimpleSweep("one", 4, 1)).sweep.sweep_id;
   const int64_t second = Create(SimpleSweep("two", 2, 1)).sweep.sweep_id;
@@ -457,26 +170,6 @@ TEST_F(StoreTest, RetryGivesFreshBudgets) {
   EXPECT_EQ(store_->read().GetTask(1)->failure_count, 0);
   EXPECT_EQ(store_->read().GetTask(1)->lost_count, 0);
   EXPECT_EQ(Counts(sweep).pending, 3);
-}
-
-TEST_F(StoreTest, CheckpointsAreOfferedToWhoCanReadThem) {
-  Create(SimpleSweep("phase", 1, 1));
-  AddWorker("a", "shared");
-  AddWorker("b", "shared");
-  AddWorker("c");
-  const int64_t attempt = Attempt(1, "a", 0);
-  Batch batch = RowsBatch(attempt, 0, 1, 10);
-  batch.events.emplace_back(CheckpointCommit{5, "/c/5", "aa", 10});
-  batch.events.emplace_back(CheckpointCommit{10, "/c/10", "bb", 10});
-  Apply(batch);
-  const auto all = *store_->read().ListCheckpoints(1);
-  ASSERT_THAT(all, SizeIs(2));
-  EXPECT_EQ(all[0].step, 10);
-  EXPECT_EQ(all[0].worker_id, "a");
-  EXPECT_EQ((*store_->read().NewestCheckpoint(1, "a", "shared"))->path, "/c/10");
-  EXPECT_EQ((*store_->read().NewestCheckpoint(1, "b", "shared"))->path, "/c/10");
-  EXPECT_FALSE(store_->read().NewestCheckpoint(1, "c", "")->has_value());
-  EXPECT_FALSE(store_->read().NewestCheckpoint(1, "c", "other")->has_value());
 }
 
 TEST_F(StoreTest, SessionEpochsGrow) {
@@ -581,31 +274,6 @@ TEST_F(StoreTest, PagesOfTrialsAndSweeps) {
   EXPECT_EQ(store_->read().ListSweeps(sweeps[1].sweep_id, 2)->at(0).name, "phase");
 }
 
-TEST_F(StoreTest, CurvesAreThinnedEvenlyWithBothEnds) {
-  Create(SimpleSweep("phase", 1, 1));
-  AddWorker("a");
-  Apply(RowsBatch(Attempt(1, "a", 0), 0, 1, 1000));
-  PointQuery query{1, "loss/train"};
-  query.max_points = 7;
-  const Curve curve = *store_->read().ReadCurve(query);
-  EXPECT_EQ(curve.total_points, 1000);
-  ASSERT_THAT(curve.points, SizeIs(7));
-  EXPECT_EQ(curve.points.front().step, 1);
-  EXPECT_EQ(curve.points.back().step, 1000);
-  for (int i = 1; i < 7; ++i) {
-    EXPECT_NEAR(curve.points[i].step - curve.points[i - 1].step, 166.5, 1);
-  }
-  query.max_points = 0;
-  query.step_min = 100;
-  query.step_max = 109;
-  EXPECT_THAT(store_->read().ReadCurve(query)->points, SizeIs(10));
-  query.metric = "unknown";
-  EXPECT_THAT(store_->read().ReadCurve(query)->points, SizeIs(0));
-  EXPECT_THAT(*store_->read().ListMetrics(1), ElementsAre("loss/train", "norm/grad"));
-  EXPECT_THAT(ThinEvenly(10, 1), ElementsAre(0, 9));
-  EXPECT_THAT(ThinEvenly(3, 0), ElementsAre(0, 1, 2));
-}
-
 TEST_F(StoreTest, LiveStateHoldsWhatIsOpenAndNothingElse) {
   Create(SimpleSweep("phase", 3, 1));
   const int64_t ended = Create(SimpleSweep("ended", 1, 1)).sweep.sweep_id;
@@ -655,20 +323,6 @@ TEST_F(StoreTest, WritesOutsideATransactionAndHalfOperationsAreRefused) {
   Create(SimpleSweep("b", 1, 1));
   store_->Rollback();
   EXPECT_TRUE(absl::IsNotFound(store_->read().GetSweep("b").status()));
-}
-
-TEST_F(StoreTest, ARolledBackBatchCanBeSentAgain) {
-  Create(SimpleSweep("phase", 1, 1));
-  AddWorker("a");
-  const int64_t attempt = Attempt(1, "a", 0);
-  Apply(RowsBatch(attempt, 0, 1, 5));
-  ASSERT_TRUE(store_->Commit().ok());
-  ASSERT_TRUE(store_->Begin().ok());
-  Apply(RowsBatch(attempt, 5, 6, 40));
-  store_->Rollback();
-  ASSERT_TRUE(store_->Begin().ok());
-  EXPECT_EQ(Apply(RowsBatch(attempt, 5, 6, 40)).last_seq, 44);
-  EXPECT_THAT(Points(1), SizeIs(45));
 }
 
 TEST_F(StoreTest, T08_CancelOfTenThousandTrials) {
