@@ -106,7 +106,7 @@ TEST(Coverage, SaturatingWithEFree) {
 // d carries noise of its own and, in the second round, an effect of each configuration
 // that all its seeds share: the hardest size, where the lack-of-fit test often misses it.
 TEST(Coverage, PairedDifference) {
-  const int simulations = 4000;
+  const int simulations = 8000;
   for (const double effect : {0.0, 0.001}) {
     const uint64_t seed = 104;
     Noise noise(seed);
