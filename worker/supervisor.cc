@@ -65,11 +65,8 @@ Supervisor::Supervisor(Options options)
 }
 
 Supervisor::~Supervisor() {
-  Post([this] {
-    for (const auto& seat : seats_) {
-      if (seat->process != nullptr) seat->process->Kill();
-    }
-  });
+  // The next daemon reports what these leave behind.
+  PostAndWait([this] { AbandonAll(); });
   {
     MutexLock lock(mutex_);
     stopping_ = true;
@@ -111,9 +108,7 @@ void Supervisor::SetStore(const std::string& store) {
     spdlog::warn(
         "the coordinator serves another store ({}) than before ({}); stopping its trainers", store,
         store_);
-    for (const auto& seat : seats_) {
-      Feed(*seat, {.kind = SlotEvent::Kind::kAbandon, .attempt_id = seat->machine.attempt_id()});
-    }
+    AbandonAll();
   });
   if (same) return;
   for (bool ready = false; !ready;) {
@@ -308,6 +303,12 @@ bool Supervisor::AnyProcess() const {
 void Supervisor::Feed(Seat& seat, const SlotEvent& event) {
   for (const SlotAction& action : seat.machine.Handle(event, options_.clock->monotonic_ms())) {
     Perform(seat, action);
+  }
+}
+
+void Supervisor::AbandonAll() {
+  for (const auto& seat : seats_) {
+    Feed(*seat, {.kind = SlotEvent::Kind::kAbandon, .attempt_id = seat->machine.attempt_id()});
   }
 }
 

@@ -117,6 +117,7 @@ class Supervisor {
   void Publish() LOGLOG_EXCLUDES(mutex_);
   bool AnyProcess() const;
   void Feed(Seat& seat, const SlotEvent& event);
+  void AbandonAll();
   void FeedAttempt(int64_t attempt_id, SlotEvent::Kind kind);
   void Perform(Seat& seat, const SlotAction& action);
   void Spawn(Seat& seat, const TaskOrder& order);

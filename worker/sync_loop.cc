@@ -27,6 +27,8 @@ constexpr int64_t kWarnEveryMs = 10'000;
 constexpr int64_t kQuietPauseMs = 100;
 // A drain gives up on a coordinator that cannot be reached for so long.
 constexpr int64_t kDrainUnreachableMs = 5'000;
+// How long the call after one that was taken back may park.
+constexpr int64_t kAfterTakingBackMs = 50;
 // A daemon that leaves looks at its deadline so often.
 constexpr int64_t kDrainWaitMs = 500;
 // So many lost sessions in a minute mean a second worker with the same id.
@@ -235,7 +237,8 @@ bool SyncLoop::Sync() {
   call.context.set_deadline(DeadlineIn(wait_ms + kSyncSlackMs));
   // The lease counts from before the request leaves, on this clock alone.
   const int64_t sent_ms = options_.clock->monotonic_ms();
-  if (!Call(&call, wakes_seen)) return true;
+  taken_back_ = !Call(&call, wakes_seen);
+  if (taken_back_) return true;
   if (!call.status.ok()) return OnSyncFailed(call.status);
   OnReached();
   told_idle_ = last_word;
@@ -252,6 +255,7 @@ bool SyncLoop::Sync() {
 int64_t SyncLoop::WaitMs() const {
   // Several polls fit into a lease, whatever the coordinator asks for.
   int64_t wait_ms = std::min(sync_interval_ms_, (lease_ms_ - lease_margin_ms_) / 3);
+  if (taken_back_) wait_ms = std::min(wait_ms, kAfterTakingBackMs);
   if (drain_begun_ != Drain::kNo) {
     const int64_t left_ms = drain_deadline_ms_ - options_.clock->monotonic_ms();
     wait_ms = std::min({wait_ms, kDrainWaitMs, left_ms});
@@ -261,7 +265,8 @@ int64_t SyncLoop::WaitMs() const {
 
 // Waits for the answer, or for news that make the report out of date: then the call is
 // taken back and the answer, if it comes at all, dropped (it will be given again). False
-// in that case.
+// in that case. The call after it is short and left alone, because only answers renew
+// the lease, and news may come faster than answers.
 bool SyncLoop::Call(SyncCall* call, uint64_t wakes_seen) {
   stub_->async()->SyncWorker(&call->context, &call->request, &call->response,
                              [this, call](grpc::Status status) {
@@ -315,7 +320,10 @@ void SyncLoop::OnUnreachable(const grpc::Status& status) {
   if (unreachable_since_ms_ == 0) unreachable_since_ms_ = now_ms;
   if (now_ms < next_warning_ms_) return;
   next_warning_ms_ = now_ms + kWarnEveryMs;
-  spdlog::warn("cannot reach the coordinator at {} ({}); trying again{}", options_.address,
+  const bool silent = status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+                      status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+  spdlog::warn("{} the coordinator at {} ({}); trying again{}",
+               silent ? "cannot reach" : "got an error from", options_.address,
                status.error_message(),
                registered_once_ ? ", trainers go on until their lease ends"
                                 : "; is loglog-coordinator running there? (--coordinator)");

@@ -91,6 +91,7 @@ class SyncLoop {
   Backoff backoff_;
   Drain drain_begun_ = Drain::kNo;
   int64_t drain_deadline_ms_ = 0;
+  bool taken_back_ = false;           // the last sync was
   bool told_idle_ = false;            // a sync said: draining, nothing left
   int64_t unreachable_since_ms_ = 0;  // 0: reached
   int64_t next_warning_ms_ = 0;

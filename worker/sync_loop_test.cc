@@ -282,7 +282,7 @@ TEST_F(SyncLoopTest, NextBootOwesItsReportsAndSaysSo) {
   service_.SetRules([](auto& rules) { rules.forget = false; });
   service_.Start();
   service_.Order(0, MakeOrder(17, 1, 3));
-  StartDaemon();
+  StartDaemon({.hurried_drain_ms = 50});  // nobody will take the report
   ASSERT_TRUE(service_.WaitForState(0, Report::FINISHED, 17));
   daemon_.reset();
   const int before = service_.reports(17);
@@ -301,7 +301,7 @@ TEST_F(SyncLoopTest, HeldAttemptsAreNamedOnlyToTheirOwnStore) {
   service_.SetRules([](auto& rules) { rules.forget = false; });
   service_.Start();
   service_.Order(0, MakeOrder(17, 1, 3));
-  StartDaemon();
+  StartDaemon({.hurried_drain_ms = 50});  // nobody will take the report
   ASSERT_TRUE(service_.WaitForState(0, Report::FINISHED, 17));
   daemon_.reset();
   service_.SetRules([](auto& rules) { rules.store_id = "0ther"; });

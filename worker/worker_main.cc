@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -109,6 +110,7 @@ sigset_t BlockSignals() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGUSR1);  // what batch systems send some time before they kill
   sigaddset(&signals, SIGUSR2);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
@@ -139,6 +141,14 @@ void OpenStandardDescriptors() {
     fd = open("/dev/null", O_RDWR | O_CLOEXEC);
   } while (fd >= 0 && fd <= 2);
   if (fd > 2) close(fd);
+}
+
+// Each running trainer takes three descriptors.
+void RaiseDescriptorLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 absl::Status Serve(const Flags& flags, SyncLoop::Options sync, const sigset_t& signals) {
@@ -182,6 +192,7 @@ int Main(int argc, char** argv) {
         " is not an executable file; build it (cmake -S trainer), or give --trainer PATH")));
   }
   OpenStandardDescriptors();
+  RaiseDescriptorLimit();
   const sigset_t signals = BlockSignals();
   const auto devices = FindDevices(flags.device, flags.slots);
   if (!devices.ok()) return Fail(devices.status());
