@@ -256,6 +256,13 @@ TEST_F(BatchTest, CheckpointsAreOfferedToWhoCanReadThem) {
   EXPECT_EQ((*store_->read().NewestCheckpoint(1, "b", "shared"))->path, "/c/10");
   EXPECT_FALSE(store_->read().NewestCheckpoint(1, "c", "")->has_value());
   EXPECT_FALSE(store_->read().NewestCheckpoint(1, "c", "other")->has_value());
+  // No scope is not a scope that workers share.
+  End(attempt, AttemptState::kLost);
+  Batch alone = RowsBatch(Attempt(1, "c", 0), 0, 1, 20);
+  alone.events.emplace_back(CheckpointCommit{20, "/c/20", "cc", 10});
+  Apply(alone);
+  EXPECT_EQ((*store_->read().NewestCheckpoint(1, "c", ""))->path, "/c/20");
+  EXPECT_FALSE(store_->read().NewestCheckpoint(1, "d", "")->has_value());
 }
 
 TEST_F(BatchTest, CurvesAreThinnedEvenlyWithBothEnds) {
