@@ -84,7 +84,9 @@ TEST_F(EngineTest, ASweepRunsToItsFits) {
   for (const FitView& fit : fits) {
     EXPECT_EQ(fit.row.axis, "D");
     EXPECT_EQ(fit.row.n_trials, fit.row.kind == "comparison" ? 16 : 8);
-    if (fit.row.kind == "local_slope") EXPECT_LT(fit.row.estimate, 0);
+    if (fit.row.kind == "local_slope") {
+      EXPECT_LT(fit.row.estimate, 0);
+    }
   }
   const auto kinds = EventKinds("s");
   EXPECT_EQ(kinds.front(), "sweep.created");
