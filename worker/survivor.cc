@@ -45,6 +45,9 @@ absl::Status KillRecordedProcess(absl::string_view identity) {
   const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   if (pidfd < 0) return absl::OkStatus();
   absl::Cleanup closer = [pidfd] { close(pidfd); };
+  // Dead, but not yet reaped by whoever got it.
+  pollfd gone = {.fd = pidfd, .events = POLLIN, .revents = 0};
+  if (poll(&gone, 1, 0) == 1) return absl::OkStatus();
   // Compared after the descriptor is open: it now stays with whichever process this is.
   const absl::StatusOr<std::string> now = DescribeProcess(pid);
   if (!now.ok() || absl::StripAsciiWhitespace(*now) != absl::StripAsciiWhitespace(identity) ||
@@ -53,7 +56,6 @@ absl::Status KillRecordedProcess(absl::string_view identity) {
   }
   spdlog::warn("trainer {} outlived its daemon; killing it", pid);
   kill(-pid, SIGKILL);
-  pollfd gone = {.fd = pidfd, .events = POLLIN, .revents = 0};
   while (poll(&gone, 1, kGoneTimeoutMs) < 0 && errno == EINTR) {
   }
   if ((gone.revents & POLLIN) != 0) return absl::OkStatus();
