@@ -198,6 +198,15 @@ TEST_F(CommandsTest, WaitFollowsToTheEndOnStderr) {
   EXPECT_THAT(err(), Not(HasSubstr("\x1b")));
 }
 
+TEST_F(CommandsTest, WaitOutlivesACoordinatorThatComesBack) {
+  MakeOpen();
+  fake_.unavailable_after_lists = 1;
+  fake_.unavailable_calls_then = 5;
+  fake_.done_after_lists = 3;
+  EXPECT_EQ(Run({"sweep", "wait"}), 0) << err();
+  EXPECT_THAT(err(), HasSubstr("; trying again for 1m 00s"));
+}
+
 TEST_F(CommandsTest, WaitTimesOutAndLeavesTheSweepAlone) {
   MakeOpen();
   EXPECT_EQ(Run({"sweep", "wait", "--timeout", "10ms"}), 6);

@@ -117,7 +117,10 @@ struct FakeService::Impl : v1::SweepService::Service {
                     v1::ListTrialsResponse* out) override {
     if (Status s = Enter(c, "ListTrials"); !s.ok()) return s;
     if (Status s = CheckSweep(in->sweep()); !s.ok()) return s;
-    if (fake->done_after_lists > 0 && ++lists >= fake->done_after_lists) Finish();
+    ++lists;
+    if (fake->done_after_lists > 0 && lists >= fake->done_after_lists) Finish();
+    if (fake->unavailable_after_lists == lists)
+      fake->unavailable_calls = fake->unavailable_calls_then;
     int64_t begin = 0;
     if (!in->page_token().empty() && !absl::SimpleAtoi(in->page_token(), &begin)) {
       return Status(StatusCode::INVALID_ARGUMENT, "page_token");

@@ -19,7 +19,10 @@ class FakeService {
 
   CheckInput data;            // what is served
   int unavailable_calls = 0;  // so many calls fail first
-  bool hang = false;          // every call lasts until its deadline
+  // After so many ListTrials, so many calls fail; 0: never.
+  int unavailable_after_lists = 0;
+  int unavailable_calls_then = 0;
+  bool hang = false;  // every call lasts until its deadline
   int page_size_max = 1000;
   bool spec_exists = false;  // CreateSweep finds the sweep there
   // After so many ListTrials every open trial is done, and so is the sweep; 0: never.

@@ -41,7 +41,8 @@ TEST(ScreenTest, GridOfTwoArmAxesIsTakenAtTheLargestFinishedScale) {
       for (const int64_t tokens : {1'000'000, 8'000'000}) {
         const std::string arm = std::string("gamma=") + gamma + ",lambda=" + lambda;
         const bool diverged = std::string(gamma) == "1.0" && std::string(lambda) == "1.0";
-        trials.push_back(MakeTrial(++number, arm, {{"gamma", gamma}, {"lambda", lambda}}, tokens, 0,
+        ++number;
+        trials.push_back(MakeTrial(number, arm, {{"gamma", gamma}, {"lambda", lambda}}, tokens, 0,
                                    diverged ? v1::Trial::DIVERGED : v1::Trial::DONE,
                                    4.0 - 0.01 * number - (tokens > 1'000'000 ? 1 : 0)));
       }

@@ -89,51 +89,110 @@ absl::StatusOr<CheckInput> FetchSweep(Client& client, absl::string_view name) {
   return input;
 }
 
+namespace {
+
+// How long a coordinator may be away (a restart, a network gap) before following ends.
+constexpr double kOutageMaxS = 60;
+
+// One run of FollowSweep.
+class Follower {
+ public:
+  Follower(Context& context, Client& client, const std::string& name, const FollowOptions& options)
+      : context_(context),
+        client_(client),
+        name_(name),
+        options_(options),
+        machine_(options.data_on_stdout && context.machine_output()),
+        live_(!machine_ &&
+              (options.data_on_stdout ? context.io().out_terminal : context.io().err_terminal)),
+        out_(options.data_on_stdout ? *context.io().out : *context.io().err),
+        style_(options.data_on_stdout ? context.style() : context.err_style()),
+        region_(out_, context.io().columns, context.io().rows) {}
+
+  absl::StatusOr<int> Run() {
+    LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep first, client_.GetSweep(name_));
+    const std::unique_ptr<Client::Watch> watch = client_.WatchSweep(name_, first.last_event_id());
+    while (true) {
+      const SteadyClock::time_point fetch_start = SteadyClock::now();
+      const absl::StatusOr<CheckInput> input = FetchSweep(client_, name_);
+      const double fetch_s = SecondsSince(fetch_start);
+      if (input.ok()) {
+        away_ = false;
+        Show(*input);
+        if (HasEnded(input->sweep)) return ExitCodeOfSweep(input->sweep);
+      } else {
+        LOGLOG_RETURN_IF_ERROR(Bear(input.status()));
+      }
+      if (InterruptGuard::Interrupted()) {
+        region_.Finish();
+        context_.Note(Detached(ShortName(name_)));
+        return kExitInterrupted;
+      }
+      if (options_.timeout_s > 0 && SecondsSince(start_) >= options_.timeout_s) {
+        return WithHint(absl::DeadlineExceededError(
+                            absl::StrCat("sweep `", ShortName(name_), "` has not ended within ",
+                                         HumanDuration(options_.timeout_s), "; it goes on")),
+                        absl::StrCat("loglog sweep wait ", ShortName(name_)));
+      }
+      // A screen costs at most a tenth of the coordinator's time, however large the sweep.
+      const double pause = std::max(0.25, 10 * fetch_s);
+      WaitForNews(*watch, std::max(1.0, pause));
+      const double rest = pause - SecondsSince(fetch_start);
+      if (rest > 0) WaitForNews(*watch, rest);
+    }
+  }
+
+ private:
+  void Show(const CheckInput& input) {
+    const Screen screen = BuildScreen(input);
+    if (live_) {
+      region_.Update(RenderScreen(screen, style_));
+      return;
+    }
+    const std::string line = machine_
+                                 ? RenderTable(SweepTable({input.sweep}), Format::kJsonl, style_)
+                                 : absl::StrCat(RenderScreenLine(screen), "\n");
+    if (line != last_line_) out_ << line << std::flush;
+    last_line_ = line;
+  }
+
+  // OK while a coordinator that does not answer may still come back.
+  absl::Status Bear(const absl::Status& status) {
+    if (status.code() != absl::StatusCode::kUnavailable &&
+        status.code() != absl::StatusCode::kDeadlineExceeded) {
+      return status;
+    }
+    if (!away_) {
+      away_ = true;
+      away_since_ = SteadyClock::now();
+      region_.Finish();
+      context_.Note(
+          absl::StrCat(status.message(), "; trying again for ", HumanDuration(kOutageMaxS)));
+    }
+    return SecondsSince(away_since_) < kOutageMaxS ? absl::OkStatus() : status;
+  }
+
+  Context& context_;
+  Client& client_;
+  const std::string name_;
+  const FollowOptions options_;
+  const bool machine_;
+  const bool live_;
+  std::ostream& out_;
+  const Style& style_;
+  LiveRegion region_;
+  InterruptGuard interrupt_;
+  const SteadyClock::time_point start_ = SteadyClock::now();
+  std::string last_line_;
+  bool away_ = false;
+  SteadyClock::time_point away_since_;
+};
+
+}  // namespace
+
 absl::StatusOr<int> FollowSweep(Context& context, Client& client, const std::string& name,
                                 const FollowOptions& options) {
-  const bool machine = options.data_on_stdout && context.machine_output();
-  const bool live =
-      !machine && (options.data_on_stdout ? context.io().out_terminal : context.io().err_terminal);
-  std::ostream& out = options.data_on_stdout ? *context.io().out : *context.io().err;
-  const Style& style = options.data_on_stdout ? context.style() : context.err_style();
-  LiveRegion region(out, context.io().columns, context.io().rows);
-  InterruptGuard interrupt;
-  LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep first, client.GetSweep(name));
-  const std::unique_ptr<Client::Watch> watch = client.WatchSweep(name, first.last_event_id());
-  const SteadyClock::time_point start = SteadyClock::now();
-  std::string last_line;
-  while (true) {
-    const SteadyClock::time_point fetch_start = SteadyClock::now();
-    LOGLOG_ASSIGN_OR_RETURN(const CheckInput input, FetchSweep(client, name));
-    const double fetch_s = SecondsSince(fetch_start);
-    const Screen screen = BuildScreen(input);
-    if (live) {
-      region.Update(RenderScreen(screen, style));
-    } else {
-      const std::string line = machine
-                                   ? RenderTable(SweepTable({input.sweep}), Format::kJsonl, style)
-                                   : absl::StrCat(RenderScreenLine(screen), "\n");
-      if (line != last_line) out << line << std::flush;
-      last_line = line;
-    }
-    if (HasEnded(input.sweep)) return ExitCodeOfSweep(input.sweep);
-    if (InterruptGuard::Interrupted()) {
-      region.Finish();
-      context.Note(Detached(ShortName(name)));
-      return kExitInterrupted;
-    }
-    if (options.timeout_s > 0 && SecondsSince(start) >= options.timeout_s) {
-      return WithHint(absl::DeadlineExceededError(
-                          absl::StrCat("sweep `", ShortName(name), "` has not ended within ",
-                                       HumanDuration(options.timeout_s), "; it goes on")),
-                      absl::StrCat("loglog sweep wait ", ShortName(name)));
-    }
-    // A screen costs at most a tenth of the coordinator's time, however large the sweep.
-    const double pause = std::max(0.25, 10 * fetch_s);
-    WaitForNews(*watch, std::max(1.0, pause));
-    const double rest = pause - SecondsSince(fetch_start);
-    if (rest > 0) WaitForNews(*watch, rest);
-  }
+  return Follower(context, client, name, options).Run();
 }
 
 std::vector<Command> StatusCommands() {

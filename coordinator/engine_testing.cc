@@ -25,7 +25,8 @@ std::string TinySpec(const std::string& name, int budgets, int seeds, const std:
   return absl::StrCat(
       "apiVersion: loglog/v1\nname: ", name,
       "\nmodel: {layers: 1, d_model: 16, heads: 2, kv_heads: 2, d_ff: 32, vocab: 64, seq_len: 16}"
-      "\ndata: {train: {format: synthetic}, val: {format: synthetic}}"
+      "\ndata: {train: {format: synthetic}, val: {format: synthetic}, synthetic: {contexts: 32, "
+      "branching: 4}}"
       "\ntrain: {batch_tokens: 64}"
       "\naxes:"
       "\n  D: {path: train.tokens, values: [",

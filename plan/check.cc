@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "plan/plan_checks.h"
 
 namespace loglog {
@@ -12,6 +13,11 @@ std::vector<PlanWarning> CheckPlan(const SweepSpec& spec, const Expansion& expan
   CheckDesign(spec, expansion, context, &warnings);
   CheckCells(spec, context, &warnings);
   for (const DroppedTrials& drop : expansion.dropped) {
+    if (drop.constraint == "duplicate") {
+      warnings.push_back(
+          {"DUPLICATE", absl::StrCat(drop.count, " trials of the grid are the same as others"),
+           "some axis or arm changes nothing: see what `loglog explain` says of it"});
+    }
     if (drop.count > 0) continue;
     const bool when = drop.constraint.rfind("when", 0) == 0;
     warnings.push_back({"CONSTRAINT",

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "plan/cell_check.h"
+#include "plan/draft.h"
 #include "plan/fields.h"
 #include "plan/shapes.h"
 #include "plan/suggest.h"
@@ -26,14 +27,19 @@ const std::vector<int>& ShapeFields() {
   return *fields;
 }
 
+// What is not written comes from the preset, then from the field's default.
 void FillFromShape(GridCell* cell) {
-  if (cell->preset.empty()) return;
-  const NamedShape* shape = FindShape(cell->preset);
-  if (shape == nullptr) return;
-  for (const int field : ShapeFields()) {
-    SpecValue& value = cell->config.at(field);
-    if (std::holds_alternative<std::monostate>(value))
-      value = *shape->Find(CellFieldPaths()[field]);
+  const NamedShape* shape = cell->preset.empty() ? nullptr : FindShape(cell->preset);
+  for (const int index : ShapeFields()) {
+    SpecValue& value = cell->config.at(index);
+    if (!std::holds_alternative<std::monostate>(value)) continue;
+    const std::string& path = CellFieldPaths()[index];
+    const SpecField& field = *FindField(path);
+    if (shape != nullptr) {
+      value = *shape->Find(path);
+    } else if (!field.required()) {
+      value = DefaultOf(field);
+    }
   }
 }
 

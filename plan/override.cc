@@ -188,6 +188,7 @@ void Set(const Override& change, SpecNode value, SpecNode* root, SpecErrorSink* 
 
 void ApplyOverride(const std::string& text, int number, SpecNode* root, SpecErrorSink* sink) {
   const int source = sink->AddSource(absl::StrCat("override ", number), text);
+  if (!CheckSpecBytes(text, source, sink)) return;
   Override change;
   if (!ParseOverride(text, source, sink, &change)) return;
   if (change.action == Action::kRemove) {

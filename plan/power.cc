@@ -39,9 +39,9 @@ double PairedPower(const std::vector<double>& log_x, double noise, double slope_
 }
 
 double BetaStandardError(const std::vector<double>& tokens, double noise) {
-  // The curve planned with: beta = .35, and over a third of the loss above the floor at
-  // the middle of the range, as in published ladders around 1B tokens.
-  constexpr double kBeta = 0.35, kExcess = 0.36;
+  // The curve planned with: beta = .37, and 40% of the loss above the floor at the middle
+  // of the range, about as in published ladders below 1B tokens.
+  constexpr double kBeta = 0.37, kExcess = 0.4;
   double middle = 0;
   for (const double d : tokens) middle += std::log(d) / static_cast<double>(tokens.size());
   // Fisher information of (E, ln B, beta) for ln L.

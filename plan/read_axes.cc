@@ -71,7 +71,7 @@ struct AxisReader {
     std::vector<SpecValue> values;
     absl::flat_hash_set<std::string> seen;
     bool good = true;
-    for (size_t i = 0; i < list.items.size(); ++i) {
+    for (size_t i = 0; i < list.items.size() && !draft->sink->full(); ++i) {
       const SpecNode& item = list.items[i];
       const std::string path = absl::StrCat(at, ".values[", i, "]");
       draft->places[path] = item.place;

@@ -51,7 +51,7 @@ void ReadName(const SpecNode& node, SpecDraft* draft) {
 }
 
 void ReadSection(const SpecNode& node, const std::string& section, SpecDraft* draft) {
-  for (size_t i = 0; i < node.keys.size(); ++i) {
+  for (size_t i = 0; i < node.keys.size() && !draft->sink->full(); ++i) {
     const SpecNode::Key& key = node.keys[i];
     const SpecNode& value = node.items[i];
     const std::string path = Join(section, key.text);

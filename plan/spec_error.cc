@@ -55,18 +55,20 @@ std::string RenderOne(const SpecError& error) {
 
 }  // namespace
 
-std::string RenderSpecErrors(const std::vector<SpecError>& errors, int found) {
+std::string RenderSpecErrors(const std::vector<SpecError>& errors, bool and_more) {
   std::string out;
   const size_t shown = std::min<size_t>(errors.size(), kSpecErrorsMax);
   for (size_t i = 0; i < shown; ++i)
     absl::StrAppend(&out, i > 0 ? "\n\n" : "", RenderOne(errors[i]));
-  const size_t all = std::max<size_t>(errors.size(), found);
-  if (shown < all) absl::StrAppend(&out, "\n\n", shown, " of ", all, " errors shown");
+  if (shown < errors.size()) {
+    absl::StrAppend(&out, "\n\n", shown, " of ", errors.size(), and_more ? " or more" : "",
+                    " errors shown");
+  }
   return out;
 }
 
-absl::Status SpecErrorStatus(const std::vector<SpecError>& errors, int found) {
-  absl::Status status = absl::InvalidArgumentError(RenderSpecErrors(errors, found));
+absl::Status SpecErrorStatus(const std::vector<SpecError>& errors, bool and_more) {
+  absl::Status status = absl::InvalidArgumentError(RenderSpecErrors(errors, and_more));
   nlohmann::json list = nlohmann::json::array();
   const size_t shown = std::min<size_t>(errors.size(), kSpecErrorsMax);
   for (size_t i = 0; i < shown; ++i) {
@@ -81,7 +83,8 @@ absl::Status SpecErrorStatus(const std::vector<SpecError>& errors, int found) {
                     {"field_path", error.field_path},
                     {"hint", error.hint}});
   }
-  status.SetPayload(kPayloadUrl, absl::Cord(list.dump()));
+  status.SetPayload(
+      kPayloadUrl, absl::Cord(list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
   return status;
 }
 

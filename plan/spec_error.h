@@ -26,8 +26,8 @@ inline constexpr int kSpecErrorsMax = 20;
 
 // INVALID_ARGUMENT whose message is every error as people read it (the screen of
 // `loglog plan` on a bad spec), and which carries the errors themselves.
-// `found` is how many there were when `errors` is not all of them.
-absl::Status SpecErrorStatus(const std::vector<SpecError>& errors, int found = 0);
+// `and_more`: there were more than these.
+absl::Status SpecErrorStatus(const std::vector<SpecError>& errors, bool and_more = false);
 
 // The errors that a status of plan/ carries; empty for any other status.
 std::vector<SpecError> SpecErrorsOf(const absl::Status& status);
@@ -36,7 +36,7 @@ std::vector<SpecError> SpecErrorsOf(const absl::Status& status);
 std::string SpecErrorsJson(const absl::Status& status);
 
 // `errors` as people read them.
-std::string RenderSpecErrors(const std::vector<SpecError>& errors, int found = 0);
+std::string RenderSpecErrors(const std::vector<SpecError>& errors, bool and_more = false);
 
 }  // namespace loglog
 

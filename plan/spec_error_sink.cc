@@ -15,12 +15,36 @@ int CharactersIn(absl::string_view text) {
   }));
 }
 
+// Errors travel as JSON and protobuf, which take UTF-8 only: other bytes become '?'.
+void MakeShowable(std::string* line) {
+  for (size_t i = 0; i < line->size();) {
+    const size_t size = Utf8Size(absl::string_view(*line).substr(i));
+    if (size == 0) (*line)[i] = '?';
+    i += std::max<size_t>(size, 1);
+  }
+}
+
 }  // namespace
+
+size_t Utf8Size(absl::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (text.empty() || byte(0) < 0x80) return text.size() < 1 ? 0 : 1;
+  const size_t size = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : 2;
+  if (byte(0) < 0xc2 || byte(0) > 0xf4 || text.size() < size) return 0;
+  for (size_t i = 1; i < size; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  // Overlong forms, surrogates, and beyond the last code point.
+  const bool wrong = (byte(0) == 0xe0 && byte(1) < 0xa0) || (byte(0) == 0xed && byte(1) > 0x9f) ||
+                     (byte(0) == 0xf0 && byte(1) < 0x90) || (byte(0) == 0xf4 && byte(1) > 0x8f);
+  return wrong ? 0 : size;
+}
 
 int SpecErrorSink::AddSource(std::string name, absl::string_view text) {
   Source source{std::move(name), absl::StrSplit(text, '\n')};
   for (std::string& line : source.lines) {
     if (absl::EndsWith(line, "\r")) line.pop_back();
+    MakeShowable(&line);
   }
   sources_.push_back(std::move(source));
   return static_cast<int>(sources_.size()) - 1;
@@ -53,19 +77,13 @@ void SpecErrorSink::Add(SpecError error, const SpecPlace& place) {
   } else if (!sources_.empty()) {
     error.file = sources_[0].name;
   }
-  // More than anybody reads.
-  constexpr size_t kKeptMax = 200;
-  if (errors_.size() >= kKeptMax) {
-    ++found_;
-    return;
-  }
+  if (full()) return;
   for (const Located& other : errors_) {
     if (other.error.message == error.message && other.error.line == error.line &&
         other.error.column == error.column && other.source == place.source) {
       return;
     }
   }
-  ++found_;
   errors_.push_back({std::move(error), place.source});
 }
 
@@ -78,7 +96,7 @@ absl::Status SpecErrorSink::ToStatus() const {
   });
   std::vector<SpecError> errors;
   for (Located& located : sorted) errors.push_back(std::move(located.error));
-  return SpecErrorStatus(errors, found_);
+  return SpecErrorStatus(errors, full());
 }
 
 }  // namespace loglog

@@ -208,7 +208,7 @@ class RandomSpec {
 
 TEST(CanonicalJson, RoundTripsRandomSpecs) {
   const unsigned start = std::random_device{}();
-  for (unsigned i = 0; i < 150; ++i) {
+  for (unsigned i = 0; i < 60; ++i) {
     SCOPED_TRACE(testing::Message() << "RandomSpec(" << start + i << ")");
     RandomSpec random(start + i);
     std::string text = random.Text();
@@ -293,7 +293,8 @@ TEST(CellFields, AreInJsonOrder) {
   // nlohmann sorts keys and dumps as tersely; only the spelling of floats differs.
   const auto parsed = nlohmann::json::parse(json);
   std::vector<std::string> leaves;
-  for (const auto& [path, value] : parsed.flatten().items()) leaves.push_back(path);
+  const auto flat = parsed.flatten();
+  for (const auto& [path, value] : flat.items()) leaves.push_back(path);
   ASSERT_EQ(leaves.size(), CellFieldPaths().size());
   std::string keys_of_json, keys_of_sorted;
   for (const auto& [text, out] :

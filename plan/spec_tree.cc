@@ -278,38 +278,6 @@ std::string Remedy(const std::string& message) {
   return "";
 }
 
-// Bytes that are no text, or that YAML loaders treat each in their own way.
-bool CheckBytes(absl::string_view text, int source, SpecErrorSink* sink) {
-  int line = 0, column = 0;
-  for (size_t i = 0; i < text.size(); ++i, ++column) {
-    const unsigned char byte = text[i];
-    if (byte == '\n') {
-      ++line;
-      column = -1;
-      continue;
-    }
-    size_t more = 0;
-    bool valid = byte >= 0x20 || byte == '\t' || (byte == '\r' && text.substr(i + 1, 1) == "\n");
-    if (byte == 0x7f) valid = false;
-    if (byte >= 0x80) {
-      more = byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : 1;
-      valid = byte >= 0xc2 && byte <= 0xf4 && i + more < text.size();
-      for (size_t j = 1; valid && j <= more; ++j) {
-        valid = (static_cast<unsigned char>(text[i + j]) & 0xc0) == 0x80;
-      }
-    }
-    if (!valid) {
-      sink->Add({source, line, column, 1},
-                byte >= 0x80 ? "not UTF-8 text" : absl::StrCat("control character ", int{byte}),
-                {.hint = kSyntaxHint});
-      return false;
-    }
-    i += more;
-    column += static_cast<int>(more);
-  }
-  return true;
-}
-
 bool CheckLines(absl::string_view text, int source, SpecErrorSink* sink) {
   bool good = true;
   int number = 0;
@@ -361,6 +329,29 @@ bool RunParser(const std::string& text, int source, SpecErrorSink* sink, TreeBui
 
 }  // namespace
 
+bool CheckSpecBytes(absl::string_view text, int source, SpecErrorSink* sink) {
+  int line = 0;
+  size_t line_begin = 0;
+  for (size_t i = 0; i < text.size();) {
+    const unsigned char byte = text[i];
+    const size_t size = Utf8Size(text.substr(i));
+    const bool line_end = byte == '\r' && text.substr(i + 1, 1) == "\n";
+    const bool control = (byte < 0x20 && byte != '\t' && byte != '\n' && !line_end) || byte == 0x7f;
+    if (size == 0 || control) {
+      sink->Add({source, line, static_cast<int>(i - line_begin), 1},
+                size == 0 ? "not UTF-8 text" : absl::StrCat("control character ", int{byte}),
+                {.hint = kSyntaxHint});
+      return false;
+    }
+    i += size;
+    if (byte == '\n') {
+      ++line;
+      line_begin = i;
+    }
+  }
+  return true;
+}
+
 const SpecNode* SpecNode::Find(absl::string_view key) const {
   for (size_t i = 0; i < keys.size(); ++i) {
     if (keys[i].text == key) return &items[i];
@@ -397,7 +388,7 @@ bool ParseSpecTree(absl::string_view text, int source, size_t skip_bytes, SpecEr
         {.hint = kSyntaxHint});
     return false;
   }
-  if (!CheckBytes(text, source, sink) || !CheckLines(text, source, sink)) return false;
+  if (!CheckSpecBytes(text, source, sink) || !CheckLines(text, source, sink)) return false;
   std::string shown(text);
   for (size_t i = 0; i < skip_bytes; ++i) shown[i] = ' ';
   TreeBuilder builder(source, sink);

@@ -44,6 +44,8 @@ class SpecErrorSink {
   void Add(SpecError error, const SpecPlace& place);
 
   bool empty() const { return errors_.empty(); }
+  // More than anybody reads: further errors are not kept, and readers may stop.
+  bool full() const { return errors_.size() >= 200; }
   // OK when there is no error; else all of them in the order of the texts.
   absl::Status ToStatus() const;
 
@@ -58,7 +60,6 @@ class SpecErrorSink {
   };
   std::deque<Source> sources_;
   std::vector<Located> errors_;
-  int found_ = 0;  // also those beyond what is kept
 };
 
 // The YAML of a spec with the place of everything, nothing interpreted yet.
@@ -90,6 +91,13 @@ struct SpecNode {
 inline constexpr size_t kSpecBytesMax = 1 << 20;
 inline constexpr int kSpecDepthMax = 16;
 inline constexpr int kSpecNodesMax = 200'000;
+
+// Bytes of the UTF-8 character that the text starts with; 0 when it starts with none.
+size_t Utf8Size(absl::string_view text);
+
+// False, with an error, when the text holds bytes that are no text, or that YAML loaders
+// treat each in their own way.
+bool CheckSpecBytes(absl::string_view text, int source, SpecErrorSink* sink);
 
 // Parses one YAML document in which nothing is left to the loader's taste: anchors,
 // aliases, tags, merge keys, directives, block text, several documents, tabs as
