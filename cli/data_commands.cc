@@ -18,8 +18,8 @@ absl::StatusOr<int> PackText(Context& context) {
   PackOptions options = {.inputs = context.args().Many("TEXT"),
                          .output = context.args().Get("out")};
   LOGLOG_ASSIGN_OR_RETURN(options.val_share, context.args().Number("val-share"));
-  options.documents = context.args().On("split-blank-lines") ? DocumentRule::kBlankLines
-                                                             : DocumentRule::kFiles;
+  options.documents =
+      context.args().On("split-blank-lines") ? DocumentRule::kBlankLines : DocumentRule::kFiles;
   options.overwrite = context.args().On("overwrite");
   LiveRegion region(*context.io().err, context.io().columns, context.io().rows);
   if (context.io().err_terminal) {
@@ -123,8 +123,9 @@ std::vector<Command> DataCommands() {
                   .help = "share of the bytes for validation",
                   .default_value = "0.05"},
                  {.name = "split-blank-lines",
-                  .help = "documents end at blank lines (default: each file is one); no document is "
-                          "ever cut by the split"},
+                  .help =
+                      "documents end at blank lines (default: each file is one); no document is "
+                      "ever cut by the split"},
                  {.name = "overwrite", .help = "replace shards that are there"}},
        .run = PackText},
       {.path = "data inspect",

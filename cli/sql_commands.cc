@@ -98,9 +98,9 @@ std::vector<Command> SqlCommands() {
   return {
       {.path = "sql",
        .summary = "ask the store in SQL, read only",
-       .details =
-           "  loglog sql 'SELECT arm, tokens_planned, avg(final_loss) FROM v_trials GROUP BY 1, 2'\n"
-           "  loglog sql -o csv --store old.db 'SELECT * FROM v_points'",
+       .details = "  loglog sql 'SELECT arm, tokens_planned, avg(final_loss) FROM v_trials GROUP "
+                  "BY 1, 2'\n"
+                  "  loglog sql -o csv --store old.db 'SELECT * FROM v_points'",
        .positionals = {{.name = "QUERY",
                         .help = "one statement that reads, or - for standard input"}},
        .flags = {{.name = "store",

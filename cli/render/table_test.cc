@@ -57,7 +57,8 @@ TEST(TableTest, OneObjectALineAndNames) {
               testing::StartsWith("{\"name\": \"a\", \"final_loss\": 3.25"));
   EXPECT_EQ(RenderTable(Example(), Format::kName, {}), "a\nlong-name\n");
   EXPECT_EQ(RenderTable({.columns = {{"name"}}}, Format::kJson, {}), "[]\n");
-  EXPECT_EQ(RenderTable({.columns = {{"name"}}, .rows = {{Cell::Text("a")}}, .kind = "trials"}, Format::kJson, {}),
+  EXPECT_EQ(RenderTable({.columns = {{"name"}}, .rows = {{Cell::Text("a")}}, .kind = "trials"},
+                        Format::kJson, {}),
             "{\"trials\": [\n  {\"name\": \"a\"}\n]}\n");
 }
 
