@@ -44,8 +44,9 @@ function(loglog_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Werror -Wno-sign-compare
       -Wno-missing-field-initializers)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-    # GCC 12 sees overlaps in std::string's operator+ that are not there (GCC bug 105329).
-    target_compile_options(${target} PRIVATE -Wno-restrict)
+    # GCC 12 sees overlaps in std::string's operator+ (GCC bug 105329) and unset members in
+    # std::variant that are not there.
+    target_compile_options(${target} PRIVATE -Wno-restrict -Wno-maybe-uninitialized)
   endif()
 endfunction()
 
