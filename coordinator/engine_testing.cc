@@ -1,5 +1,7 @@
 #include "coordinator/engine_testing.h"
 
+#include <spdlog/spdlog.h>
+
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
@@ -176,6 +178,7 @@ TrainerEvent EndEvent(int64_t step, double final_loss, bool diverged) {
 // ---- the engine
 
 EngineWorld::EngineWorld() {
+  spdlog::set_level(spdlog::level::off);
   options_.clock = &clock_;
   Open();
 }

@@ -44,7 +44,7 @@ TEST_F(RpcTest, CreateSweep) {
   request.set_spec_json(
       "{apiVersion: loglog/v1, name: big, model: {preset: llama-20k}, data: {train: {format: "
       "synthetic}, val: {format: synthetic}, synthetic: {contexts: 32}}, train: {batch_tokens: "
-      "1024, tokens: 1024000}, axes: "
+      "1024, tokens: 1024000, lr: 1.0e-3}, axes: "
       "{a: {path: init.gamma, range: [0, 2, 0.0005]}, seed: {path: seed, range: [0, 999, 1]}}}");
   request.set_request_id("");
   EXPECT_EQ(Code(sweeps_.get(), &Sweeps::CreateSweep, request), grpc::RESOURCE_EXHAUSTED)

@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
 
 #include <chrono>
 #include <memory>
@@ -27,6 +28,7 @@ inline std::unique_ptr<grpc::ClientContext> NewContext(int64_t ms = 60'000) {
 class ServiceWorld : public ::testing::Test {
  protected:
   ServiceWorld() {
+    spdlog::set_level(spdlog::level::off);
     absl::StatusOr<std::unique_ptr<Engine>> engine =
         Engine::Open(folder_ / "store.db", EngineOptions());
     EXPECT_TRUE(engine.ok()) << engine.status();
