@@ -44,6 +44,11 @@ struct FollowOptions {
 absl::StatusOr<int> FollowSweep(Context& context, Client& client, const std::string& name,
                                 const FollowOptions& options);
 
+// Pairs of arms that the sweep's spec asks to compare; with two arms and no request,
+// those two. `sweep` carries its spec.
+std::vector<std::pair<std::string, std::string>> ComparisonsOf(
+    const v1::Sweep& sweep, const std::vector<std::string>& arms);
+
 // 7 when trials failed or the sweep was cancelled, else 0.
 int ExitCodeOfSweep(const v1::Sweep& sweep);
 

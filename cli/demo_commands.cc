@@ -191,9 +191,8 @@ absl::StatusOr<std::vector<v1::Fit>> DemoFits(Client& client, const CheckInput& 
       fits.push_back(std::move(fit));
     }
   }
-  if (arms.size() == 2) {
-    LOGLOG_ASSIGN_OR_RETURN(v1::Fit fit,
-                            client.CompareArms(input.sweep.name(), arms[0], arms[1], "D"));
+  for (const auto& [arm, arm_b] : ComparisonsOf(input.sweep, arms)) {
+    LOGLOG_ASSIGN_OR_RETURN(v1::Fit fit, client.CompareArms(input.sweep.name(), arm, arm_b, "D"));
     fits.push_back(std::move(fit));
   }
   return fits;

@@ -34,20 +34,6 @@ absl::Status CheckArm(const std::vector<std::string>& arms, const std::string& a
                   absl::StrCat("its arms: ", known, arms.size() > 12 ? "; ..." : ""));
 }
 
-// Pairs of arms that the spec asks to compare; with two arms and no request, those two.
-std::vector<std::pair<std::string, std::string>> ComparisonsOf(
-    const v1::Sweep& sweep, const std::vector<std::string>& arms) {
-  std::vector<std::pair<std::string, std::string>> pairs;
-  if (const absl::StatusOr<SweepSpec> spec = ParseSpec(sweep.spec_json(), "stored spec");
-      spec.ok()) {
-    for (const FitRequest& request : spec->fit) {
-      if (request.kind == "comparison") pairs.push_back({request.arm, request.arm_b});
-    }
-  }
-  if (pairs.empty() && arms.size() == 2) pairs.push_back({arms[0], arms[1]});
-  return pairs;
-}
-
 void PrintFits(Context& context, const std::vector<v1::Fit>& fits) {
   if (context.machine_output()) {
     context.Print(FitTable(fits));
@@ -118,6 +104,19 @@ absl::StatusOr<int> Compare(Context& context) {
 }
 
 }  // namespace
+
+std::vector<std::pair<std::string, std::string>> ComparisonsOf(
+    const v1::Sweep& sweep, const std::vector<std::string>& arms) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  if (const absl::StatusOr<SweepSpec> spec = ParseSpec(sweep.spec_json(), "stored spec");
+      spec.ok()) {
+    for (const FitRequest& request : spec->fit) {
+      if (request.kind == "comparison") pairs.push_back({request.arm, request.arm_b});
+    }
+  }
+  if (pairs.empty() && arms.size() == 2) pairs.push_back({arms[0], arms[1]});
+  return pairs;
+}
 
 std::vector<Command> FitCommands() {
   return {

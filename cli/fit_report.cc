@@ -87,12 +87,20 @@ std::string WentIn(const v1::Fit& fit) {
                       " unfinished");
 }
 
-void AppendProvenance(const v1::Fit& fit, bool detailed, std::string* out) {
+// `text` broken into indented lines.
+void AppendWrapped(absl::string_view text, const Style& style, std::string* out) {
+  for (const std::string& line : Wrap(text, std::max(40, style.columns - 6))) {
+    absl::StrAppend(out, "    ", line, "\n");
+  }
+}
+
+void AppendProvenance(const v1::Fit& fit, bool detailed, const Style& style, std::string* out) {
   const nlohmann::json provenance = nlohmann::json::parse(fit.provenance_json(), nullptr, false);
   if (!provenance.is_object()) return;
   if (const auto notes = provenance.find("notes"); notes != provenance.end() && notes->is_array()) {
     for (const auto& note : *notes) {
-      if (note.is_string()) absl::StrAppend(out, "    note: ", note.get<std::string>(), "\n");
+      if (note.is_string())
+        AppendWrapped(absl::StrCat("note: ", note.get<std::string>()), style, out);
     }
   }
   if (!detailed) return;
@@ -141,18 +149,15 @@ void AppendFit(const v1::Fit& fit, const FitReportOptions& options, const Style&
   if (const std::string conclusion = Conclusion(fit); !conclusion.empty()) {
     absl::StrAppend(out, "    ", style.Bold(conclusion), "\n");
   }
-  if (!fit.message().empty()) {
-    for (const std::string& line : Wrap(fit.message(), std::max(40, style.columns - 6))) {
-      absl::StrAppend(out, "    ", line, "\n");
-    }
-  }
-  absl::StrAppend(out, "    ", WentIn(fit), "\n");
+  const bool good = fit.verdict() == v1::Fit::OK || fit.verdict() == v1::Fit::IDENTIFIED;
+  if (!good && !fit.message().empty()) AppendWrapped(fit.message(), style, out);
+  AppendWrapped(WentIn(fit), style, out);
   if (std::isfinite(fit.leave_largest_out_error())) {
     absl::StrAppend(out, "    largest ", fit.axis(),
                     " left out and predicted: ", fit.leave_largest_out_error() > 0 ? "+" : "",
                     Significant(100 * fit.leave_largest_out_error(), 2), "%\n");
   }
-  AppendProvenance(fit, options.detailed, out);
+  AppendProvenance(fit, options.detailed, style, out);
 }
 
 }  // namespace

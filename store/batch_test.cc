@@ -116,6 +116,21 @@ TEST_F(BatchTest, T09_ResumeSupersedesLaterPointsNoneLostNoneDoubled) {
             0);
 }
 
+TEST_F(BatchTest, AStartFromFreshWeightsReportsStepZeroAgain) {
+  Create(SimpleSweep("phase", 1, 1));
+  AddWorker("a");
+  const int64_t old = Attempt(1, "a", 0);
+  Apply(RowsBatch(old, 0, 0, 10));
+  End(old, AttemptState::kLost);
+  const int64_t young = Attempt(1, "a", 0);
+  Apply(RowsBatch(young, 0, 0, 5, 0.25));
+  const auto points = Points(1);
+  ASSERT_THAT(points, SizeIs(5));
+  EXPECT_EQ(points[0].first, 0);
+  EXPECT_EQ(points[0].second, 0.25);
+  EXPECT_EQ(CountSql("SELECT count(*) FROM v_points_superseded"), 20);
+}
+
 TEST_F(BatchTest, AStartBelowThePlannedStepSupersedesMore) {
   Create(SimpleSweep("phase", 1, 1));
   AddWorker("a");

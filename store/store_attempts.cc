@@ -138,9 +138,11 @@ absl::Status Store::Supersede(int64_t task_id, int64_t attempt_id, int64_t after
     while (row.Next()) streams.push_back(row.Int(0));
     LOGLOG_RETURN_IF_ERROR(row.status());
   }
+  // Fresh weights report step 0 again: facts of the data, the loss before training.
+  const int64_t points_after = after_step == 0 ? -1 : after_step;
   for (const int64_t stream_id : streams) {
     LOGLOG_ASSIGN_OR_RETURN(const int64_t points,
-                            points_->Supersede(stream_id, attempt_id, after_step));
+                            points_->Supersede(stream_id, attempt_id, points_after));
     superseded->points += points;
   }
   // A checkpoint past the resume step could only continue points that were taken back.

@@ -33,6 +33,7 @@ class Daemon {
                                                          .devices = {Device(), Device()},
                                                          .stop_grace_ms = 1'000,
                                                          .free_bytes_min = free_bytes_min,
+                                                         .clock = options.clock,
                                                          .outbox = {.flush_ms = 5, .poll_ms = 50}});
     options.address = address;
     options.version = "0.1.0";
@@ -96,6 +97,7 @@ class SyncLoopTest : public ::testing::Test {
   }
 
   TempDir dir_;
+  FakeClock clock_;
   const std::string root_ = dir_.path() + "/run";
   const std::string address_ = "unix:" + dir_.path() + "/socket";
   FakeService service_{address_};
@@ -134,12 +136,11 @@ TEST_F(SyncLoopTest, LostLeaseKillsTheTrainer) {
   service_.Start();
   ScopedMisbehaviour hang("hang_at=3;ignore_sigterm=1");
   service_.Order(0, MakeOrder(17, 1, 25));
-  FakeClock clock;
-  StartDaemon({.clock = &clock});
+  StartDaemon({.clock = &clock_});
   ASSERT_TRUE(Running(17));
   ASSERT_TRUE(service_.WaitForEvents(17, 3));
   const auto advance = [&](int64_t ms) {
-    clock.Advance(ms);
+    clock_.Advance(ms);
     daemon_->supervisor().StopAttempt(99);  // wakes it; there is no such attempt
   };
   // Renewed as long as syncs succeed. Of two more, one was sent after the clock moved.

@@ -124,7 +124,8 @@ std::string HumanBytes(double bytes) {
 
 std::string HumanDuration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "?";
-  if (seconds < 10) return absl::StrCat(Significant(seconds, 2), "s");
+  // Tenths matter only where they are a good part of it.
+  if (seconds < 10) return absl::StrCat(Significant(std::round(seconds * 10) / 10, 2), "s");
   const int64_t s = std::llround(seconds);
   if (s < 60) return absl::StrFormat("%ds", s);
   if (s < 3600) return absl::StrFormat("%dm %02ds", s / 60, s % 60);

@@ -43,6 +43,7 @@ TEST(TextTest, CountsForPeople) {
 
 TEST(TextTest, DurationsForPeople) {
   EXPECT_EQ(HumanDuration(0.5), "0.5s");
+  EXPECT_EQ(HumanDuration(0.004), "0s");
   EXPECT_EQ(HumanDuration(42), "42s");
   EXPECT_EQ(HumanDuration(61), "1m 01s");
   EXPECT_EQ(HumanDuration(4020), "1h 07m");
