@@ -34,9 +34,13 @@ std::string NextValue(const std::vector<double>& values, bool upper) {
   const size_t n = values.size();
   const double end = upper ? values[n - 1] : values[0];
   const double before = upper ? values[n - 2] : values[1];
+  // Whichever of equal steps and equal ratios is nearer to what the axis has.
+  const double first_step = values[1] - values[0];
+  const double last_step = values[n - 1] - values[n - 2];
   const bool geometric =
-      values[0] > 0 && n >= 3 &&
-      std::abs(std::log(values[1] / values[0]) - std::log(values[n - 1] / values[n - 2])) < 0.05;
+      values[0] > 0 &&
+      std::abs(std::log(values[1] / values[0]) / std::log(values[n - 1] / values[n - 2]) - 1) <
+          std::abs(first_step / last_step - 1);
   return Significant(geometric ? end * end / before : 2 * end - before, 3);
 }
 

@@ -5,9 +5,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <fstream>
 #include <random>
-#include <sstream>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -17,6 +15,7 @@
 #include "base/status.h"
 #include "cli/args.h"
 #include "loglog/v1/sweep_service.grpc.pb.h"
+#include "proto/credentials.h"
 #include "proto/rpc_status.h"
 
 namespace loglog::cli {
@@ -178,19 +177,8 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(Options options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--coordinator is `", options.address, "`: write host:port or unix:/path"));
   }
-  std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
-  if (!options.tls_ca.empty()) {
-    std::ifstream file(options.tls_ca, std::ios::binary);
-    std::stringstream pem;
-    pem << file.rdbuf();
-    if (!file || pem.str().empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("cannot read the PEM file ", options.tls_ca, ": check --tls-ca"));
-    }
-    grpc::SslCredentialsOptions tls;
-    tls.pem_root_certs = pem.str();
-    credentials = grpc::SslCredentials(tls);
-  }
+  LOGLOG_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials,
+                          ClientCredentials(options.tls_ca));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);

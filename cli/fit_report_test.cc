@@ -20,7 +20,41 @@ TEST(FitReportTest, GoldenReport) {
                  SaturatingFit("small", v1::Fit::IDENTIFIED),
                  SaturatingFit("large", v1::Fit::REFUSED), ComparisonFit(-0.0189, -0.021, -0.0168)},
                 {}, {}),
-            "");
+            R"(Local slope in D   L = B*D^slope
+  local slope d ln L / d ln D over the range fitted
+  small  ok
+    slope  -0.0712  95% [-0.0801, -0.0623]
+    B          8.5  95% [8.1, 8.9]
+    8 trials, 4 values of D from 1M to 16M; left out: 0 diverged, 0 unfinished
+    largest D left out and predicted: +0.42%
+    note: a note
+  large  ok
+    slope  -0.0901  95% [-0.0999, -0.0803]
+    B          8.5  95% [8.1, 8.9]
+    8 trials, 4 values of D from 1M to 16M; left out: 0 diverged, 0 unfinished
+    largest D left out and predicted: +0.42%
+    note: a note
+
+Exponent with a floor, in D   L = E + B*D^-beta
+  exponent beta of D with a free floor E
+  small  identified
+    beta  0.31  95% [0.25, 0.37]
+    E     2.02  95% [1.9, 2.1]            floor of the loss
+    B       60  95% [40, +inf]
+    8 trials, 4 values of D from 1M to 16M; left out: 0 diverged, 0 unfinished
+  large  refused
+    3 values of D; at least 4 are needed
+    8 trials, 4 values of D from 1M to 16M; left out: 0 diverged, 0 unfinished
+
+Comparison of arms, in D
+  difference of the local slopes of small and large
+  small against large  ok
+    slope difference  -0.0189  95% [-0.021, -0.0168]
+    efficiency ratio      1.4  95% [1.2, 1.6]            times large's tokens for the same loss, mid-range
+    small is steeper than large; one-sided p = 0.0004
+    16 trials in 8 pairs, 4 values of D from 1M to 16M; left out: 0 diverged,
+    0 unfinished
+)");
 }
 
 TEST(FitReportTest, DetailsNameTheObjectivesAndTheStoredFit) {

@@ -238,8 +238,8 @@ std::string RenderScreen(const Screen& s, const Style& style) {
   out += "\n";
   for (size_t i = 0; i < s.pending_reasons.size() && i < 3; ++i) {
     absl::StrAppend(&out,
-                    style.Dim(absl::StrCat("pending: ", s.pending_reasons[i].second, " ",
-                                           s.pending_reasons[i].first)),
+                    style.Dim(absl::StrCat(s.pending_reasons[i].second,
+                                           " pending: ", s.pending_reasons[i].first)),
                     "\n");
   }
   if (const std::string grid = RenderGrid(s.grid, style); !grid.empty()) {

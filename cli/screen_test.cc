@@ -10,7 +10,20 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-TEST(ScreenTest, EndedSweep) { EXPECT_EQ(RenderScreen(BuildScreen(DoneSweep()), {}), ""); }
+TEST(ScreenTest, EndedSweep) {
+  EXPECT_EQ(RenderScreen(BuildScreen(DoneSweep()), {}),
+            R"(demo  done   16 trials: 16 done
+[################################] 100% of tokens
+0.33 slot-hours used
+
+final loss/val, mean over seeds
+                D
+  arm          1M        2M        4M       16M
+  small  [2.9509]  [2.7724]  [2.6274]  [2.4139]
+  large    3.4264    3.1586    2.9411    2.6209
+  [ ] best of its column
+)");
+}
 
 TEST(ScreenTest, RunningSweepShowsEtaWithRangeSlotsAndReasons) {
   CheckInput input = DoneSweep();
@@ -29,8 +42,22 @@ TEST(ScreenTest, RunningSweepShowsEtaWithRangeSlotsAndReasons) {
   input.sweep.set_slot_seconds_left(600);
   input.sweep.set_slot_seconds_left_low(500);
   input.sweep.set_slot_seconds_left_high(800);
-  EXPECT_EQ(RenderScreen(BuildScreen(input), {}), "");
-  EXPECT_EQ(RenderScreenLine(BuildScreen(input)), "");
+  EXPECT_EQ(RenderScreen(BuildScreen(input), {}),
+            R"(demo  active   16 trials: 12 done, 1 running, 3 pending
+[##############################..] 94% of tokens   slots 1 of 2 busy   52k tokens/s
+0.33 slot-hours used, 0.17 to go (0.14 to 0.22)   ETA 5m 00s (4m 10s to 6m 40s)
+3 pending: waits for a free slot
+
+final loss/val, mean over seeds
+                 D
+  arm           1M         2M         4M        16M
+  small  [2.9480*]  [2.7696*]   [2.6274]   [2.4139]
+  large    3.4230*    3.1554*     2.9411     2.6209
+  [ ] best of its column   * seeds missing
+)");
+  EXPECT_EQ(RenderScreenLine(BuildScreen(input)),
+            "demo active 94%  16 trials: 12 done, 1 running, 3 pending  "
+            "ETA 5m 00s (4m 10s to 6m 40s)");
 }
 
 TEST(ScreenTest, GridOfTwoArmAxesIsTakenAtTheLargestFinishedScale) {
@@ -48,7 +75,14 @@ TEST(ScreenTest, GridOfTwoArmAxesIsTakenAtTheLargestFinishedScale) {
       }
     }
   }
-  EXPECT_EQ(RenderGrid(BuildGrid(trials), {}), "");
+  EXPECT_EQ(RenderGrid(BuildGrid(trials), {}),
+            R"(final loss/val at D = 8M, mean over seeds
+           lambda
+  gamma         0       0.1       1.0
+  0.5      2.9800    2.9600    2.9400
+  1.0      2.9200  [2.9000]         x
+  [ ] best   x diverged
+)");
 }
 
 TEST(ScreenTest, UnknownThroughputAndNoWorkersAreSaid) {

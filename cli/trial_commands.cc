@@ -101,7 +101,7 @@ absl::StatusOr<int> Logs(Context& context) {
       trial.state() == v1::Trial::PENDING ? trial.pending_reason() : trial.message();
   context.Note(absl::StrCat(StateWord(trial.state()), message.empty() ? "" : ": ", message));
   const std::string words = LastWords(events);
-  if (!words.empty() && !absl::StrContains(words, message)) {
+  if (!words.empty() && (message.empty() || !absl::StrContains(words, message))) {
     context.Note(absl::StrCat("last words: ", words));
   }
   context.Next({absl::StrCat("loglog trial reproduce ", name)});

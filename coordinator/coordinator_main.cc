@@ -124,6 +124,9 @@ class Watchdog {
 };
 
 int Serve(const Flags& flags, const EngineOptions& engine_options) {
+  // Before a store is made for a server that will not be.
+  const absl::Status options = ServiceHost::Check(flags.service);
+  if (!options.ok()) return Fail(options);
   // Before any thread is made, so that all of them leave these signals to this one.
   sigset_t stop_signals;
   sigemptyset(&stop_signals);

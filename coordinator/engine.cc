@@ -105,20 +105,23 @@ void Engine::Stop() {
   if (strand_ != nullptr) strand_->Stop();
 }
 
-void Engine::Poke() {
+size_t Engine::Poke() {
+  size_t parked = 0;
   Mutex mutex;
   CondVar done_changed;
   bool done = false;
   const auto finish = [&] {
     MutexLock lock(mutex);
+    parked = parked_.size();
     done = true;
     done_changed.NotifyAll();
   };
   const bool posted =
       strand_->Post([&]() -> Strand::After { return [&](const absl::Status&) { finish(); }; });
-  if (!posted) return;
+  if (!posted) return 0;
   MutexLock lock(mutex);
   done_changed.Wait(mutex, [&] { return done; });
+  return parked;
 }
 
 // ---- groups

@@ -111,8 +111,9 @@ class Engine {
   void ListFits(const std::string& sweep, Reply<std::vector<FitView>> reply);
 
   // Runs what is due by the clock and answers parked calls that waited long enough; for
-  // tests, whose clock does not move by itself. Returns when that is done.
-  void Poke();
+  // tests, whose clock does not move by itself. Returns when that is done: how many calls
+  // are parked.
+  size_t Poke();
 
  private:
   // What is remembered of a sweep's spec.

@@ -52,11 +52,22 @@ ServiceHost::ServiceHost(Engine* engine, const ServiceOptions& options)
 
 ServiceHost::~ServiceHost() { Shutdown(/*grace_ms=*/0); }
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServiceHost::Credentials() const {
-  if (options_.tls_cert.empty() != options_.tls_key.empty()) {
+absl::Status ServiceHost::Check(const ServiceOptions& options) {
+  LOGLOG_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options.listen));
+  if (options.tls_cert.empty() != options.tls_key.empty()) {
     return absl::InvalidArgumentError(
         "--tls-cert and --tls-key belong together; give both, or neither");
   }
+  if (!listen.is_local() && !options.insecure && options.tls_cert.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--listen ", options.listen,
+        " can be reached from other hosts, and everybody there could submit and cancel; give "
+        "--tls-cert and --tls-key, or --insecure on a network you trust"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServiceHost::Credentials() const {
   if (options_.tls_cert.empty()) return grpc::InsecureServerCredentials();
   grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
   LOGLOG_ASSIGN_OR_RETURN(pair.cert_chain, ReadFile(options_.tls_cert));
@@ -77,13 +88,8 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServiceHost::Credential
 absl::StatusOr<std::unique_ptr<ServiceHost>> ServiceHost::Start(Engine* engine,
                                                                 const ServiceOptions& options) {
   gpr_set_log_function(&ForwardLog);
+  LOGLOG_RETURN_IF_ERROR(Check(options));
   LOGLOG_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options.listen));
-  if (!listen.is_local() && !options.insecure && options.tls_cert.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--listen ", options.listen,
-        " can be reached from other hosts, and everybody there could submit and cancel; give "
-        "--tls-cert and --tls-key, or --insecure on a network you trust"));
-  }
   std::unique_ptr<ServiceHost> host(new ServiceHost(engine, options));
   LOGLOG_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
                           host->Credentials());

@@ -27,6 +27,8 @@ struct ServiceOptions {
 // One thread owns it.
 class ServiceHost {
  public:
+  // What Start would refuse before it touches the network: INVALID_ARGUMENT.
+  static absl::Status Check(const ServiceOptions& options);
   // INVALID_ARGUMENT: the address or the TLS material, or a wider address than loopback
   // with neither TLS nor `insecure`. ALREADY_EXISTS: the address is in use. Every message
   // names the address and what to do.

@@ -27,6 +27,7 @@ class WatchReactor : public grpc::ServerWriteReactor<v1::Event>,
     bell_ = engine_->watch_hub()->Add([weak](bool closing) {
       if (const std::shared_ptr<WatchReactor> self = weak.lock()) self->OnBell(closing);
     });
+    StartSendInitialMetadata();  // the watcher learns at once that it is heard
     Step();
   }
 

@@ -1,6 +1,6 @@
 #include "plan/spec.h"
 
-#include <chrono>
+#include <ctime>
 #include <random>
 
 #include "gmock/gmock.h"
@@ -269,7 +269,7 @@ TEST(ParseSpec, SurvivesMutatedText) {
 }
 
 TEST(ParseSpec, BoundsTheWorkOnHostileText) {
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();  // of the processor: other work counts not
   std::string deep = "a: ";
   deep.append(200'000, '[');
   EXPECT_FALSE(ParseSpec(deep, "deep").ok());
@@ -283,8 +283,7 @@ TEST(ParseSpec, BoundsTheWorkOnHostileText) {
     bombs += std::string(1, c) + ": &" + c + " [*" + char(c - 1) + ", *" + char(c - 1) + "]\n";
   }
   EXPECT_FALSE(ParseSpec(bombs, "bombs").ok());
-  const auto spent = std::chrono::steady_clock::now() - start;
-  EXPECT_LT(std::chrono::duration<double>(spent).count(), 20);
+  EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 20);
 }
 
 TEST(CellFields, AreInJsonOrder) {

@@ -233,6 +233,10 @@ grpc::Status FakeService::StreamMetrics(
 grpc::Status FakeService::StoreBatch(const v1::MetricBatch& batch, v1::MetricAck* ack) {
   MutexLock lock(mutex_);
   if (batch.session_epoch() != epoch_) return Stale();
+  if (batch.events_size() == 0 && rules_.broken_questions > 0) {
+    --rules_.broken_questions;
+    return {grpc::StatusCode::UNAVAILABLE, "broken by the test"};
+  }
   int64_t& stored = events_[batch.attempt_id()];
   const bool breaks = batch.events_size() > 0 && rules_.breaks > 0;
   if (breaks) --rules_.breaks;

@@ -30,6 +30,7 @@ class FakeService : public v1::WorkerService::Service {
     bool forget = true;  // answer reports with FORGET
     int breaks = 0;      // so many batches end their stream instead of an answer
     bool store_before_break = false;
+    int broken_questions = 0;     // likewise the questions where to resume
     int64_t refused_attempt = 0;  // INVALID_ARGUMENT for its events
     int64_t fenced_attempt = 0;
     bool drain = false;

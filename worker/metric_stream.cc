@@ -44,6 +44,8 @@ void MetricStream::Run() {
     const grpc::Status status = RunCall(epoch, &progress);
     if (stopping_) return;
     OnCallEnded(status, epoch);
+    // Before the wait for work: what the broken call left unanswered is work again.
+    outbox_->Restart();
     if (progress) backoff.Reset();
     if (!Pause(backoff.NextMs())) return;
   }
@@ -57,7 +59,6 @@ grpc::Status MetricStream::RunCall(int64_t epoch, bool* progress) {
     call_ = &context;
   }
   const auto stream = stub_->StreamMetrics(&context);
-  outbox_->Restart();
   std::atomic<bool> alive = true;
   std::atomic<bool> answered = false;
   std::thread reader([&] {

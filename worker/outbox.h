@@ -50,7 +50,7 @@ class Outbox {
   void Bell(int64_t attempt_id);
 
   // For the stream. ---------------------------------------------------------------
-  // A new stream: nothing is in flight, every attempt asks first where to resume.
+  // The stream broke: nothing is in flight, every attempt asks first where to resume.
   void Restart() LOGLOG_EXCLUDES(mutex_);
   // Waits up to `timeout_ms` for something to send. A batch without events is the
   // question where to resume.

@@ -105,7 +105,8 @@ class SyncLoop {
 
 // A channel to a coordinator ("host:port" or "unix:/path") with this protocol's
 // keepalive, reconnect and message limits.
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials);
 
 }  // namespace loglog::worker
 

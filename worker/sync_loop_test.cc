@@ -27,19 +27,19 @@ class Daemon {
     auto opened = RunDir::Open({.root = root, .name = "w1"});
     EXPECT_TRUE(opened.ok()) << opened.status();
     run_dir_ = *std::move(opened);
-    supervisor_ =
-        std::make_unique<Supervisor>(Supervisor::Options{.run_dir = run_dir_.get(),
-                                                         .trainer = LOGLOG_FAKE_TRAINER,
-                                                         .devices = {Device(), Device()},
-                                                         .stop_grace_ms = 1'000,
-                                                         .free_bytes_min = free_bytes_min,
-                                                         .clock = options.clock,
-                                                         .outbox = {.flush_ms = 5, .poll_ms = 50}});
+    supervisor_ = std::make_unique<Supervisor>(Supervisor::Options{
+        .run_dir = run_dir_.get(),
+        .trainer = LOGLOG_FAKE_TRAINER,
+        .devices = {Device(), Device()},
+        .stop_grace_ms = 1'000,
+        .free_bytes_min = free_bytes_min,
+        .clock = options.clock,
+        .outbox = {.limits = {.events_max = 10}, .flush_ms = 5, .poll_ms = 50}});
     options.address = address;
     options.version = "0.1.0";
     options.devices = {Device(), Device()};
     options.backoff_limit_ms = 100;
-    channel_ = MakeChannel(address);
+    channel_ = MakeChannel(address, grpc::InsecureChannelCredentials());
     loop_ =
         std::make_unique<SyncLoop>(options, channel_, run_dir_.get(), supervisor_.get(), &session_);
     stream_ = std::make_unique<MetricStream>(
@@ -255,6 +255,16 @@ TEST_F(SyncLoopTest, BrokenStreamsResume) {
     EXPECT_EQ(service_.event_count(id), OutcomeOf(id).last_seq() + 1);
     EXPECT_GE(service_.streams(), streams_before + 3);
   }
+}
+
+// A stream that breaks while everything waits for an answer is opened again.
+TEST_F(SyncLoopTest, BrokenQuestionsAreAskedAgain) {
+  service_.Start();
+  service_.SetRules([](auto& rules) { rules.broken_questions = 2; });
+  service_.Order(0, MakeOrder(17, 1, 10));
+  StartDaemon();
+  EXPECT_EQ(OutcomeOf(17).kind(), Kind::DONE);
+  EXPECT_EQ(service_.event_count(17), OutcomeOf(17).last_seq() + 1);
 }
 
 TEST_F(SyncLoopTest, RefusedEventsFailTheAttemptAndNoOther) {

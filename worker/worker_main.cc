@@ -18,6 +18,8 @@
 #include "base/duration.h"
 #include "base/file.h"
 #include "base/logging.h"
+#include "base/status.h"
+#include "proto/credentials.h"
 #include "worker/metric_stream.h"
 #include "worker/sync_loop.h"
 
@@ -29,6 +31,7 @@ constexpr int kExitUsage = 2;
 
 struct Flags {
   std::string coordinator;
+  std::string tls_ca;
   RunDir::Options run_dir{.root = "./loglog-run"};
   int slots = 0;
   std::string device = "auto";
@@ -55,6 +58,8 @@ void DefineFlags(CLI::App* app, Flags* flags) {
   app->add_option("--coordinator", flags->coordinator, "host:port or unix:/path")
       ->envname("LOGLOG_COORDINATOR")
       ->required();
+  app->add_option("--tls-ca", flags->tls_ca, "speak TLS; trust this PEM file's authorities")
+      ->envname("LOGLOG_TLS_CA");
   app->add_option("--run-dir", flags->run_dir.root, "this worker's files; one worker each")
       ->capture_default_str();
   app->add_option("--slots", flags->slots, "tasks at a time (0: one for each GPU, else CPU)");
@@ -152,6 +157,8 @@ void RaiseDescriptorLimit() {
 }
 
 absl::Status Serve(const Flags& flags, SyncLoop::Options sync, const sigset_t& signals) {
+  LOGLOG_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials,
+                          ClientCredentials(flags.tls_ca));
   absl::StatusOr<std::unique_ptr<RunDir>> run_dir = RunDir::Open(flags.run_dir);
   if (!run_dir.ok()) return run_dir.status();
   (*run_dir)->KillSurvivors();
@@ -161,7 +168,7 @@ absl::Status Serve(const Flags& flags, SyncLoop::Options sync, const sigset_t& s
                          .trainer = flags.trainer,
                          .devices = sync.devices,
                          .free_bytes_min = flags.min_free_mb << 20});
-  const std::shared_ptr<grpc::Channel> channel = MakeChannel(flags.coordinator);
+  const std::shared_ptr<grpc::Channel> channel = MakeChannel(flags.coordinator, credentials);
   SyncLoop loop(std::move(sync), channel, run_dir->get(), &supervisor, &session);
   SignalThread signal_thread(signals, &loop);
   MetricStream stream({.worker_id = (*run_dir)->worker_id(),

@@ -38,13 +38,16 @@ def free_port():
 class Cluster:
     """One coordinator and some workers in `folder`; use as a context manager."""
 
-    def __init__(self, folder, lease="5s", data_root=None):
+    def __init__(self, folder, lease="5s", data_root=None, coordinator_flags=(), client_env=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.store = self.folder / "loglog.db"
         self.address = f"127.0.0.1:{free_port()}"
         self.lease = lease
         self.data_root = data_root or self.folder
+        self.coordinator_flags = coordinator_flags
+        self.environment = dict(os.environ, LOGLOG_COORDINATOR=self.address, NO_COLOR="1",
+                                **dict(client_env))
         self.coordinator = None
         self.workers = {}
 
@@ -60,7 +63,8 @@ class Cluster:
     def spawn(self, name, arguments):
         with open(self.folder / f"{name}.log", "ab") as log:
             return subprocess.Popen([str(a) for a in arguments], stdout=log, stderr=log,
-                                    stdin=subprocess.DEVNULL, cwd=self.folder)
+                                    stdin=subprocess.DEVNULL, cwd=self.folder,
+                                    env=self.environment)
 
     def log(self, name):
         path = self.folder / f"{name}.log"
@@ -71,7 +75,8 @@ class Cluster:
         ready.unlink(missing_ok=True)
         self.coordinator = self.spawn("coordinator", [
             BIN / "loglog-coordinator", "--store", self.store, "--listen", self.address,
-            "--lease", self.lease, "--lease-margin", "1s", "--ready-file", ready])
+            "--lease", self.lease, "--lease-margin", "1s", "--ready-file", ready,
+            *self.coordinator_flags])
         wait_until("the coordinator to serve\n" + self.log("coordinator"),
                    lambda: ready.exists() or self.coordinator.poll() is not None)
         assert self.coordinator.poll() is None, self.log("coordinator")
@@ -101,9 +106,8 @@ class Cluster:
 
     def cli(self, *arguments, check=0, timeout_s=300):
         """Runs `loglog`; `check` is the exit code asked for (None: any)."""
-        environment = dict(os.environ, LOGLOG_COORDINATOR=self.address, NO_COLOR="1")
         done = subprocess.run([str(BIN / "loglog"), *map(str, arguments)], cwd=self.folder,
-                              env=environment, capture_output=True, text=True, timeout=timeout_s)
+                              env=self.environment, capture_output=True, text=True, timeout=timeout_s)
         if check is not None and done.returncode != check:
             raise AssertionError(f"loglog {' '.join(map(str, arguments))}: exit {done.returncode}\n"
                                  f"{done.stdout}\n{done.stderr}\n{self.log('coordinator')[-3000:]}")
