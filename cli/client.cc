@@ -41,6 +41,7 @@ void Sleep(int64_t ms) { std::this_thread::sleep_for(std::chrono::milliseconds(m
 
 struct Client::Impl {
   Options options;
+  std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<v1::SweepService::Stub> stub;
 
   // Says what an unreachable or silent coordinator means for the person in front.
@@ -50,7 +51,8 @@ struct Client::Impl {
           absl::UnavailableError(absl::StrCat("no coordinator answers at ", options.address, " (",
                                               status.message(), ")")),
           IsLocal(options.address)
-              ? "start one with `loglog up`, or name another with --coordinator"
+              ? "start one with `loglog up`, or name another with --coordinator; one that "
+                "serves TLS needs --tls-ca"
               : "check --coordinator, the network and TLS (--tls-ca); `loglog doctor` looks at "
                 "all");
     }
@@ -80,9 +82,16 @@ struct Client::Impl {
       if (status.code() != absl::StatusCode::kUnavailable || attempt >= options.tries) {
         return Explain(status);
       }
-      Sleep(pause_ms);
+      Pause(pause_ms);
       pause_ms *= 2;
     }
+  }
+
+  // Less when the connection comes up meanwhile. Only a waiting call drives a channel: over
+  // a mere sleep it would not connect again.
+  void Pause(int64_t ms) const {
+    if (channel->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY) return Sleep(ms);
+    channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::milliseconds(ms));
   }
 
   // Every page of a list; `take` moves the items of one response.
@@ -182,13 +191,14 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(Options options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  // Despite its name this bounds one attempt to connect, handshakes included.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // A proxy meant for the web must not stand between us and a coordinator.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   auto impl = std::make_unique<Impl>();
-  impl->stub =
-      v1::SweepService::NewStub(grpc::CreateCustomChannel(options.address, credentials, arguments));
+  impl->channel = grpc::CreateCustomChannel(options.address, credentials, arguments);
+  impl->stub = v1::SweepService::NewStub(impl->channel);
   impl->options = std::move(options);
   return std::unique_ptr<Client>(new Client(std::move(impl)));
 }

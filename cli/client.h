@@ -24,7 +24,7 @@ class Client {
     std::string address;  // "host:port" or "unix:/path"
     std::string tls_ca;   // PEM file; empty: no TLS
     int64_t deadline_ms = 10'000;
-    int tries = 4;
+    int tries = 5;
     int64_t pause_ms = 200;  // before the second try; doubles
   };
   // INVALID_ARGUMENT: the address or the TLS file is not usable. Does not connect yet.

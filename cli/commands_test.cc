@@ -385,12 +385,14 @@ TEST_F(CommandsTest, DataPackAndInspect) {
   std::string text;
   for (int i = 0; i < 200; ++i) absl::StrAppend(&text, "paragraph ", i, " of a short text\n\n");
   const std::string path = WriteFile("text.txt", text);
-  EXPECT_EQ(Run({"data", "pack", path, "--out", folder, "--split-blank-lines"}), 0) << err();
+  EXPECT_EQ(Run({"data", "pack", path, "--out", folder}), 0) << err();
   EXPECT_THAT(err(), HasSubstr("format: llmc"));
   EXPECT_EQ(Run({"data", "inspect", folder, "-o", "json"}), 0) << err();
   EXPECT_EQ(json::parse(out())["files"].size(), 2u);
   EXPECT_EQ(Run({"data", "inspect", "/nonexistent"}), 3);
   EXPECT_EQ(Run({"data", "pack", "/nonexistent.txt", "--out", folder + "2"}), 2);
+  EXPECT_EQ(Run({"data", "pack", path, "--out", folder + "3", "--documents", "files"}), 2);
+  EXPECT_THAT(err(), HasSubstr("--documents blank-lines"));
 }
 
 TEST_F(CommandsTest, CompletionScriptsNameCommandsAndFlags) {

@@ -18,8 +18,9 @@ absl::StatusOr<int> PackText(Context& context) {
   PackOptions options = {.inputs = context.args().Many("TEXT"),
                          .output = context.args().Get("out")};
   LOGLOG_ASSIGN_OR_RETURN(options.val_share, context.args().Number("val-share"));
-  options.documents =
-      context.args().On("split-blank-lines") ? DocumentRule::kBlankLines : DocumentRule::kFiles;
+  const std::string rule = context.args().Get("documents");
+  const bool files = rule == "files" || (rule == "auto" && options.inputs.size() > 1);
+  options.documents = files ? DocumentRule::kFiles : DocumentRule::kBlankLines;
   options.overwrite = context.args().On("overwrite");
   LiveRegion region(*context.io().err, context.io().columns, context.io().rows);
   if (context.io().err_terminal) {
@@ -122,10 +123,12 @@ std::vector<Command> DataCommands() {
                   .value = "SHARE",
                   .help = "share of the bytes for validation",
                   .default_value = "0.05"},
-                 {.name = "split-blank-lines",
-                  .help =
-                      "documents end at blank lines (default: each file is one); no document is "
-                      "ever cut by the split"},
+                 {.name = "documents",
+                  .value = "RULE",
+                  .help = "what a document is: each file, or what blank lines part; auto: blank "
+                          "lines in a single file, else files. None is cut by the split",
+                  .default_value = "auto",
+                  .choices = {"auto", "files", "blank-lines"}},
                  {.name = "overwrite", .help = "replace shards that are there"}},
        .run = PackText},
       {.path = "data inspect",

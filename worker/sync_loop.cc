@@ -25,6 +25,8 @@ constexpr int64_t kSyncSlackMs = 5'000;
 constexpr int64_t kWarnEveryMs = 10'000;
 // Least time between two syncs that brought nothing new.
 constexpr int64_t kQuietPauseMs = 100;
+// How soon a pause notices that the daemon is to leave.
+constexpr int64_t kDriveMs = 50;
 // A drain gives up on a coordinator that cannot be reached for so long.
 constexpr int64_t kDrainUnreachableMs = 5'000;
 // How long the call after one that was taken back may park.
@@ -80,7 +82,8 @@ struct SyncLoop::SyncCall {
 SyncLoop::SyncLoop(Options options, std::shared_ptr<grpc::Channel> channel, const RunDir* run_dir,
                    Supervisor* supervisor, Session* session)
     : options_(std::move(options)),
-      stub_(v1::WorkerService::NewStub(channel)),
+      channel_(std::move(channel)),
+      stub_(v1::WorkerService::NewStub(channel_)),
       run_dir_(run_dir),
       supervisor_(supervisor),
       session_(session),
@@ -117,8 +120,18 @@ SyncLoop::Drain SyncLoop::drain_asked() {
 }
 
 void SyncLoop::Pause(int64_t ms) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+  const auto left_ms = [&] {
+    return std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now())
+        .count();
+  };
+  // Only what waits for a channel drives it: over a mere sleep it would not connect again.
+  while (channel_->GetState(/*try_to_connect=*/true) != GRPC_CHANNEL_READY && left_ms() > 0 &&
+         drain_asked() == drain_begun_) {
+    if (channel_->WaitForConnected(DeadlineIn(std::min<int64_t>(left_ms(), kDriveMs)))) return;
+  }
   MutexLock lock(mutex_);
-  changed_.WaitFor(mutex_, ms,
+  changed_.WaitFor(mutex_, std::max<int64_t>(left_ms(), 0),
                    [this]() LOGLOG_REQUIRES(mutex_) { return drain_asked_ != drain_begun_; });
 }
 

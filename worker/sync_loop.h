@@ -77,6 +77,7 @@ class SyncLoop {
   Drain drain_asked() LOGLOG_EXCLUDES(mutex_);
 
   const Options options_;
+  const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::WorkerService::Stub> stub_;
   const RunDir* const run_dir_;
   Supervisor* const supervisor_;

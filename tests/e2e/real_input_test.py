@@ -38,7 +38,7 @@ def pack(cluster):
     texts = pathlib.Path(harness.REFERENCE) / "text"
     cluster.cli("data", "pack", texts / "tinyshakespeare.txt", texts / "wikitext2-valid.txt",
                 texts / "wikitext2-test.txt", "--out", cluster.folder / "packed",
-                "--split-blank-lines")
+                "--documents", "blank-lines")
     inspected = cluster.cli("data", "inspect", cluster.folder / "packed").stdout
     assert inspected.count("llm.c uint16") == 2, inspected
 

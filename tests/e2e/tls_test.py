@@ -25,7 +25,7 @@ class Tls(unittest.TestCase):
                 harness.wait_until(
                     "the worker to be live over TLS",
                     lambda: any(row["state"] == "live"
-                                for row in cluster.cli_json("worker", "list")))
+                                for row in cluster.cli_json("worker", "list")["workers"]))
                 del cluster.environment["LOGLOG_TLS_CA"]
                 plain = cluster.cli("sweep", "list", "--rpc-timeout", "2s", check=5)
                 self.assertIn("--tls-ca", plain.stderr)
