@@ -153,7 +153,11 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const std::string& 
   LOGLOG_RETURN_IF_ERROR(connection->Script(
       "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;"
       "PRAGMA cache_size = -32000;"));
-  if (mode == Mode::kRead) {
+  if (mode == Mode::kInspect) {
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    LOGLOG_RETURN_IF_ERROR(
+        connection->Script("PRAGMA query_only = ON; SELECT 1 FROM sqlite_schema"));
+  } else if (mode == Mode::kRead) {
     LOGLOG_RETURN_IF_ERROR(
         connection->Script("PRAGMA query_only = ON; SELECT 1 FROM sqlite_schema"));
   } else {

@@ -82,7 +82,9 @@ class Cursor {
 // An SQLite connection with its prepared statements. Confined to one thread at a time.
 class Connection {
  public:
-  enum class Mode { kRead, kWrite, kCreate };
+  // kInspect sees what a writer would (a journal left by a crash is played back) and
+  // leaves the file's settings and its write-ahead log as they are.
+  enum class Mode { kRead, kWrite, kCreate, kInspect };
   // Opens, applies the settings of that mode (WAL, FULL, foreign keys) and checks that
   // the file is a database.
   static absl::StatusOr<std::unique_ptr<Connection>> Open(const std::string& path, Mode mode);

@@ -12,6 +12,7 @@
 #include "store/points.h"
 #include "store/rows_from.h"
 #include "store/schema.h"
+#include "store/store_file.h"
 
 namespace loglog {
 namespace {
@@ -136,7 +137,7 @@ absl::StatusOr<std::vector<SweepRow>> ReadLiveSweeps(Connection* db) {
 }
 
 absl::StatusOr<std::unique_ptr<ReadStore>> ReadStore::Open(absl::string_view path) {
-  const std::string file(path);
+  LOGLOG_ASSIGN_OR_RETURN(const std::string file, CanonicalStorePath(std::string(path)));
   struct stat info = {};
   if (stat(file.c_str(), &info) != 0) {
     return absl::NotFoundError(absl::StrCat("store ", path, " does not exist"));

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -45,6 +47,21 @@ absl::Status CopyPages(sqlite3* from, sqlite3* to) {
   return code == SQLITE_DONE ? absl::OkStatus() : SqliteStatus(to, code, "back up");
 }
 
+// A copy of the database at `from`, in the place of what an earlier attempt left.
+absl::Status CopyToPartial(const std::string& from, const std::string& partial) {
+  unlink(partial.c_str());
+  LOGLOG_ASSIGN_OR_RETURN(auto source, Connection::Open(from, Connection::Mode::kRead));
+  sqlite3* target = nullptr;
+  int code =
+      sqlite3_open_v2(partial.c_str(), &target,
+                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  absl::Status status = code == SQLITE_OK ? CopyPages(source->handle(), target)
+                                          : SqliteStatus(target, code, "create " + partial);
+  sqlite3_close(target);
+  if (!status.ok()) unlink(partial.c_str());
+  return status;
+}
+
 // Until the directory is synced, a crash may undo a rename.
 void SyncDirectoryOf(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -53,6 +70,44 @@ void SyncDirectoryOf(const std::string& path) {
   if (fd < 0) return;
   fsync(fd);
   close(fd);
+}
+
+absl::Status Publish(const std::string& partial, const std::string& to) {
+  if (std::rename(partial.c_str(), to.c_str()) != 0) {
+    return absl::InternalError(
+        absl::StrCat("rename ", partial, " to ", to, ": ", std::strerror(errno)));
+  }
+  SyncDirectoryOf(to);
+  return absl::OkStatus();
+}
+
+bool SameBytes(const std::string& a, const std::string& b) {
+  std::ifstream left(a, std::ios::binary), right(b, std::ios::binary);
+  std::vector<char> left_part(1 << 16), right_part(1 << 16);
+  while (left && right) {
+    left.read(left_part.data(), static_cast<std::streamsize>(left_part.size()));
+    right.read(right_part.data(), static_cast<std::streamsize>(right_part.size()));
+    const auto size = static_cast<size_t>(left.gcount());
+    if (left.gcount() != right.gcount()) return false;
+    if (std::memcmp(left_part.data(), right_part.data(), size) != 0) return false;
+  }
+  return left.eof() && right.eof();
+}
+
+// Keeps a copy of the store as it is before its migration. A file of that name may be of
+// another store that was here once, or of one restored since: it counts only if it holds
+// the same bytes, as after a migration that was cut short.
+absl::Status BackUpBeforeMigration(const std::string& path, int version) {
+  const std::string name = absl::StrCat(path, ".v", version, ".backup");
+  const std::string partial = name + ".partial";
+  LOGLOG_RETURN_IF_ERROR(CopyToPartial(path, partial));
+  for (int number = 1;; ++number) {
+    const std::string to = number == 1 ? name : absl::StrCat(name, ".", number);
+    if (access(to.c_str(), F_OK) != 0) return Publish(partial, to);
+    if (!SameBytes(partial, to)) continue;
+    unlink(partial.c_str());
+    return absl::OkStatus();
+  }
 }
 
 }  // namespace
@@ -78,32 +133,20 @@ absl::Status CheckSchema(Connection* db, int newest, int* version) {
   return absl::OkStatus();
 }
 
+absl::Status RefuseForeignDatabase(const std::string& path) {
+  if (access(path.c_str(), F_OK) != 0) return absl::OkStatus();
+  LOGLOG_ASSIGN_OR_RETURN(auto db, Connection::Open(path, Connection::Mode::kInspect));
+  int version = 0;
+  return CheckSchema(db.get(), static_cast<int>(Migrations().size()), &version);
+}
+
 absl::Status CopyDatabase(const std::string& from, const std::string& to) {
   if (access(to.c_str(), F_OK) == 0) {
     return absl::AlreadyExistsError(absl::StrCat("backup ", to, " exists; move it away"));
   }
   const std::string partial = to + ".partial";
-  unlink(partial.c_str());
-  {
-    LOGLOG_ASSIGN_OR_RETURN(auto source, Connection::Open(from, Connection::Mode::kRead));
-    sqlite3* target = nullptr;
-    int code =
-        sqlite3_open_v2(partial.c_str(), &target,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
-    absl::Status status = code == SQLITE_OK ? CopyPages(source->handle(), target)
-                                            : SqliteStatus(target, code, "create " + partial);
-    sqlite3_close(target);
-    if (!status.ok()) {
-      unlink(partial.c_str());
-      return status;
-    }
-  }
-  if (std::rename(partial.c_str(), to.c_str()) != 0) {
-    return absl::InternalError(
-        absl::StrCat("rename ", partial, " to ", to, ": ", std::strerror(errno)));
-  }
-  SyncDirectoryOf(to);
-  return absl::OkStatus();
+  LOGLOG_RETURN_IF_ERROR(CopyToPartial(from, partial));
+  return Publish(partial, to);
 }
 
 absl::Status Migrate(Connection* db, absl::Span<const Migration> migrations) {
@@ -111,10 +154,8 @@ absl::Status Migrate(Connection* db, absl::Span<const Migration> migrations) {
   LOGLOG_RETURN_IF_ERROR(CheckSchema(db, static_cast<int>(migrations.size()), &version));
   if (version == static_cast<int>(migrations.size())) return absl::OkStatus();
   if (version > 0) {
-    const std::string backup = absl::StrCat(db->path(), ".v", version, ".backup");
-    absl::Status status = CopyDatabase(db->path(), backup);
-    // A migration that was cut short left its backup, which is as old as it should be.
-    if (!status.ok() && !absl::IsAlreadyExists(status)) {
+    absl::Status status = BackUpBeforeMigration(db->path(), version);
+    if (!status.ok()) {
       return Annotate(status, absl::StrCat("backup of ", db->path(), " before its migration"));
     }
   }

@@ -28,8 +28,13 @@ inline constexpr int kApplicationId = 0x4c6f4c67;
 // an empty file.
 absl::Status CheckSchema(Connection* db, int newest, int* version);
 
+// FAILED_PRECONDITION: the file at `path` is another program's database, or a newer
+// store. Leaves the file as it is; a missing one is fine.
+absl::Status RefuseForeignDatabase(const std::string& path);
+
 // Brings the schema up to date, each step in a transaction of its own. A store that
-// holds something is first copied to PATH.v<N>.backup.
+// holds something is first copied to PATH.v<N>.backup, or, where an older store's copy
+// has that name, to PATH.v<N>.backup.2 and so on.
 absl::Status Migrate(Connection* db, absl::Span<const Migration> migrations);
 
 // Copies the database at `from` to the new file `to`, durably and all or nothing, while

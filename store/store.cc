@@ -47,13 +47,14 @@ Store::Store() = default;
 absl::StatusOr<std::unique_ptr<Store>> Store::Open(absl::string_view path,
                                                    const StoreOptions& options) {
   std::unique_ptr<Store> store(new Store());
-  store->path_ = std::string(path);
+  LOGLOG_ASSIGN_OR_RETURN(store->path_, CanonicalStorePath(std::string(path)));
   LOGLOG_RETURN_IF_ERROR(CheckStorePlace(store->path_, options.create));
   if (options.refuse_network_filesystems) {
     LOGLOG_RETURN_IF_ERROR(RefuseNetworkFileSystem(store->path_));
   }
   LOGLOG_ASSIGN_OR_RETURN(store->lock_, LockStore(store->path_));
   LOGLOG_RETURN_IF_ERROR(RefuseForeignFile(store->path_));
+  LOGLOG_RETURN_IF_ERROR(RefuseForeignDatabase(store->path_));
   LOGLOG_ASSIGN_OR_RETURN(store->db_, Connection::Open(store->path_, Connection::Mode::kCreate));
   LOGLOG_RETURN_IF_ERROR(Migrate(store->db_.get(), Migrations()));
   LOGLOG_ASSIGN_OR_RETURN(store->store_id_, FindOrMakeStoreId(store->db_.get()));
@@ -78,7 +79,8 @@ absl::Status Store::Begin() {
 
 absl::Status Store::Commit() {
   if (!open_) return absl::FailedPreconditionError("no transaction to commit");
-  absl::Status status = db_->in_transaction() ? db_->Run("COMMIT") : aborted_;
+  absl::Status status = CheckNotRolledBack();
+  if (status.ok()) status = db_->Run("COMMIT");
   if (!status.ok()) Rollback();
   open_ = false;
   return status;
@@ -91,18 +93,32 @@ void Store::Rollback() {
   open_ = false;
 }
 
+// SQLite rolls back by itself when the disk or memory fails, in plain reads too, whose
+// errors nobody need have taken here.
+absl::Status Store::CheckNotRolledBack() {
+  if (aborted_.ok() && !db_->in_transaction()) {
+    points_->Forget();
+    aborted_ = absl::AbortedError(
+        absl::StrCat("store ", path_,
+                     ": SQLite rolled the transaction back, so nothing of it is kept; look at "
+                     "the disk and at the memory, then send it again"));
+  }
+  return aborted_;
+}
+
 absl::Status Store::Atomically(const std::function<absl::Status()>& body) {
   if (!open_) {
     return absl::FailedPreconditionError("the store is written only between Begin and Commit");
   }
-  if (!aborted_.ok()) return aborted_;
+  // Outside a transaction the savepoint would begin one and its release commit it.
+  LOGLOG_RETURN_IF_ERROR(CheckNotRolledBack());
   LOGLOG_RETURN_IF_ERROR(db_->Run("SAVEPOINT operation"));
   absl::Status status = body();
-  if (!db_->in_transaction()) {
+  if (!db_->in_transaction() && aborted_.ok()) {
     points_->Forget();
-    aborted_ = status.ok() ? absl::AbortedError("SQLite rolled the transaction back") : status;
-    return aborted_;
+    aborted_ = status;
   }
+  LOGLOG_RETURN_IF_ERROR(CheckNotRolledBack());
   if (status.ok()) return db_->Run("RELEASE operation");
   points_->Forget();
   LOGLOG_RETURN_IF_ERROR(db_->Run("ROLLBACK TO operation"));

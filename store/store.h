@@ -39,7 +39,8 @@ struct StoreOptions {
 // NOT_FOUND an id that is not there.
 class Store {
  public:
-  // Opens or creates the store at `path`, takes PATH.lock and migrates the schema
+  // Opens or creates the store at `path` (symbolic links are followed, so that a file has
+  // one lock whatever it is called), takes PATH.lock and migrates the schema
   // (after a backup to PATH.v<N>.backup).
   //   NOT_FOUND             the directory (or, with create = false, the file) is missing
   //   PERMISSION_DENIED     file or directory cannot be written
@@ -53,6 +54,7 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
+  // Absolute, without symbolic links.
   const std::string& path() const { return path_; }
   // 32 hex digits, made at random with the file.
   const std::string& store_id() const { return store_id_; }
@@ -147,6 +149,8 @@ class Store {
 
   Store();
 
+  // Why SQLite itself ended the open transaction; OK while it has not.
+  absl::Status CheckNotRolledBack();
   // NOT_FOUND when the last statement changed no row.
   absl::Status RequireChange(absl::string_view object) const;
   absl::Status InsertTrials(const NewSweep& sweep, int64_t sweep_id, std::vector<int64_t>* ids,

@@ -6,9 +6,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
+#include <cstdlib>
 #include <cstring>
+#include <optional>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 
 namespace loglog {
 namespace {
@@ -19,7 +24,46 @@ std::string DirectoryOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+absl::StatusOr<std::string> RealPath(const std::string& path, const std::string& store_path) {
+  const std::unique_ptr<char, decltype(&std::free)> found(realpath(path.c_str(), nullptr),
+                                                          &std::free);
+  if (found != nullptr) return std::string(found.get());
+  if (errno == ENOENT || errno == ENOTDIR) {
+    return absl::NotFoundError(absl::StrCat("directory ", path, " of store ", store_path,
+                                            " does not exist; make it with mkdir -p"));
+  }
+  return absl::PermissionDeniedError(
+      absl::StrCat("directory ", path, " of store ", store_path, ": ", std::strerror(errno),
+                   "; check the path and that this user may enter it"));
+}
+
+// Where the symbolic link at `path` leads, one step; nothing when it is no link.
+std::optional<std::string> LinkTarget(const std::string& path) {
+  char target[PATH_MAX];
+  const ssize_t size = readlink(path.c_str(), target, sizeof(target));
+  if (size < 0 || size == static_cast<ssize_t>(sizeof(target))) return std::nullopt;
+  std::string text(target, static_cast<size_t>(size));
+  return absl::StartsWith(text, "/") ? text : absl::StrCat(DirectoryOf(path), "/", text);
+}
+
 }  // namespace
+
+absl::StatusOr<std::string> CanonicalStorePath(const std::string& path) {
+  constexpr int kLinksMax = 40;  // as the kernel's
+  std::string at = path;
+  for (int links = 0; links < kLinksMax; ++links) {
+    const std::optional<std::string> target = LinkTarget(at);
+    if (!target.has_value()) {
+      LOGLOG_ASSIGN_OR_RETURN(const std::string directory, RealPath(DirectoryOf(at), path));
+      return absl::StrCat(directory == "/" ? "" : directory, "/", NameOf(at));
+    }
+    at = *target;
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("store ", path, " is a symbolic link that leads in circles; remove it"));
+}
 
 absl::StatusOr<std::unique_ptr<LockFile>> LockStore(const std::string& store_path) {
   auto lock = LockFile::Acquire(store_path + ".lock");

@@ -10,6 +10,10 @@
 
 namespace loglog {
 
+// The absolute path of the file that `path` means, symbolic links followed also where the
+// file itself is not there yet. NOT_FOUND: its directory is missing.
+absl::StatusOr<std::string> CanonicalStorePath(const std::string& path);
+
 // Takes PATH.lock, so that one process writes a store. The kernel frees it when the
 // process ends, however it ends. FAILED_PRECONDITION names the process that has it.
 absl::StatusOr<std::unique_ptr<LockFile>> LockStore(const std::string& store_path);

@@ -171,6 +171,56 @@ TEST(StoreFileTest, OtherFilesAreLeftAlone) {
   EXPECT_TRUE(absl::IsFailedPrecondition(ReadStore::Open(other).status()));
 }
 
+// A database of another program, made as that program would, in either journal mode.
+void MakeRecipes(const std::string& path, const char* journal) {
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  const std::string script = absl::StrCat("PRAGMA journal_mode = ", journal,
+                                          "; CREATE TABLE recipes (name TEXT);"
+                                          "INSERT INTO recipes VALUES ('bread');");
+  EXPECT_EQ(sqlite3_exec(db, script.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(db);
+}
+
+TEST(StoreFileTest, AnotherProgramsDatabaseKeepsItsBytes) {
+  for (const char* journal : {"DELETE", "WAL"}) {
+    TempFolder folder;
+    const std::string path = folder / "recipes.db";
+    MakeRecipes(path, journal);
+    const std::string before = ReadFile(path);
+    ASSERT_FALSE(before.empty());
+    EXPECT_TRUE(absl::IsFailedPrecondition(Store::Open(path).status())) << journal;
+    EXPECT_EQ(ReadFile(path), before) << journal;
+  }
+}
+
+TEST(StoreFileTest, AStoreHasOneLockUnderAllItsNames) {
+  TempFolder folder;
+  std::filesystem::create_directory(folder / "real");
+  std::filesystem::create_directory_symlink(folder / "real", folder / "linked");
+  // The link is there before the file it leads to.
+  std::filesystem::create_symlink("real/store.db", folder / "link.db");
+  const std::string real = std::filesystem::canonical(folder / "real") / "store.db";
+  auto store = Store::Open(folder / "link.db");
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ((*store)->path(), real);
+  EXPECT_TRUE(std::filesystem::exists(real + ".lock"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "link.db.lock"));
+  for (const char* name : {"link.db", "linked/store.db", "real/store.db", "real/../link.db"}) {
+    EXPECT_TRUE(absl::IsFailedPrecondition(Store::Open(folder / name).status())) << name;
+    EXPECT_EQ((*ReadStore::Open(folder / name))->Info()->path, real) << name;
+  }
+}
+
+TEST(StoreFileTest, ALinkInCirclesIsNamed) {
+  TempFolder folder;
+  std::filesystem::create_symlink("b.db", folder / "a.db");
+  std::filesystem::create_symlink("a.db", folder / "b.db");
+  const auto opened = Store::Open(folder / "a.db");
+  EXPECT_TRUE(absl::IsFailedPrecondition(opened.status())) << opened.status();
+  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("circles"));
+}
+
 TEST(StoreFileTest, DamageIsDataLoss) {
   TempFolder folder;
   const std::string path = folder / "store.db";
@@ -222,6 +272,33 @@ TEST(StoreFileTest, AFullDiskRollsBackTheWholeGroupAndLosesNothing) {
   ASSERT_TRUE(store->Begin().ok());
   EXPECT_TRUE(store->CreateSweep(SimpleSweep("big", 1000, 1)).ok());
   EXPECT_TRUE(store->Commit().ok());
+}
+
+// What SQLite does when a plain read in the middle of a group meets a failing disk: the
+// transaction is gone, and no operation of the store was there to see it.
+TEST(StoreFileTest, AGroupThatSqliteRolledBackIsNeverAcknowledged) {
+  TempFolder folder;
+  auto store = std::move(Store::Open(folder / "store.db")).value();
+  ASSERT_TRUE(store->Begin().ok());
+  ASSERT_TRUE(store->CreateSweep(SimpleSweep("lost", 3, 1)).ok());
+  ASSERT_TRUE(store->connection()->Script("ROLLBACK").ok());
+  const absl::Status committed = store->Commit();
+  EXPECT_TRUE(absl::IsAborted(committed)) << committed;
+  EXPECT_FALSE(store->in_transaction());
+  EXPECT_TRUE(absl::IsNotFound(store->read().GetSweep("lost").status()));
+
+  ASSERT_TRUE(store->Begin().ok());
+  ASSERT_TRUE(store->CreateSweep(SimpleSweep("first", 3, 1)).ok());
+  ASSERT_TRUE(store->connection()->Script("ROLLBACK").ok());
+  // Not half of the group either, in a transaction of its own.
+  EXPECT_TRUE(absl::IsAborted(store->CreateSweep(SimpleSweep("second", 3, 1)).status()));
+  EXPECT_TRUE(absl::IsAborted(store->Commit()));
+  EXPECT_TRUE(absl::IsNotFound(store->read().GetSweep("second").status()));
+
+  ASSERT_TRUE(store->Begin().ok());
+  ASSERT_TRUE(store->CreateSweep(SimpleSweep("kept", 3, 1)).ok());
+  EXPECT_TRUE(store->Commit().ok());
+  EXPECT_TRUE(store->read().GetSweep("kept").ok());
 }
 
 TEST(StoreFileTest, T17_NetworkFileSystemsAreKnown) {
@@ -377,6 +454,26 @@ TEST(StoreFileTest, MigrationKeepsABackupAndIsAllOrNothing) {
                 HasSubstr("has schema version 2, this program knows versions up to 1"));
   }
   auto backup = Store::Open(path + ".v1.backup");
+  ASSERT_TRUE(backup.ok()) << backup.status();
+  CheckGolden(backup->get());
+}
+
+TEST(StoreFileTest, ABackupOfAnotherStoreIsNotTakenForThisOnes) {
+  TempFolder folder;
+  const std::string path = folder / "store.db";
+  WriteFile(path + ".v1.backup", "what a store of the same name left here a year ago");
+  MakeGolden(path);
+  std::vector<Migration> steps(Migrations().begin(), Migrations().begin() + 1);
+  steps.push_back({"002_broken", "SELECT no_such();"});
+  {
+    auto db = Connection::Open(path, Connection::Mode::kWrite);
+    // Tried over and over, as by a service that restarts, it keeps one copy.
+    for (int i = 0; i < 3; ++i) EXPECT_FALSE(Migrate(db->get(), steps).ok());
+  }
+  EXPECT_THAT(ReadFile(path + ".v1.backup"), HasSubstr("a year ago"));
+  EXPECT_FALSE(std::filesystem::exists(path + ".v1.backup.3"));
+  EXPECT_FALSE(std::filesystem::exists(path + ".v1.backup.partial"));
+  auto backup = Store::Open(path + ".v1.backup.2");
   ASSERT_TRUE(backup.ok()) << backup.status();
   CheckGolden(backup->get());
 }
