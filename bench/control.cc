@@ -86,7 +86,8 @@ std::string Spec(int trials) {
   return absl::StrCat(
       "apiVersion: loglog/v1\nname: bench\nmodel: {layers: 1, d_model: 16, heads: 2, kv_heads: 2, "
       "d_ff: 32, vocab: 64, seq_len: 16}\ndata: {train: {format: synthetic}, val: {format: "
-      "synthetic}, synthetic: {contexts: 32, branching: 4}}\ntrain: {batch_tokens: 64, tokens: "
+      "synthetic}, synthetic: {contexts: 32, branching: 4}}\ntrain: {lr: 1.0e-3, batch_tokens: 64, "
+      "tokens: "
       "6400000}\naxes: {seed: {path: seed, values: "
       "[",
       seeds, "]}}\n");

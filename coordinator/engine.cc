@@ -80,7 +80,10 @@ Engine::Engine(std::unique_ptr<Store> store, const EngineOptions& options)
 Engine::~Engine() { Stop(); }
 
 void Engine::BeginStop() {
+  stop_asked_ = true;
   watch_hub_.Close();
+  readers_->DropQueued();
+  compute_->DropQueued();
   const bool posted = strand_->Post([this]() -> Strand::After {
     stopping_ = true;
     return [this](const absl::Status&) {

@@ -125,7 +125,7 @@ class Engine {
   struct ParkedSync {
     int64_t ticket = 0;
     int64_t until_ms = 0;
-    bool drain_known = false;
+    int64_t lease_ms = 0;  // what its attempts were renewed with
     Reply<SyncAnswer> reply;
   };
   // Fits of one sweep that wait to be made again. The arm "" stands for all.
@@ -183,6 +183,7 @@ class Engine {
   std::optional<EndedAttempt> FindEnded(int64_t attempt_id);
   absl::StatusOr<BatchAnswer> ApplyBatch(BatchRequest* request);
   void AfterBatch(const BatchRequest& request, const BatchResult& result);
+  absl::Status CheckNameIsFree(const RegisterRequest& request) const;
   absl::StatusOr<RegisterAnswer> ApplyRegister(const RegisterRequest& request);
   absl::StatusOr<WorkerView> ViewOfWorker(const std::string& worker_id) const;
 
@@ -218,6 +219,8 @@ class Engine {
   std::vector<FitRow> ComputeRefits(int64_t sweep_id, const std::set<std::string>& arms,
                                     const std::vector<FitRequest>& requests,
                                     const ReadStore& store) const;
+  // Posts them to the strand.
+  void StoreRefits(int64_t sweep_id, std::vector<FitRow> computed);
   absl::StatusOr<FitRow> InsertFit(int64_t sweep_id, FitRow fit);
 
   const EngineOptions options_;
@@ -225,6 +228,7 @@ class Engine {
   const int64_t start_wall_ms_;
   const std::unique_ptr<Store> owned_store_;
   std::atomic<int64_t> last_ticket_ = 0;
+  std::atomic<bool> stop_asked_ = false;  // long work on other threads ends early
   WatchHub watch_hub_;
 
   // Strand-confined from here on.
@@ -284,12 +288,8 @@ void Engine::OnStrand(Reply<T> reply, std::function<absl::StatusOr<T>()> body) {
 template <typename T>
 void Engine::OnReader(ReaderPool* pool, Reply<T> reply,
                       std::function<absl::StatusOr<T>(const ReadStore&)> body) {
-  const bool posted =
-      pool->Post([reply, body = std::move(body)](const ReadStore& store) { reply(body(store)); });
-  if (!posted) {
-    reply(absl::UnavailableError(
-        "the coordinator is stopping, or too many questions wait; call again"));
-  }
+  pool->Post([reply, body = std::move(body)](const ReadStore& store) { reply(body(store)); },
+             [reply](const absl::Status& dropped) { reply(dropped); });
 }
 
 template <typename T>

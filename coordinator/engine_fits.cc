@@ -68,7 +68,7 @@ std::vector<FitTarget> TargetsOf(const std::vector<FitRequest>& requests,
 // ---- on request
 
 void Engine::CreateFit(const std::string& sweep, const FitTarget& target, Reply<FitView> reply) {
-  const bool posted = compute_->Post([=, this](const ReadStore& store) {
+  const auto compute = [=, this](const ReadStore& store) {
     const absl::StatusOr<SweepRow> row = store.GetSweep(sweep);
     if (!row.ok()) return reply(row.status());
     const absl::StatusOr<std::vector<ObservationRow>> trials =
@@ -83,8 +83,8 @@ void Engine::CreateFit(const std::string& sweep, const FitTarget& target, Reply<
       LOGLOG_ASSIGN_OR_RETURN(view.row, InsertFit(sweep_id, *fit));
       return view;
     });
-  });
-  if (!posted) reply(Stopping());
+  };
+  compute_->Post(compute, [reply](const absl::Status& dropped) { reply(dropped); });
 }
 
 absl::StatusOr<FitRow> Engine::InsertFit(int64_t sweep_id, FitRow fit) {
@@ -165,21 +165,26 @@ void Engine::StartRefits() {
     }
     std::set<std::string> arms;
     arms.swap(refit.arms);
-    refit.running =
-        compute_->Post([this, sweep_id, arms, requests = (*spec)->fit](const ReadStore& store) {
-          auto fits =
-              std::make_shared<std::vector<FitRow>>(ComputeRefits(sweep_id, arms, requests, store));
-          OnStrand<int>([](const absl::StatusOr<int>&) {},
-                        [this, sweep_id, fits]() -> absl::StatusOr<int> {
-                          const auto pending = refits_.find(sweep_id);
-                          if (pending != refits_.end()) pending->second.running = false;
-                          for (FitRow& fit : *fits) {
-                            LOGLOG_RETURN_IF_ERROR(InsertFit(sweep_id, std::move(fit)).status());
-                          }
-                          return static_cast<int>(fits->size());
-                        });
-        });
+    refit.running = true;
+    const auto compute = [this, sweep_id, arms, requests = (*spec)->fit](const ReadStore& store) {
+      StoreRefits(sweep_id, ComputeRefits(sweep_id, arms, requests, store));
+    };
+    // Dropped only when stopping: the next start fits what is not fitted.
+    compute_->Post(compute, [](const absl::Status&) {});
   }
+}
+
+void Engine::StoreRefits(int64_t sweep_id, std::vector<FitRow> computed) {
+  auto fits = std::make_shared<std::vector<FitRow>>(std::move(computed));
+  OnStrand<int>([](const absl::StatusOr<int>&) {},
+                [this, sweep_id, fits]() -> absl::StatusOr<int> {
+                  const auto pending = refits_.find(sweep_id);
+                  if (pending != refits_.end()) pending->second.running = false;
+                  for (FitRow& fit : *fits) {
+                    LOGLOG_RETURN_IF_ERROR(InsertFit(sweep_id, std::move(fit)).status());
+                  }
+                  return static_cast<int>(fits->size());
+                });
 }
 
 std::vector<FitRow> Engine::ComputeRefits(int64_t sweep_id, const std::set<std::string>& arms,
@@ -192,6 +197,7 @@ std::vector<FitRow> Engine::ComputeRefits(int64_t sweep_id, const std::set<std::
     return fits;
   }
   for (const FitTarget& target : TargetsOf(requests, *trials, arms)) {
+    if (stop_asked_) break;
     const absl::StatusOr<std::optional<FitRow>> known =
         store.FindFit(sweep_id, target.kind, AxisSymbol(target.axis), target.arm, target.arm_b,
                       FitInputsSha256(target, *trials));

@@ -11,6 +11,7 @@ namespace {
 
 // A request for curves stays under this many trials times metrics.
 constexpr int64_t kSeriesMax = 50'000;
+constexpr size_t kPointsMax = 2'000'000;  // some 100 MB with its message
 
 absl::StatusOr<SweepView> ReadSweep(const ReadStore& store, SweepRow row, int64_t wall_ms) {
   SweepView view;
@@ -130,7 +131,7 @@ void Engine::ListWorkers(const std::string& after_worker_id, int limit,
 void Engine::ListPoints(const PointsRequest& request, Reply<std::vector<SeriesView>> reply) {
   OnReader<std::vector<SeriesView>>(
       readers_.get(), std::move(reply),
-      [request](const ReadStore& store) -> absl::StatusOr<std::vector<SeriesView>> {
+      [this, request](const ReadStore& store) -> absl::StatusOr<std::vector<SeriesView>> {
         LOGLOG_ASSIGN_OR_RETURN(const SweepRow sweep, store.GetSweep(request.sweep));
         std::vector<std::pair<int64_t, int64_t>> trials;  // (number, id)
         if (request.numbers.empty()) {
@@ -152,6 +153,7 @@ void Engine::ListPoints(const PointsRequest& request, Reply<std::vector<SeriesVi
               kSeriesMax, " series; name fewer of them, or read v_points in the store"));
         }
         std::vector<SeriesView> series;
+        size_t points = 0;
         for (const auto& [number, trial_id] : trials) {
           for (const std::string& metric : metrics) {
             SeriesView one{number, metric, {}};
@@ -160,6 +162,14 @@ void Engine::ListPoints(const PointsRequest& request, Reply<std::vector<SeriesVi
                                                                 .step_min = request.step_min,
                                                                 .step_max = request.step_max,
                                                                 .max_points = request.max_points}));
+            points += one.curve.points.size();
+            if (points > kPointsMax) {
+              return absl::InvalidArgumentError(absl::StrCat(
+                  "max_points: this is over ", kPointsMax,
+                  " points; set max_points, name fewer trials or metrics, or read v_points in "
+                  "the store"));
+            }
+            if (stop_asked_) return Stopping();
             if (one.curve.total_points > 0) series.push_back(std::move(one));
           }
         }

@@ -32,15 +32,15 @@ TEST_F(EngineSteerTest, PauseAndResume) {
   const auto paused = Change(Verb::kPause, "s");
   ASSERT_TRUE(paused.ok()) << paused.status();
   EXPECT_EQ(paused->row.state, SweepState::kPaused);
-  EXPECT_FALSE(worker.Sync()->desire.Anything(false));
+  EXPECT_FALSE(worker.Sync()->desire.Anything());
   EXPECT_THAT(GetTrial("s", 1)->pending_reason, HasSubstr("paused"));
   Restart();  // and it stays so
   EXPECT_EQ(GetSweep("s")->row.state, SweepState::kPaused);
   FakeWorker same(engine_.get(), "w");
   ASSERT_TRUE(same.Register().ok());
-  EXPECT_FALSE(same.Sync()->desire.Anything(false));
+  EXPECT_FALSE(same.Sync()->desire.Anything());
   ASSERT_TRUE(Change(Verb::kResume, "s").ok());
-  EXPECT_TRUE(same.Sync()->desire.Anything(false));
+  EXPECT_TRUE(same.Sync()->desire.Anything());
   EXPECT_EQ(Change(Verb::kResume, "s").status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
@@ -191,7 +191,7 @@ TEST_F(EngineSteerTest, AFailedCommitIsTakenBackWhole) {
   EXPECT_EQ(worker.Send(order.attempt_id, 1, {})->last_seq, 0);
   EXPECT_EQ(worker.Send(order.attempt_id, 1, {RowEvent(1, 5.0)})->last_seq, 1);
   // Its lease stands, and the rest of the sweep runs.
-  EXPECT_FALSE(worker.Sync()->desire.Anything(false));
+  EXPECT_FALSE(worker.Sync()->desire.Anything());
   ASSERT_TRUE(worker.Send(order.attempt_id, 2, {EndEvent(10, 3.0)}).ok());
   worker.Finish(0, OutcomeKind::kDone);
   ASSERT_TRUE(worker.SyncAndObey().ok());

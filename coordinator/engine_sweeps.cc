@@ -1,5 +1,6 @@
 // Sweeps: submitting and steering them.
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -73,7 +74,7 @@ void Engine::RememberServed(const std::string& request_id, const std::string& wh
 void Engine::CreateSweep(const std::string& spec_json, const std::string& request_id,
                          bool validate_only, Reply<CreateAnswer> reply) {
   // Expanding a large spec takes a while: not on the strand, and not on a thread of gRPC.
-  const bool posted = readers_->Post([=, this](const ReadStore&) {
+  const auto expand = [=, this](const ReadStore&) {
     const absl::StatusOr<SweepSpec> spec = ParseSpec(spec_json, "spec_json");
     if (!spec.ok()) return reply(spec.status());
     const absl::StatusOr<Expansion> expansion = Expand(*spec);
@@ -82,8 +83,8 @@ void Engine::CreateSweep(const std::string& spec_json, const std::string& reques
     sweep->request_id = request_id;
     OnStrand<CreateAnswer>(
         reply, [this, sweep, validate_only] { return ApplyCreate(sweep.get(), validate_only); });
-  });
-  if (!posted) reply(Stopping());
+  };
+  readers_->Post(expand, [reply](const absl::Status& dropped) { reply(dropped); });
 }
 
 absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, bool validate_only) {
@@ -93,8 +94,18 @@ absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, bool validate_
     LOGLOG_ASSIGN_OR_RETURN(created, store_->PreviewSweep(*sweep));
   } else {
     LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
+    const std::string request_id = std::exchange(sweep->request_id, "");
+    const std::string what = absl::StrCat("create ", sweep->spec_sha256);
+    LOGLOG_ASSIGN_OR_RETURN(const std::optional<std::string> served,
+                            ServedBefore(request_id, what));
+    if (served.has_value()) {
+      LOGLOG_ASSIGN_OR_RETURN(answer.sweep.row, store_->read().GetSweep(*served));
+      FillSweep(&answer.sweep);
+      return answer;
+    }
     sweep->create_ms = wall_ms_;
     LOGLOG_ASSIGN_OR_RETURN(created, store_->CreateSweep(*sweep));
+    RememberServed(request_id, what, created.sweep.name);
   }
   answer.sweep.row = created.sweep;
   answer.created = created.created;

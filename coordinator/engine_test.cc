@@ -127,6 +127,18 @@ TEST_F(EngineTest, T21_ADivergedTrialIsAnOutcomeAndCountedInTheFit) {
   EXPECT_EQ(nlohmann::json::parse(fit->row.fit_json)["n_diverged"], 1);
 }
 
+TEST_F(EngineTest, ARequestIdBelongsToOneRequest) {
+  const auto first = Submit(TinySpec("s", 2, 1), "once");
+  ASSERT_TRUE(first.ok());
+  const auto repeated = Submit(TinySpec("s", 2, 1), "once");
+  ASSERT_TRUE(repeated.ok()) << repeated.status();
+  EXPECT_EQ(repeated->sweep.row.name, first->sweep.row.name);
+  EXPECT_TRUE(absl::IsInvalidArgument(Submit(TinySpec("s", 3, 1), "once").status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(Call<int64_t>([&](auto reply) {
+                                        engine_->RetryTrials("s", {}, false, "once", reply);
+                                      }).status()));
+}
+
 TEST_F(EngineTest, TheSameSpecAddsNothingAndAnEditedOneOnlyWhatIsMissing) {
   ASSERT_TRUE(Submit(TinySpec("s", 2, 1)).ok());
   FakeWorker worker(engine_.get(), "w");
@@ -157,15 +169,6 @@ TEST_F(EngineTest, ASweepOfNothingButOldTrialsIsDoneAtOnce) {
   EXPECT_EQ(part->sweep.row.state, SweepState::kDone);
 }
 
-TEST_F(EngineTest, ARequestThatIsRepeatedIsServedOnce) {
-  const auto first = Submit(TinySpec("s", 1, 1), "request-1");
-  const auto second = Submit(TinySpec("s", 2, 1), "request-1");
-  ASSERT_TRUE(second.ok()) << second.status();
-  EXPECT_FALSE(second->created);
-  EXPECT_EQ(second->sweep.row.sweep_id, first->sweep.row.sweep_id);
-  EXPECT_FALSE(GetSweep("s-2").ok());
-}
-
 TEST_F(EngineTest, ValidatingChangesNothing) {
   const auto preview = Call<CreateAnswer>(
       [&](auto reply) { engine_->CreateSweep(TinySpec("s"), "", /*validate_only=*/true, reply); });
@@ -192,7 +195,7 @@ TEST_F(EngineTest, ARestartGoesOnWhereItWas) {
   // The session and the leases still stand; what was acknowledged is there.
   const auto answer = same.Sync();
   ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_FALSE(answer->desire.Anything(false));
+  EXPECT_FALSE(answer->desire.Anything());
   EXPECT_EQ(same.Send(order.attempt_id, 0, {})->last_seq, 1);
   EXPECT_EQ(
       same.Send(order.attempt_id, 0, {StartEvent(), RowEvent(1, 5), RowEvent(2, 4)})->last_seq, 2);

@@ -44,7 +44,7 @@ absl::Status FakeWorker::Register(const std::string& boot, const std::vector<int
   request.worker_id = worker_id_;
   request.boot_id = boot;
   request.version = "test";
-  request.host = "here";
+  request.host = host;
   request.slots = static_cast<int>(slots_.size());
   request.slots_json = "[]";
   request.labels_json = "{}";

@@ -103,6 +103,7 @@ class FakeWorker {
   void set_epoch(int64_t epoch) { epoch_ = epoch; }
   const TaskOrder& order(int slot = 0) const { return orders_.at(slot); }
   SlotReport& slot(int index = 0) { return slots_[index]; }
+  std::string host = "here";
   bool draining = false;
 
  private:

@@ -48,7 +48,7 @@ TEST_F(EngineWorkerTest, AParkedCallIsAnsweredWhenItsTimeIsUp) {
   Advance(1);
   const auto nothing = answer.Wait();
   ASSERT_TRUE(nothing.ok());
-  EXPECT_FALSE(nothing->desire.Anything(false));
+  EXPECT_FALSE(nothing->desire.Anything());
   EXPECT_EQ(nothing->lease_ms, 30'000);
 }
 
@@ -60,7 +60,7 @@ TEST_F(EngineWorkerTest, ACancelledSweepWakesTheWorkersThatRunIt) {
   EXPECT_EQ(answer.Wait()->desire.slots[0].action, DesiredAction::kStop);
 }
 
-TEST_F(EngineWorkerTest, ADrainIsToldOnceAndNotOverAndOver) {
+TEST_F(EngineWorkerTest, ADrainIsToldToWhatRunsAndWakesNobodyElse) {
   FakeWorker worker(engine_.get(), "w");
   ASSERT_TRUE(worker.Register().ok());
   const Answer<SyncAnswer> answer = Park(worker);
@@ -68,13 +68,25 @@ TEST_F(EngineWorkerTest, ADrainIsToldOnceAndNotOverAndOver) {
       Call<WorkerView>([&](auto reply) { engine_->DrainWorker("w", "kernel update", reply); });
   ASSERT_TRUE(view.ok()) << view.status();
   EXPECT_EQ(view->row.state, WorkerState::kDraining);
-  EXPECT_TRUE(answer.Wait()->desire.drain);
-  worker.draining = true;
+  EXPECT_FALSE(answer.ready());
+  EXPECT_TRUE(worker.Sync(0)->desire.drain);
   worker.slot().state = SlotState::kRunning;  // still busy with something
   worker.slot().attempt_id = 77;
   EXPECT_TRUE(Park(worker).ready());  // the unknown attempt is killed
   worker.slot() = SlotReport{};
   EXPECT_FALSE(Park(worker).ready());
+}
+
+TEST_F(EngineWorkerTest, TwoHostsCannotShareAName) {
+  FakeWorker first(engine_.get(), "w");
+  ASSERT_TRUE(first.Register().ok());
+  FakeWorker second(engine_.get(), "w");
+  second.host = "elsewhere";
+  const absl::Status refused = second.Register("another boot");
+  EXPECT_TRUE(absl::IsAlreadyExists(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), testing::HasSubstr("--name"));
+  Advance(30'000);
+  EXPECT_TRUE(second.Register("another boot").ok());
 }
 
 TEST_F(EngineWorkerTest, ALaterCallReplacesAParkedOne) {
@@ -83,7 +95,7 @@ TEST_F(EngineWorkerTest, ALaterCallReplacesAParkedOne) {
   const Answer<SyncAnswer> first = Park(worker);
   const Answer<SyncAnswer> second = Park(worker);
   ASSERT_TRUE(first.Wait().ok());
-  EXPECT_FALSE(first.Wait()->desire.Anything(false));
+  EXPECT_FALSE(first.Wait()->desire.Anything());
   EXPECT_FALSE(second.ready());
 }
 

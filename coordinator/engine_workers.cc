@@ -34,8 +34,23 @@ void Engine::RegisterWorker(const RegisterRequest& request, Reply<RegisterAnswer
   OnStrand<RegisterAnswer>(std::move(reply), [this, request] { return ApplyRegister(request); });
 }
 
+// Two hosts under one name would take each other's leases for ever.
+absl::Status Engine::CheckNameIsFree(const RegisterRequest& request) const {
+  const absl::StatusOr<WorkerRow> known = store_->read().GetWorker(request.worker_id);
+  const auto synced = synced_wall_ms_.find(request.worker_id);
+  if (!known.ok() || known->host == request.host || synced == synced_wall_ms_.end() ||
+      known->state == WorkerState::kGone || wall_ms_ - synced->second >= scheduler_->LeaseMs()) {
+    return absl::OkStatus();
+  }
+  return absl::AlreadyExistsError(absl::StrCat(
+      "workers/", request.worker_id, " is running on host ", known->host, ", heard of ",
+      (wall_ms_ - synced->second) / 1000, " s ago; give the worker on ", request.host,
+      " another --name and --run-dir, or wait for the other's lease to end"));
+}
+
 absl::StatusOr<RegisterAnswer> Engine::ApplyRegister(const RegisterRequest& request) {
   if (stopping_) return Stopping();
+  LOGLOG_RETURN_IF_ERROR(CheckNameIsFree(request));
   LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
   WorkerRow row;
   row.worker_id = request.worker_id;
@@ -165,7 +180,7 @@ int64_t Engine::SyncWorker(const SyncRequest& request, Reply<SyncAnswer> reply) 
     const auto before = parked_.find(worker_id);
     if (before != parked_.end()) sync_answers_.emplace_back(before->second.reply, SyncAnswer());
     const int64_t wait_ms = std::clamp<int64_t>(request.wait_ms, 0, scheduler_->LeaseMs() / 2);
-    parked_[worker_id] = {ticket, now_ms_ + wait_ms, request.report.draining, reply};
+    parked_[worker_id] = {ticket, now_ms_ + wait_ms, scheduler_->LeaseMs(), reply};
     scheduler_->SetOffering(worker_id, true);
     recheck_.insert(worker_id);
     return nullptr;
@@ -211,8 +226,9 @@ void Engine::CollectSyncAnswers() {
     ParkedSync& call = it->second;
     SyncAnswer answer;
     answer.desire = scheduler_->Desire(worker_id);
-    if (!answer.desire.Anything(call.drain_known) && call.until_ms > now_ms_) continue;
-    answer.lease_ms = scheduler_->LeaseMs();
+    if (!answer.desire.Anything() && call.until_ms > now_ms_) continue;
+    // What its attempts were renewed with: it may not count on more.
+    answer.lease_ms = call.lease_ms;
     answer.sync_interval_ms = scheduler_->SyncIntervalMs();
     for (const SlotDesire& slot : answer.desire.slots) {
       if (slot.action != DesiredAction::kRun) continue;
@@ -339,6 +355,10 @@ absl::StatusOr<BatchAnswer> Engine::ApplyBatch(BatchRequest* request) {
   if (absl::IsNotFound(result.status())) return BatchAnswer{-1, /*forget=*/true};
   if (absl::IsOutOfRange(result.status())) {
     return absl::InvalidArgumentError(absl::StrCat("first_seq: ", result.status().message()));
+  }
+  // A constraint of the store: it would refuse this batch for ever.
+  if (absl::IsFailedPrecondition(result.status())) {
+    return absl::InvalidArgumentError(result.status().message());
   }
   if (!result.ok()) return result.status();
   if (result->stale) return BatchAnswer{result->last_seq, /*forget=*/true};

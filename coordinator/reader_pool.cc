@@ -8,6 +8,7 @@ namespace loglog {
 namespace {
 
 constexpr size_t kQueuedMax = 10'000;
+constexpr char kStopping[] = "the coordinator is stopping; call again";
 
 }  // namespace
 
@@ -25,22 +26,34 @@ absl::StatusOr<std::unique_ptr<ReaderPool>> ReaderPool::Open(const std::string& 
 
 ReaderPool::~ReaderPool() { Stop(); }
 
-bool ReaderPool::Post(Job job) {
+void ReaderPool::Post(Job job, Dropped dropped) {
+  bool stopping = false;
   {
     MutexLock lock(mutex_);
-    if (stopping_ || queue_.size() >= kQueuedMax) return false;
-    queue_.push_back(std::move(job));
+    stopping = stopping_;
+    if (!stopping && queue_.size() < kQueuedMax) {
+      queue_.emplace_back(std::move(job), std::move(dropped));
+      wake_.NotifyOne();
+      return;
+    }
   }
-  wake_.NotifyOne();
-  return true;
+  dropped(stopping ? absl::UnavailableError(kStopping)
+                   : absl::UnavailableError("too many questions wait already; call again later"));
 }
 
-void ReaderPool::Stop() {
+void ReaderPool::DropQueued() {
+  std::deque<std::pair<Job, Dropped>> queue;
   {
     MutexLock lock(mutex_);
     stopping_ = true;
+    queue.swap(queue_);
   }
   wake_.NotifyAll();
+  for (const auto& [job, dropped] : queue) dropped(absl::UnavailableError(kStopping));
+}
+
+void ReaderPool::Stop() {
+  DropQueued();
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
@@ -53,7 +66,7 @@ void ReaderPool::Run(const ReadStore& store) {
       MutexLock lock(mutex_);
       wake_.Wait(mutex_, [this]() LOGLOG_REQUIRES(mutex_) { return stopping_ || !queue_.empty(); });
       if (queue_.empty()) return;
-      job = std::move(queue_.front());
+      job = std::move(queue_.front().first);
       queue_.pop_front();
     }
     job(store);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -21,16 +22,19 @@ namespace loglog {
 class ReaderPool {
  public:
   using Job = std::function<void(const ReadStore& store)>;
+  using Dropped = std::function<void(const absl::Status& why)>;
 
   static absl::StatusOr<std::unique_ptr<ReaderPool>> Open(const std::string& path, int threads);
   ~ReaderPool();
   ReaderPool(const ReaderPool&) = delete;
   ReaderPool& operator=(const ReaderPool&) = delete;
 
-  // False when stopping or when more jobs wait than anybody would wait for: the job
-  // was dropped.
-  [[nodiscard]] bool Post(Job job) LOGLOG_EXCLUDES(mutex_);
-  // Runs what is queued, then joins. Idempotent.
+  // Calls either `job`, on a thread of the pool, or `dropped` with UNAVAILABLE, here or
+  // in DropQueued: when stopping, or when more jobs wait than anybody would wait for.
+  void Post(Job job, Dropped dropped) LOGLOG_EXCLUDES(mutex_);
+  // Takes no more jobs and drops those that wait. Idempotent.
+  void DropQueued() LOGLOG_EXCLUDES(mutex_);
+  // DropQueued, then waits for the jobs that run. Idempotent.
   void Stop() LOGLOG_EXCLUDES(mutex_);
 
  private:
@@ -40,7 +44,7 @@ class ReaderPool {
   std::vector<std::unique_ptr<ReadStore>> stores_;  // one for each thread
   Mutex mutex_;
   CondVar wake_;
-  std::deque<Job> queue_ LOGLOG_GUARDED_BY(mutex_);
+  std::deque<std::pair<Job, Dropped>> queue_ LOGLOG_GUARDED_BY(mutex_);
   bool stopping_ LOGLOG_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

@@ -20,8 +20,8 @@ std::string InSeconds(int64_t ms) {
 
 }  // namespace
 
-bool WorkerDesire::Anything(bool drain_known) const {
-  if (!forget.empty() || (drain && !drain_known)) return true;
+bool WorkerDesire::Anything() const {
+  if (!forget.empty()) return true;
   return std::any_of(slots.begin(), slots.end(),
                      [](const SlotDesire& slot) { return slot.action != DesiredAction::kNone; });
 }
@@ -70,6 +70,8 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
       tasks.push_back(row.task_id);
     }
   }
+  // Its results came in before the coordinator was started: only its end is still to come.
+  if (task.open.empty()) task.ends_trials = true;
   task.failure_key = cells.size() == 1 ? *cells.begin() : -row.task_id;
   for (const std::string& worker_id : context.failed_on) {
     failed_on_[task.failure_key].insert(worker_id);
@@ -276,8 +278,11 @@ void Scheduler::Tick(int64_t now_ms, Actions* actions) {
     const std::string worker_id = silences_.begin()->second;
     silences_.erase(silences_.begin());
     Worker& worker = workers_.find(worker_id)->second;
-    // A quarantined worker stays what it is until somebody has looked at it.
-    if (worker.state == WorkerState::kQuarantined || !IsConnected(worker)) continue;
+    // What a person or a quarantine has taken out of use stays so until a person resumes it.
+    if (worker.state == WorkerState::kQuarantined || worker.operator_drain ||
+        !IsConnected(worker)) {
+      continue;
+    }
     SetState(worker_id, &worker, WorkerState::kLost,
              absl::StrCat("silent for longer than its lease of ", FormatDurationMs(LeaseMs())),
              actions);

@@ -172,6 +172,8 @@ class Scheduler {
     int slot_count = 0;  // slots beyond are of an earlier registration
     std::vector<Slot> slots;
     std::vector<int64_t> held;
+    // Live attempts that ran before its boot; it reports them once all is uploaded.
+    std::set<int64_t> owed;
     std::vector<int64_t> failed_keys;  // different ones, in a row
   };
   using Workers = std::map<std::string, Worker, std::less<>>;
@@ -188,7 +190,9 @@ class Scheduler {
   bool MayTake(int64_t task_id, const std::string& worker_id, int64_t now_ms);
 
   // scheduler_attempts.cc: how attempts end
+  void KeepHeld(int64_t attempt_id, int64_t now_ms, Actions* actions);
   void Renew(int64_t attempt_id, Attempt* attempt, int64_t now_ms);
+  void RenewFor(int64_t attempt_id, Attempt* attempt, int64_t lease_ms, int64_t now_ms);
   void Close(int64_t attempt_id, AttemptState state, const ReportedOutcome& outcome,
              Actions* actions);
   void ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome, int64_t now_ms,

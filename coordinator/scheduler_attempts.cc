@@ -72,12 +72,17 @@ void Scheduler::AddAttempt(const AttemptRow& row, int64_t now_ms) {
   std::vector<Slot>& slots = worker->second.slots;
   if (slots.size() <= row.slot) slots.resize(row.slot + 1);
   slots[row.slot].attempt_id = row.attempt_id;
-  Renew(row.attempt_id, &attempt, now_ms);
+  // Its worker counts on the lease it was given, which may have been a longer one.
+  RenewFor(row.attempt_id, &attempt, std::max(LeaseMs(), row.lease_ms), now_ms);
 }
 
 void Scheduler::Renew(int64_t attempt_id, Attempt* attempt, int64_t now_ms) {
+  RenewFor(attempt_id, attempt, LeaseMs(), now_ms);
+}
+
+void Scheduler::RenewFor(int64_t attempt_id, Attempt* attempt, int64_t lease_ms, int64_t now_ms) {
   leases_.erase({attempt->deadline_ms, attempt_id});
-  attempt->deadline_ms = now_ms + LeaseMs();
+  attempt->deadline_ms = now_ms + lease_ms;
   leases_.insert({attempt->deadline_ms, attempt_id});
 }
 
@@ -155,13 +160,15 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
                    now_ms, actions);
       break;
     case OutcomeKind::kRefused:
+      // A host with another version or other data refuses everything it is given.
+      NoteFailureOf(attempt.worker_id, task.failure_key, Describe(outcome), actions);
       FailTask(task_id, absl::StrCat("refused by the trainer: ", Describe(outcome)), actions);
       break;
     case OutcomeKind::kDeviceError:
       NoteFailureOf(attempt.worker_id, task.failure_key, Describe(outcome), actions);
       CountLoss(
           task_id, &task,
-          absl::StrCat("device error on workers/", attempt.worker_id, ", ", Describe(outcome)),
+          absl::StrCat("fault of the host workers/", attempt.worker_id, ", ", Describe(outcome)),
           Backoff(task.lost_count + 1), now_ms, actions);
       break;
     case OutcomeKind::kStopped:
@@ -172,6 +179,10 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
                 0, now_ms, actions);
       break;
     default:
+      // A kernel short of memory kills one trainer after the other.
+      if (outcome.signal != 0) {
+        NoteFailureOf(attempt.worker_id, task.failure_key, Describe(outcome), actions);
+      }
       CountLoss(task_id, &task,
                 absl::StrCat("lost on workers/", attempt.worker_id, ", ", Describe(outcome)),
                 Backoff(task.lost_count + 1), now_ms, actions);

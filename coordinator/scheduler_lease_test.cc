@@ -188,6 +188,49 @@ TEST_F(LeaseTest, Rule11_ANewBootKeepsWhatItHolds) {
   EXPECT_EQ(Ended(attempt), AttemptState::kDone);
 }
 
+// The old boot was killed before it could say that the order had been carried out.
+TEST_F(LeaseTest, Rule11_WhatANewBootHoldsIsNotOrderedAgain) {
+  Register("w", 1, "boot-1");
+  const int64_t attempt = SyncIdle("w").slots[0].attempt_id;
+  ASSERT_NE(attempt, 0);
+  Register("w", 1, "boot-2", {attempt});
+  // While it uploads what the trainer left, the attempt lives on.
+  for (int i = 0; i < 3; ++i) {
+    AdvanceAndTick(kLease);
+    EXPECT_EQ(Sync("w", {Idle()}).slots[0].action, DesiredAction::kNone);
+  }
+  EXPECT_FALSE(HasEnded(attempt));
+  Sync("w", {Idle()}, {{attempt, {OutcomeKind::kLost, 0, 9, ""}}});
+  EXPECT_EQ(Ended(attempt), AttemptState::kLost);
+}
+
+TEST_F(LeaseTest, Rule11_AStoppedAttemptThatIsHeldWaitsForItsReport) {
+  Register("w", 1, "boot-1");
+  const int64_t attempt = Start("w");
+  scheduler_.DrainWorker("w", "", &actions_);
+  Note();
+  Register("w", 1, "boot-2", {attempt});
+  SyncIdle("w");
+  EXPECT_FALSE(HasEnded(attempt));
+}
+
+// A coordinator with shorter leases than the one before it.
+TEST_F(LeaseTest, Rule8_ALeaseThatWasGivenIsKept) {
+  Register("w");
+  AttemptRow attempt;
+  attempt.attempt_id = 70;
+  attempt.task_id = 1;
+  attempt.worker_id = "w";
+  attempt.state = AttemptState::kRunning;
+  attempt.lease_ms = 10 * kLease;
+  scheduler_.AddAttempt(attempt, now());
+  task_of_[70] = 1;
+  AdvanceAndTick(10 * kLease);
+  EXPECT_FALSE(HasEnded(70));
+  AdvanceAndTick(kMargin);
+  EXPECT_EQ(Ended(70), AttemptState::kLost);
+}
+
 TEST_F(LeaseTest, Rule11_TheSameBootKeepsItsLeases) {
   Register("w", 1, "boot-1");
   const int64_t attempt = Start("w");

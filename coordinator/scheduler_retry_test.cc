@@ -1,6 +1,8 @@
 // Budgets, backoff, quarantine, draining and what is said about them.
 #include <gmock/gmock.h>
 
+#include <csignal>
+
 #include "coordinator/scheduler_testing.h"
 
 namespace loglog {
@@ -140,6 +142,22 @@ TEST_F(RetryTest, Rule7_T06_FailuresOnDifferentCellsInARowQuarantineTheWorker) {
   EXPECT_EQ(SyncIdle("bad").slots[0].action, DesiredAction::kRun);
 }
 
+// As does a host with the wrong data, or with too little memory for any trainer.
+TEST_F(RetryTest, Rule7_T06_AHostThatRefusesOrKillsEverythingIsQuarantined) {
+  AddSweep(2, 11, 10);
+  for (const std::string worker : {"refuses", "kills"}) {
+    Register(worker);
+    for (int failure = 0; failure < 5; ++failure) {
+      const int64_t attempt = Start(worker);
+      ASSERT_NE(attempt, 0);
+      SlotReport report = Finished(attempt, OutcomeKind::kRefused);
+      if (worker == "kills") report.outcome = {OutcomeKind::kLost, 0, SIGKILL, ""};
+      Sync(worker, {report});
+    }
+    EXPECT_EQ(StateOf(worker), WorkerState::kQuarantined);
+  }
+}
+
 TEST_F(RetryTest, Rule7_OneSuccessInBetweenBreaksTheRow) {
   AddSweep(2, 11, 20);
   Register("w");
@@ -185,6 +203,44 @@ TEST_F(RetryTest, ACrashAfterTheResultIsStillDone) {
   EXPECT_EQ(Task(1).state, TaskState::kDone);
 }
 
+// The coordinator was started anew between the result and the end of the process.
+TEST_F(RetryTest, ACrashAfterTheResultIsDoneAfterARestartToo) {
+  Register("w");
+  TaskRow task;
+  task.task_id = 50;
+  task.members = {{0, 50}};  // its trial has ended, so it is not open any more
+  scheduler_.AddTask(task, {}, now());
+  AttemptRow attempt;
+  attempt.attempt_id = 70;
+  attempt.task_id = 50;
+  attempt.worker_id = "w";
+  attempt.state = AttemptState::kRunning;
+  scheduler_.AddAttempt(attempt, now());
+  task_of_[70] = 50;
+  Finish("w", 70, OutcomeKind::kFailed);
+  EXPECT_EQ(Ended(70), AttemptState::kDone);
+  EXPECT_EQ(Task(50).state, TaskState::kDone);
+}
+
+TEST_F(RetryTest, ADrainByTheWorkerItselfEndsWithIt) {
+  Register("w");
+  Sync("w", {Idle()}, {}, /*draining=*/true);
+  EXPECT_EQ(StateOf("w"), WorkerState::kGone);
+  AdvanceAndTick(10 * kLease);
+  EXPECT_EQ(StateOf("w"), WorkerState::kGone);
+  EXPECT_EQ(scheduler_.StateWhenRegistered("w"), WorkerState::kLive);
+}
+
+TEST_F(RetryTest, ASilentWorkerCanBeDrained) {
+  Register("w");
+  AdvanceAndTick(10 * kLease);
+  EXPECT_EQ(StateOf("w"), WorkerState::kLost);
+  scheduler_.DrainWorker("w", "its disk is changed", &actions_);
+  Note();
+  Register("w", 1, "another boot");
+  EXPECT_EQ(SyncIdle("w").slots[0].action, DesiredAction::kNone);
+}
+
 TEST_F(RetryTest, ADrainStopsWhatRunsAndGivesNothingNew) {
   AddTrial(2, 2, {{1, 2, "arm"}});
   Register("w", 2);
@@ -209,10 +265,15 @@ TEST_F(RetryTest, ADrainStopsWhatRunsAndGivesNothingNew) {
   EXPECT_EQ(desire.slots[0].action, DesiredAction::kForget);
   EXPECT_EQ(Task(1).lost_count, 1);
   EXPECT_EQ(Task(1).failure_count, 0);
+  // It outlives the daemon and its silence, until an operator ends it.
   Sync("w", {Idle(0), Idle(1)}, {}, /*draining=*/true);
-  EXPECT_EQ(StateOf("w"), WorkerState::kGone);
   AdvanceAndTick(10 * kLease);
-  EXPECT_EQ(StateOf("w"), WorkerState::kGone);
+  EXPECT_EQ(StateOf("w"), WorkerState::kDraining);
+  Register("w", 2, "after the repair");
+  EXPECT_EQ(Sync("w", {Idle(0), Idle(1)}).slots[0].action, DesiredAction::kNone);
+  scheduler_.ResumeWorker("w", &actions_);
+  Note();
+  EXPECT_EQ(Sync("w", {Idle(0), Idle(1)}).slots[0].action, DesiredAction::kRun);
 }
 
 TEST_F(RetryTest, ALeaseThatWasNeverTakenUpEndsWithoutCost) {

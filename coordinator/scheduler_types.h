@@ -91,8 +91,9 @@ struct WorkerDesire {
   std::vector<int64_t> forget;  // of what it held
   bool drain = false;           // asked for by the operator
 
-  // Whether a parked call has something to say; `drain_known`: it has said so before.
-  bool Anything(bool drain_known) const;
+  // Whether a parked call has something to say. A drain alone is none: the slots it
+  // concerns are told to stop.
+  bool Anything() const;
 };
 
 // A task for a slot. The attempt does not exist yet: the store makes its id, and

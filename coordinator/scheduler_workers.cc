@@ -37,7 +37,7 @@ void Scheduler::Register(const WorkerRow& row, absl::Span<const int64_t> held, i
     for (const Slot slot : std::vector<Slot>(known->second.slots)) {
       if (slot.attempt_id == 0) continue;
       if (std::find(held.begin(), held.end(), slot.attempt_id) != held.end()) {
-        Renew(slot.attempt_id, &attempts_.at(slot.attempt_id), now_ms);
+        KeepHeld(slot.attempt_id, now_ms, actions);
         continue;
       }
       Lose(slot.attempt_id, absl::StrCat("workers/", row.worker_id, " was started anew"), now_ms,
@@ -50,18 +50,32 @@ void Scheduler::Register(const WorkerRow& row, absl::Span<const int64_t> held, i
   worker.draining = false;
   worker.unhealthy.clear();
   worker.held.clear();
+  worker.owed.clear();
+  for (const int64_t attempt_id : held) {
+    const auto attempt = attempts_.find(attempt_id);
+    if (attempt != attempts_.end() && attempt->second.worker_id == row.worker_id) {
+      worker.owed.insert(attempt_id);
+    }
+  }
   for (Slot& slot : worker.slots) slot.reported = false;
   RefreshIdle(row.worker_id, worker);
   woken_.insert(row.worker_id);
+}
+
+// The trainer ran before the worker was started anew; what it did is still to be reported.
+void Scheduler::KeepHeld(int64_t attempt_id, int64_t now_ms, Actions* actions) {
+  Attempt& attempt = attempts_.at(attempt_id);
+  Renew(attempt_id, &attempt, now_ms);
+  if (attempt.state != AttemptState::kLeased) return;
+  attempt.state = AttemptState::kRunning;
+  actions->push_back(MarkAttempt{attempt_id, AttemptState::kRunning, ""});
 }
 
 WorkerState Scheduler::StateWhenRegistered(absl::string_view worker_id) const {
   const auto worker = workers_.find(worker_id);
   if (worker == workers_.end()) return WorkerState::kLive;
   if (worker->second.state == WorkerState::kQuarantined) return WorkerState::kQuarantined;
-  return worker->second.operator_drain && worker->second.state == WorkerState::kDraining
-             ? WorkerState::kDraining
-             : WorkerState::kLive;
+  return worker->second.operator_drain ? WorkerState::kDraining : WorkerState::kLive;
 }
 
 bool Scheduler::IsSession(absl::string_view worker_id, int64_t session_epoch) const {
@@ -102,7 +116,7 @@ void Scheduler::SetState(const std::string& worker_id, Worker* worker, WorkerSta
 void Scheduler::DrainWorker(absl::string_view worker_id, absl::string_view reason,
                             Actions* actions) {
   const auto it = workers_.find(worker_id);
-  if (it == workers_.end() || !IsConnected(it->second)) return;
+  if (it == workers_.end()) return;
   it->second.operator_drain = true;
   const std::string why = reason.empty() ? "asked to drain" : std::string(reason);
   SetState(it->first, &it->second, WorkerState::kDraining, why, actions);
@@ -159,6 +173,9 @@ void Scheduler::Sync(const SyncReport& report, const FindEnded& find_ended, int6
       ApplyOutcome(held.attempt_id, held.outcome, now_ms, actions);
     }
   }
+  std::erase_if(worker.owed,
+                [this](int64_t attempt_id) { return !attempts_.contains(attempt_id); });
+  for (const int64_t attempt_id : worker.owed) Renew(attempt_id, &attempts_.at(attempt_id), now_ms);
   bool busy = false;
   for (const SlotReport& slot : report.slots) {
     SyncSlot(worker_id, &worker, slot, find_ended, now_ms, actions);
@@ -166,7 +183,7 @@ void Scheduler::Sync(const SyncReport& report, const FindEnded& find_ended, int6
   }
   if (worker.state == WorkerState::kQuarantined) {
     // Stays so until an operator resumes it.
-  } else if (report.draining && !busy && report.held.empty()) {
+  } else if (report.draining && !busy && report.held.empty() && !worker.operator_drain) {
     SetState(worker_id, &worker, WorkerState::kGone, "drained", actions);
   } else if (worker.operator_drain) {
     SetState(worker_id, &worker, WorkerState::kDraining, worker.reason, actions);
@@ -216,6 +233,7 @@ void Scheduler::SyncSlot(const std::string& worker_id, Worker* worker, const Slo
 // in order). If it should not or will not start it now, the lease ends without cost.
 void Scheduler::ReturnUnstarted(const Worker& worker, int64_t attempt_id, int64_t now_ms,
                                 Actions* actions) {
+  if (worker.owed.contains(attempt_id)) return;
   const Attempt& attempt = attempts_.at(attempt_id);
   const bool never_started = attempt.state == AttemptState::kLeased || !attempt.stop_reason.empty();
   const bool will_not = worker.draining || !worker.unhealthy.empty();

@@ -104,7 +104,10 @@ absl::StatusOr<std::unique_ptr<ServiceHost>> ServiceHost::Start(Engine* engine,
   builder.RegisterService(&host->sweep_service_);
   builder.RegisterService(&host->worker_service_);
   SetLimits(&builder);
+  // A socket is its owner's from the moment it is there.
+  const mode_t mask = listen.is_unix() ? umask(0177) : 0;
   host->server_ = builder.BuildAndStart();
+  if (listen.is_unix()) umask(mask);
   if (host->server_ == nullptr || port == 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("--listen ", options.listen, ": cannot serve there",
@@ -114,9 +117,6 @@ absl::StatusOr<std::unique_ptr<ServiceHost>> ServiceHost::Start(Engine* engine,
   ListenAddress real = listen;
   if (!real.is_unix()) real.port = port;
   host->address_ = real.Text();
-  if (real.is_unix() && chmod(real.unix_path.c_str(), 0600) != 0) {
-    return ErrnoStatus(errno, absl::StrCat("cannot restrict ", real.unix_path, " to its owner"));
-  }
   return host;
 }
 

@@ -272,15 +272,14 @@ TEST_F(StreamTest, T25_ShutdownWithOpenWatchesStreamsAndParkedCalls) {
     sweeps_->PauseSweep(NewContext().get(), verb, &sweep);
     const int64_t epoch = Register(worker);
     clients.emplace_back([&, worker, epoch] {
-      ++open;
+      ++open;  // and it parks
       v1::SyncWorkerResponse response;
       const grpc::Status status =
           workers_->SyncWorker(NewContext().get(), IdleSync(worker, epoch, 60'000), &response);
       if (status.error_code() == grpc::UNAVAILABLE) ++unavailable;
     });
   }
-  while (open < 24) std::this_thread::yield();
-  engine_->Poke();
+  while (open < 24 || engine_->Poke() < 8) std::this_thread::yield();
   const auto start = SteadyClock::now();
   host_->Shutdown(/*grace_ms=*/3'000);
   engine_->Stop();

@@ -130,7 +130,8 @@ absl::StatusOr<int64_t> PointWriter::MetricId(absl::string_view name) {
     LOGLOG_RETURN_IF_ERROR(db_->Run("INSERT INTO metric_names (name) VALUES (?1)", name));
     id = db_->last_insert_id();
     if (id > kMetricsMax) {
-      return absl::ResourceExhaustedError(
+      // Of this batch only: the store has room for others.
+      return absl::InvalidArgumentError(
           absl::StrCat("metric '", name, "' would be number ", id, " of at most ", kMetricsMax,
                        " names in a store; do not put numbers into metric names"));
     }
