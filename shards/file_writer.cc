@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <stdexcept>
 
 namespace loglog {
 namespace {
@@ -16,10 +15,29 @@ namespace {
 constexpr size_t kBufferBytes = 1 << 20;
 
 [[noreturn]] void Throw(const std::string& path, const std::string& what, int error) {
-  throw std::runtime_error(path + ": " + what + ": " + std::strerror(error));
+  throw FileError(path + ": " + what + ": " + std::strerror(error), error);
+}
+
+std::string ParentOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
 
 }  // namespace
+
+bool IsStorageFailure(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case EIO:
+    case EROFS:
+    case ESTALE:
+      return true;
+    default:
+      return false;
+  }
+}
 
 FileWriter::FileWriter(const std::string& path, int64_t expected_bytes)
     : path_(path), expected_bytes_(expected_bytes) {
@@ -74,7 +92,7 @@ void FileWriter::Fail(const char* verb, int error) const {
     message += "; it needs " + std::to_string(std::max(expected_bytes_, bytes_)) +
                " bytes: free space there or choose another folder";
   }
-  throw std::runtime_error(message);
+  throw FileError(message, error);
 }
 
 void SyncDirectory(const std::string& dir) {
@@ -86,6 +104,16 @@ void SyncDirectory(const std::string& dir) {
   // Some file systems cannot sync a folder and say EINVAL; their renames are as durable
   // as they get.
   if (result != 0 && error != EINVAL) Throw(dir, "folder cannot be synced to disk", error);
+}
+
+void MakeDirectories(const std::string& dir) {
+  struct stat info {};
+  if (stat(dir.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return;
+  const std::string parent = ParentOf(dir);
+  MakeDirectories(parent);
+  // A folder that was a moment too late is as good as ours.
+  if (mkdir(dir.c_str(), 0777) != 0 && errno != EEXIST) Throw(dir, "cannot be made", errno);
+  SyncDirectory(parent);
 }
 
 void WriteFileAtomically(const std::string& path, std::string_view contents) {
@@ -101,14 +129,18 @@ void WriteFileAtomically(const std::string& path, std::string_view contents) {
     unlink(temporary.c_str());
     throw;
   }
-  const size_t slash = path.rfind('/');
-  SyncDirectory(slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash));
+  SyncDirectory(ParentOf(path));
 }
 
 std::string ReadWholeFile(const std::string& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) Throw(path, "cannot be opened", errno);
   std::string contents;
+  // A checkpoint that grew by doubling would take twice its size.
+  struct stat info {};
+  if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
+    contents.reserve(static_cast<size_t>(info.st_size));
+  }
   char buffer[65536];
   while (true) {
     const ssize_t n = read(fd, buffer, sizeof buffer);

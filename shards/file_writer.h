@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,8 +13,22 @@
 
 namespace loglog {
 
+// A file or folder that the operating system would not read or write.
+class FileError : public std::runtime_error {
+ public:
+  FileError(const std::string& what, int error) : std::runtime_error(what), error_(error) {}
+  int error() const { return error_; }  // as in errno
+
+ private:
+  int error_;
+};
+
+// True for an errno that says that storage is full, broken or gone: a fact about the host,
+// which a program that tries again elsewhere does not meet.
+bool IsStorageFailure(int error);
+
 // Writes one new file in order, buffered, and hashes it on the way. Every method throws
-// std::runtime_error that names the file, the reason and, when the space ran out, how
+// FileError that names the file, the reason and, when the space ran out, how
 // many bytes were wanted. Confined to one thread.
 class FileWriter {
  public:
@@ -45,14 +60,18 @@ class FileWriter {
   Sha256 hash_;
 };
 
-// Makes renames and creations inside `dir` durable. Throws std::runtime_error.
+// Makes renames and creations inside `dir` durable. Throws FileError.
 void SyncDirectory(const std::string& dir);
 
+// Makes `dir` and the folders above it that are missing, so that they outlive a crash of the
+// machine. Throws FileError.
+void MakeDirectories(const std::string& dir);
+
 // Writes `contents` to `path` so that a reader sees the old file or the whole new one,
-// also after a crash. Throws std::runtime_error.
+// also after a crash. Throws FileError.
 void WriteFileAtomically(const std::string& path, std::string_view contents);
 
-// Whole contents of a small file. Throws std::runtime_error.
+// Whole contents of a file. Throws FileError.
 std::string ReadWholeFile(const std::string& path);
 
 }  // namespace loglog

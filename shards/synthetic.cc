@@ -118,6 +118,15 @@ double SyntheticSource::AnswerProbability(int64_t context, int32_t answer) const
   return 0;
 }
 
+double SyntheticSource::NegLogLikelihood(const int32_t* tokens, int64_t length) const {
+  double sum = 0;
+  for (int64_t t = 1; t < length; ++t) {
+    sum -= std::log(t % 2 == 0 ? ContextProbability(tokens[t])
+                               : AnswerProbability(tokens[t - 1], tokens[t]));
+  }
+  return sum;
+}
+
 std::string SyntheticSource::Sha256() const {
   char text[200];
   std::snprintf(

@@ -50,6 +50,10 @@ class SyntheticSource {
   // The probability of `answer` (a token id) after `context`; 0 for ids that never follow.
   double AnswerProbability(int64_t context, int32_t answer) const;
 
+  // The sum of -ln p over tokens[1] to tokens[length - 1] of a sequence as Fill writes it,
+  // each given the token before: what the best predictor loses on just this sequence.
+  double NegLogLikelihood(const int32_t* tokens, int64_t length) const;
+
   const SyntheticParams& params() const { return params_; }
   // Identifies the data as a file's hash would: depends on the parameters and the
   // vocabulary only.

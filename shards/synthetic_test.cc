@@ -151,6 +151,22 @@ TEST(Synthetic, ExcessLossFallsAsThePredictedPowerOfData) {
   }
 }
 
+// Summed by hand over one sequence, and near the entropy rate over many.
+TEST(Synthetic, NegLogLikelihoodIsOfThePredictedTokens) {
+  const SyntheticSource source({.contexts = 16, .branching = 4}, 40);
+  const auto one = Sequence(source, kVal, 0, 0, 4);
+  EXPECT_DOUBLE_EQ(source.NegLogLikelihood(one.data(), 4),
+                   -std::log(source.AnswerProbability(one[0], one[1])) -
+                       std::log(source.ContextProbability(one[2])) -
+                       std::log(source.AnswerProbability(one[2], one[3])));
+  double sum = 0;
+  constexpr int64_t kSequences = 20000;
+  for (int64_t i = 0; i < kSequences; ++i) {
+    sum += source.NegLogLikelihood(Sequence(source, kVal, 0, i).data(), 33);
+  }
+  EXPECT_NEAR(sum / (32 * kSequences), source.EntropyRate(32), 0.005);
+}
+
 TEST(Synthetic, HashFollowsTheParameters) {
   const SyntheticSource a({.contexts = 64}, 128), b({.contexts = 64}, 128);
   EXPECT_EQ(a.Sha256(), b.Sha256());

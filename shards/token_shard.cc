@@ -44,7 +44,7 @@ FileMap::FileMap(const std::string& path) {
   if (fd < 0 || fstat(fd, &info) != 0) {
     const std::string reason = std::strerror(errno);
     if (fd >= 0) close(fd);
-    throw ShardError(path + ": cannot be opened: " + reason);
+    throw DataUnavailable(path + ": cannot be opened: " + reason);
   }
   if (!S_ISREG(info.st_mode)) {
     close(fd);
@@ -56,7 +56,7 @@ FileMap::FileMap(const std::string& path) {
     const int error = errno;
     close(fd);
     if (map == MAP_FAILED) {
-      throw ShardError(path + ": cannot be mapped into memory: " + std::strerror(error));
+      throw DataUnavailable(path + ": cannot be mapped into memory: " + std::strerror(error));
     }
     data_ = static_cast<const uint8_t*>(map);
   } else {
@@ -74,7 +74,7 @@ FileMap::~FileMap() {
 TokenShard::TokenShard(const std::string& path, ShardFormat format) : path_(path), map_(path) {
   const int64_t size = static_cast<int64_t>(map_.size());
   if (size == 0) {
-    throw ShardError(path + ": is empty; write it again with 'loglog data pack'");
+    throw DataUnavailable(path + ": is empty; write it again with 'loglog data pack'");
   }
   if (format == ShardFormat::kRawU16) {
     if (size % 2 != 0) {
@@ -118,11 +118,12 @@ TokenShard::TokenShard(const std::string& path, ShardFormat format) : path_(path
     throw ShardError(path + ": its header says " + std::to_string(tokens_) + " tokens");
   }
   const int64_t expected = kLlmcHeaderBytes + tokens_ * token_bytes_;
-  if (size != expected) {
-    throw ShardError(path + ": has " + std::to_string(size) + " bytes where its header of " +
-                     std::to_string(tokens_) + " tokens asks for " + std::to_string(expected) +
-                     (size < expected ? "; it is cut short, copy or pack it again"
-                                      : "; something was appended to it, copy or pack it again"));
+  const std::string sizes = path + ": has " + std::to_string(size) + " bytes where its header of " +
+                            std::to_string(tokens_) + " tokens asks for " +
+                            std::to_string(expected);
+  if (size < expected) throw DataUnavailable(sizes + "; it is cut short, copy or pack it again");
+  if (size > expected) {
+    throw ShardError(sizes + "; something was appended to it, copy or pack it again");
   }
 }
 

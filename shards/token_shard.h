@@ -21,7 +21,14 @@ enum class ShardFormat {
   kRawU16,  // uint16 ids and nothing else, as nanoGPT writes them
 };
 
-// A read-only memory map of a whole file. Throws ShardError.
+// The data may be fine and this host does not have it: a file that is missing, cannot be
+// read or was copied in part. Another host may well have it.
+class DataUnavailable : public ShardError {
+ public:
+  using ShardError::ShardError;
+};
+
+// A read-only memory map of a whole file. Throws DataUnavailable.
 class FileMap {
  public:
   explicit FileMap(const std::string& path);
@@ -40,8 +47,8 @@ class FileMap {
 // One mapped shard. Immutable after construction; thread-safe.
 class TokenShard {
  public:
-  // Checks the header and that the file is exactly as long as the header says.
-  // Throws ShardError.
+  // Checks the header and that the file is exactly as long as the header says. Throws
+  // ShardError, DataUnavailable when the file is cut short.
   TokenShard(const std::string& path, ShardFormat format);
 
   const std::string& path() const { return path_; }

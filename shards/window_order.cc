@@ -12,6 +12,16 @@ namespace {
 
 constexpr uint64_t kOrderKey = 4;
 
+// A pattern of glob() that matches `path` and nothing else.
+std::string Literally(const std::string& path) {
+  std::string pattern;
+  for (const char c : path) {
+    if (c == '*' || c == '?' || c == '[' || c == '\\') pattern += '\\';
+    pattern += c;
+  }
+  return pattern;
+}
+
 }  // namespace
 
 Permutation::Permutation(uint64_t size, uint64_t key) : size_(size), half_bits_(1) {
@@ -75,12 +85,14 @@ void WindowSet::CheckAll() const {
 }
 
 std::vector<std::string> GlobShards(const std::string& root, const std::string& pattern) {
-  const std::string full =
-      !pattern.empty() && pattern[0] == '/' ? pattern : (root.empty() ? "." : root) + "/" + pattern;
+  const bool absolute = !pattern.empty() && pattern[0] == '/';
+  const std::string folder = root.empty() ? "." : root;
+  const std::string full = absolute ? pattern : folder + "/" + pattern;
+  const std::string wildcards = absolute ? pattern : Literally(folder) + "/" + pattern;
   glob_t found{};
   std::vector<std::string> paths;
   // GLOB's own order depends on the locale; sorted by bytes below.
-  if (glob(full.c_str(), GLOB_NOSORT, nullptr, &found) == 0) {
+  if (glob(wildcards.c_str(), GLOB_NOSORT, nullptr, &found) == 0) {
     for (size_t i = 0; i < found.gl_pathc; ++i) {
       struct stat info {};
       if (stat(found.gl_pathv[i], &info) == 0 && S_ISREG(info.st_mode)) {
@@ -91,9 +103,10 @@ std::vector<std::string> GlobShards(const std::string& root, const std::string& 
   globfree(&found);
   std::sort(paths.begin(), paths.end());
   if (paths.empty()) {
-    throw ShardError("no file matches " + full +
-                     "; pack text with 'loglog data pack', or name the folder of your shards as "
-                     "data root");
+    throw DataUnavailable(
+        "no file matches " + full +
+        "; pack text with 'loglog data pack', or name the folder of your shards as "
+        "data root");
   }
   return paths;
 }

@@ -60,8 +60,8 @@ class WindowSet {
   int64_t tokens_ = 0;
 };
 
-// Paths that match `pattern` (relative to `root` unless absolute), sorted. Throws
-// ShardError saying what was looked for when nothing matches.
+// Paths that match `pattern` (relative to `root` unless absolute; only `pattern` has
+// wildcards), sorted. Throws DataUnavailable saying what was looked for when nothing matches.
 std::vector<std::string> GlobShards(const std::string& root, const std::string& pattern);
 
 }  // namespace loglog

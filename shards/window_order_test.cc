@@ -117,5 +117,29 @@ TEST_F(WindowSetTest, GlobsAreSortedAndRelativeToTheRoot) {
                 "shards as data root");
 }
 
+TEST_F(WindowSetTest, ARootsNameIsNoPattern) {
+  for (const char* name : {"run[1]", "all*", "what?", "back\\slash"}) {
+    const std::string root = folder_ / name;
+    std::filesystem::create_directory(root);
+    std::filesystem::copy_file(folder_ / "a.bin", root + "/a.bin");
+    EXPECT_EQ(GlobShards(root, "*.bin"), (std::vector<std::string>{root + "/a.bin"}));
+  }
+  EXPECT_EQ(GlobShards(folder_.path(), "all\\*/*.bin"),
+            (std::vector<std::string>{folder_ / "all*/a.bin"}));
+}
+
+// Another host may have the files; no host can use a token outside the vocabulary.
+TEST_F(WindowSetTest, OnlyWhatAHostLacksIsUnavailable) {
+  EXPECT_THROW(GlobShards(folder_.path(), "train-*.bin"), DataUnavailable);
+  const WindowSet bad({folder_ / "a.bin"}, ShardFormat::kLlmc, 3, 109);
+  try {
+    bad.CheckAll();
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const DataUnavailable& error) {
+    ADD_FAILURE() << error.what();
+  } catch (const ShardError&) {
+  }
+}
+
 }  // namespace
 }  // namespace loglog
