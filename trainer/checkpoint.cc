@@ -109,19 +109,73 @@ std::string ManifestText(const Snapshot& snapshot, const std::vector<WrittenFile
 
 void Rename(const std::string& from, const std::string& to) {
   if (std::rename(from.c_str(), to.c_str()) != 0) {
-    throw std::runtime_error(to + ": cannot be put in place: " + std::strerror(errno));
+    const int error = errno;
+    throw FileError(to + ": cannot be put in place: " + std::strerror(error), error);
   }
 }
 
-void Prune(const std::string& dir, int64_t step, int64_t keep) {
-  std::error_code ignored;
+// Checkpoints that are held back for the reader of the events, at most so many in the time
+// that it may lag.
+constexpr int kHeldInLag = 4;
+
+struct Dated {
+  int64_t step = 0;
+  fs::file_time_type made;
+};
+
+// Checkpoints of `dir` up to `step`, oldest first. A folder's time is that of its manifest.
+std::vector<Dated> DatedSteps(const std::string& dir, int64_t step) {
+  std::vector<Dated> dated;
   for (const int64_t older : StepsIn(dir)) {
-    if (older > step || keep-- > 0) continue;
-    // Renamed first: a checkpoint that is half removed must not look like one.
-    const std::string path = dir + "/" + StepName(older);
-    const std::string doomed = dir + "/" + kUnfinished + StepName(older) + "-old";
-    if (std::rename(path.c_str(), doomed.c_str()) == 0) fs::remove_all(doomed, ignored);
+    std::error_code error;
+    const auto made = fs::last_write_time(dir + "/" + StepName(older), error);
+    if (older <= step && !error) dated.push_back({older, made});
   }
+  std::reverse(dated.begin(), dated.end());
+  return dated;
+}
+
+// The steps to remove. Ages are against the newest one's time, by the clock of the disk.
+std::vector<int64_t> Doomed(const std::vector<Dated>& dated, const CheckpointOptions& options) {
+  std::vector<int64_t> doomed;
+  const size_t keep = static_cast<size_t>(options.keep);
+  std::optional<fs::file_time_type> held;
+  for (size_t i = 0; i + keep < dated.size(); ++i) {
+    const bool known = dated.back().made - dated[i + 1].made >= options.events_lag;
+    const bool crowded = held && dated[i].made - *held < options.events_lag / kHeldInLag;
+    if (known || crowded) {
+      doomed.push_back(dated[i].step);
+    } else {
+      held = dated[i].made;
+    }
+  }
+  return doomed;
+}
+
+// The errno behind an error of a file or folder; 0 for another error.
+int ErrnoOf(const std::exception& error) {
+  if (const auto* file = dynamic_cast<const FileError*>(&error)) return file->error();
+  if (const auto* folder = dynamic_cast<const fs::filesystem_error*>(&error)) {
+    return folder->code().value();
+  }
+  return 0;
+}
+
+std::string FreeBytes(const std::string& dir) {
+  std::error_code error;
+  const fs::space_info space = fs::space(dir, error);
+  return error ? "" : ", where " + std::to_string(space.available) + " bytes are free";
+}
+
+// Says what the error of a commit means for the run; an errno is handed on.
+[[noreturn]] void ThrowNotWritten(int64_t step, int64_t needed, const std::string& dir,
+                                  const std::exception& error) {
+  const std::string text = "the checkpoint of step " + std::to_string(step) +
+                           " was not written (it takes " + std::to_string(needed) + " bytes in " +
+                           dir + FreeBytes(dir) +
+                           "; older checkpoints are intact): " + error.what();
+  if (const int number = ErrnoOf(error); number != 0) throw FileError(text, number);
+  throw std::runtime_error(text);
 }
 
 std::string ReadChecked(const std::string& folder, const ordered_json& listed) {
@@ -140,15 +194,22 @@ std::string ReadChecked(const std::string& folder, const ordered_json& listed) {
 
 void CheckIdentity(const std::string& path, const ordered_json& manifest,
                    const CheckpointIdentity& identity) {
-  const auto compare = [&](const char* field, const char* what, const std::string& ours) {
-    const std::string theirs = manifest.at(field).get<std::string>();
-    if (theirs == ours) return;
-    throw ConfigError(path + ": is a checkpoint of another " + what + " (" + theirs.substr(0, 12) +
-                      ") than this task's (" + ours.substr(0, 12) +
-                      "); resume the task that wrote it, or choose another checkpoint_dir");
+  const auto field = [&](const char* name) { return manifest.at(name).get<std::string>(); };
+  const auto sides = [](const std::string& theirs, const std::string& ours) {
+    return " (" + theirs.substr(0, 12) + ") than this task's (" + ours.substr(0, 12) + "); ";
   };
-  compare("config_sha256", "configuration", identity.config_sha256);
-  compare("data_sha256", "data set", identity.data_sha256);
+  if (const std::string theirs = field("config_sha256"); theirs != identity.config_sha256) {
+    throw ConfigError(path + ": is a checkpoint of another configuration" +
+                      sides(theirs, identity.config_sha256) +
+                      "resume the task that wrote it, or choose another checkpoint_dir");
+  }
+  // The configuration being the same, the files that it names differ from host to host.
+  if (const std::string theirs = field("data_sha256"); theirs != identity.data_sha256) {
+    throw DataUnavailable(path + ": is a checkpoint of another data set" +
+                          sides(theirs, identity.data_sha256) +
+                          "give this host the shards it was trained on, or point "
+                          "loglog-worker --data-root at them");
+  }
 }
 
 LoadedCheckpoint LoadUnguarded(const std::string& path, const std::string& sha256,
@@ -184,6 +245,16 @@ LoadedCheckpoint LoadUnguarded(const std::string& path, const std::string& sha25
                       loaded.trainer_version + ")");
   }
   loaded.state_begin = header.size();
+  int64_t expected = static_cast<int64_t>(header.size());
+  for (const StateBuffer& buffer : buffers) expected += buffer.bytes;
+  if (static_cast<int64_t>(loaded.state.size()) != expected) {
+    throw DamagedCheckpoint(path + "/" + kStateFile + ": has " +
+                            std::to_string(loaded.state.size()) + " bytes where its tensors take " +
+                            std::to_string(expected));
+  }
+  if (!loaded.loop.is_object()) {
+    throw DamagedCheckpoint(path + ": its manifest lists no usable " + kLoopFile);
+  }
   return loaded;
 }
 
@@ -212,7 +283,7 @@ CommittedCheckpoint CommitCheckpoint(const Snapshot& snapshot, const CheckpointO
         WriteFile(temporary, kManifestFile, ManifestText(snapshot, files), "");
     SyncDirectory(temporary);
     phase(CommitPhase::kManifestWritten);
-    if (options.before_commit) options.before_commit();
+    if (options.sync_events) options.sync_events();
     // An older folder of this step is a damaged one, or one of a run that went further
     // than it could tell.
     if (fs::exists(path)) Rename(path, replaced);
@@ -220,8 +291,6 @@ CommittedCheckpoint CommitCheckpoint(const Snapshot& snapshot, const CheckpointO
     SyncDirectory(options.dir);
     phase(CommitPhase::kRenamed);
     fs::remove_all(replaced, ignored);
-    Prune(options.dir, snapshot.step, options.keep);
-    phase(CommitPhase::kPruned);
     CommittedCheckpoint committed{
         .step = snapshot.step, .path = path, .sha256 = manifest.sha256, .bytes = manifest.bytes};
     for (const WrittenFile& file : files) committed.bytes += file.bytes;
@@ -231,9 +300,18 @@ CommittedCheckpoint CommitCheckpoint(const Snapshot& snapshot, const CheckpointO
     if (!fs::exists(path, ignored) && fs::exists(replaced, ignored)) {
       std::rename(replaced.c_str(), path.c_str());
     }
-    throw std::runtime_error("the checkpoint of step " + std::to_string(snapshot.step) +
-                             " was not written (it takes " + std::to_string(needed) + " bytes in " +
-                             options.dir + "; older checkpoints are intact): " + error.what());
+    ThrowNotWritten(snapshot.step, needed, options.dir, error);
+  }
+}
+
+void PruneCheckpoints(const CheckpointOptions& options, int64_t step) {
+  if (options.sync_events) options.sync_events();
+  for (const int64_t older : Doomed(DatedSteps(options.dir, step), options)) {
+    // Renamed first: a checkpoint that is half removed must not look like one.
+    const std::string path = options.dir + "/" + StepName(older);
+    const std::string doomed = options.dir + "/" + kUnfinished + StepName(older) + "-old";
+    std::error_code ignored;
+    if (std::rename(path.c_str(), doomed.c_str()) == 0) fs::remove_all(doomed, ignored);
   }
 }
 
@@ -245,6 +323,8 @@ LoadedCheckpoint LoadCheckpoint(const std::string& path, const std::string& sha2
   } catch (const ConfigError&) {
     throw;
   } catch (const DamagedCheckpoint&) {
+    throw;
+  } catch (const DataUnavailable&) {
     throw;
   } catch (const nlohmann::json::exception& error) {
     throw DamagedCheckpoint(path + ": its manifest cannot be read: " + error.what());
@@ -259,10 +339,13 @@ std::optional<LoadedCheckpoint> FindCheckpoint(const std::string& dir,
                                                const CheckpointIdentity& identity,
                                                const std::vector<StateBuffer>& buffers,
                                                const std::function<void(std::string)>& warn) {
-  const auto load = [&](const std::string& path,
-                        const std::string& sha256) -> std::optional<LoadedCheckpoint> {
+  const auto load = [&](const std::string& path, const std::string& sha256,
+                        int64_t step) -> std::optional<LoadedCheckpoint> {
     try {
-      return LoadCheckpoint(path, sha256, identity, buffers);
+      LoadedCheckpoint loaded = LoadCheckpoint(path, sha256, identity, buffers);
+      if (loaded.step == step) return loaded;
+      throw DamagedCheckpoint(path + ": its manifest says step " + std::to_string(loaded.step) +
+                              ", and it was to be of step " + std::to_string(step));
     } catch (const DamagedCheckpoint& error) {
       warn(std::string("passed over a damaged checkpoint: ") + error.what());
       return std::nullopt;
@@ -270,14 +353,14 @@ std::optional<LoadedCheckpoint> FindCheckpoint(const std::string& dir,
   };
   std::string tried;
   if (wanted) {
-    if (auto loaded = load(wanted->path, wanted->sha256)) return loaded;
+    if (auto loaded = load(wanted->path, wanted->sha256, wanted->step)) return loaded;
     tried = wanted->path;
     last_step = wanted->step;
   }
   for (const int64_t step : StepsIn(dir)) {
     const std::string path = dir + "/" + StepName(step);
     if (step > last_step || path == tried) continue;
-    if (auto loaded = load(path, "")) return loaded;
+    if (auto loaded = load(path, "", step)) return loaded;
   }
   return std::nullopt;
 }
@@ -295,9 +378,11 @@ void RemoveUnfinished(const std::string& dir) {
 
 CheckpointWriter::~CheckpointWriter() {
   if (pending_.valid()) pending_.wait();
+  if (pruning_.valid()) pruning_.wait();
 }
 
 void CheckpointWriter::Start(Snapshot snapshot) {
+  FinishPruning();
   pending_ = std::async(std::launch::async, [this, snapshot = std::move(snapshot)] {
     return CommitCheckpoint(snapshot, options_);
   });
@@ -312,6 +397,15 @@ std::optional<CommittedCheckpoint> CheckpointWriter::Poll() {
 std::optional<CommittedCheckpoint> CheckpointWriter::Wait() {
   if (!pending_.valid()) return std::nullopt;
   return pending_.get();
+}
+
+void CheckpointWriter::StartPruning(int64_t step) {
+  FinishPruning();
+  pruning_ = std::async(std::launch::async, [this, step] { PruneCheckpoints(options_, step); });
+}
+
+void CheckpointWriter::FinishPruning() {
+  if (pruning_.valid()) pruning_.get();
 }
 
 }  // namespace loglog

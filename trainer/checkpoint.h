@@ -9,6 +9,7 @@
 #ifndef LOGLOG_TRAINER_CHECKPOINT_H_
 #define LOGLOG_TRAINER_CHECKPOINT_H_
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <future>
@@ -58,25 +59,35 @@ struct LoadedCheckpoint {
 };
 
 // Where a commit can be interrupted, for tests.
-enum class CommitPhase { kStateWritten, kManifestWritten, kRenamed, kPruned };
+enum class CommitPhase { kStateWritten, kManifestWritten, kRenamed };
 
 struct CheckpointOptions {
   std::string dir;
   int64_t keep = 2;
-  // Called before the rename that makes the checkpoint count.
-  std::function<void()> before_commit;
+  // A reader of the events may know of a checkpoint so much later than it was made.
+  std::chrono::seconds events_lag{60};
+  // Makes the events written so far durable. Called before the rename that makes the
+  // checkpoint count, and before older checkpoints are removed.
+  std::function<void()> sync_events;
   std::function<void(CommitPhase)> at_phase;
 };
 
-// Writes to a temporary folder, syncs, renames, syncs, then removes all but the newest
-// `keep` checkpoints up to this step. Throws std::runtime_error naming the path and the
-// bytes needed; then nothing of it is left and older checkpoints are as they were.
+// Writes to a temporary folder, syncs, renames, syncs. Throws FileError (or, for what is no
+// error of a file, std::runtime_error) naming the path, the bytes needed and those free; then
+// nothing of it is left and older checkpoints are as they were.
 CommittedCheckpoint CommitCheckpoint(const Snapshot& snapshot, const CheckpointOptions& options);
+
+// Removes checkpoints up to `step`, whose own line must have been written, except for the
+// `keep` newest and those that the reader of the events may still take for the newest: the
+// successor of one is younger than `events_lag`. Of the latter a few, spread over that time,
+// are enough: going back to the one before costs little. Throws FileError when the events
+// cannot be synced; then nothing is removed.
+void PruneCheckpoints(const CheckpointOptions& options, int64_t step);
 
 // Reads and verifies a checkpoint. Throws DamagedCheckpoint when it is missing, cut short
 // or changed, and ConfigError, naming both sides, when it belongs to another
-// configuration, data or layout of state. `sha256`, unless empty, is what its manifest
-// must hash to.
+// configuration or layout of state, and DataUnavailable when it is of this configuration and
+// this host's data are others. `sha256`, unless empty, is what its manifest must hash to.
 class DamagedCheckpoint : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -111,10 +122,16 @@ class CheckpointWriter {
   // The result of the commit under way once it is there. Throws what the commit threw.
   std::optional<CommittedCheckpoint> Poll();
   std::optional<CommittedCheckpoint> Wait();
+  // Prunes, also on the other thread. To be called when the line of the checkpoint of `step`
+  // has been written.
+  void StartPruning(int64_t step);
+  // Returns when nothing is being removed. Throws what the pruning threw.
+  void FinishPruning();
 
  private:
   CheckpointOptions options_;
   std::future<CommittedCheckpoint> pending_;
+  std::future<void> pruning_;
 };
 
 }  // namespace loglog

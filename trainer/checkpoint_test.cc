@@ -9,6 +9,7 @@
 #include <cstring>
 #include <set>
 
+#include "shards/file_writer.h"
 #include "shards/sha256.h"
 #include "shards/test_files_testing.h"
 
@@ -32,9 +33,21 @@ Snapshot SnapshotAt(int64_t step) {
 
 class CheckpointTest : public ::testing::Test {
  protected:
-  CheckpointOptions Options(int64_t keep = 2) { return {.dir = folder_.path(), .keep = keep}; }
+  CheckpointOptions Options(int64_t keep = 2) {
+    return {.dir = folder_.path(), .keep = keep, .events_lag = std::chrono::seconds(0)};
+  }
+  // With the pruning that follows, for a reader of the events that never lags.
   CommittedCheckpoint Commit(int64_t step, int64_t keep = 2) {
-    return CommitCheckpoint(SnapshotAt(step), Options(keep));
+    const CommittedCheckpoint committed = CommitCheckpoint(SnapshotAt(step), Options(keep));
+    PruneCheckpoints(Options(keep), step);
+    return committed;
+  }
+  // As if the run made a step a second.
+  void MadeAt(int64_t step) {
+    char name[32];
+    std::snprintf(name, sizeof name, "/step-%08d", static_cast<int>(step));
+    const auto time = std::filesystem::file_time_type() + std::chrono::seconds(step);
+    std::filesystem::last_write_time(folder_.path() + name, time);
   }
   std::set<std::string> Names() {
     std::set<std::string> names;
@@ -103,6 +116,71 @@ TEST_F(CheckpointTest, KeepsTheNewestUpToItsStep) {
   EXPECT_EQ(Names(), (std::set<std::string>{"step-00000025", "step-00000030"}));
 }
 
+// The line of a checkpoint must be on the disk before the ones it takes over from are gone.
+TEST_F(CheckpointTest, NothingIsRemovedBeforeTheEventsAreSynced) {
+  CheckpointOptions options = Options(1);
+  for (const int64_t step : {10, 20}) CommitCheckpoint(SnapshotAt(step), options);
+  const std::set<std::string> both = {"step-00000010", "step-00000020"};
+  EXPECT_EQ(Names(), both);
+  options.sync_events = [] { throw FileError("events.jsonl: no space", ENOSPC); };
+  EXPECT_THROW(PruneCheckpoints(options, 20), FileError);
+  EXPECT_EQ(Names(), both);
+  options.sync_events = [&] { EXPECT_EQ(Names(), both); };
+  PruneCheckpoints(options, 20);
+  EXPECT_EQ(Names(), (std::set<std::string>{"step-00000020"}));
+}
+
+// A coordinator that hears of checkpoints a minute late must find the one that it knows, or
+// one shortly before it.
+TEST_F(CheckpointTest, WhatALateReaderKnowsIsKept) {
+  CheckpointOptions options = Options(1);
+  options.events_lag = std::chrono::seconds(60);
+  const auto commit = [&](int64_t second) {
+    CommitCheckpoint(SnapshotAt(second), options);
+    MadeAt(second);
+    PruneCheckpoints(options, second);
+  };
+  // Every five minutes: the one before stays for its successor's first minute.
+  commit(100);
+  commit(400);
+  EXPECT_EQ(Names(), (std::set<std::string>{"step-00000100", "step-00000400"}));
+  EXPECT_EQ(Found(ResumePoint{100, folder_ / "step-00000100", ""}), 100);
+  commit(700);
+  EXPECT_EQ(Names(), (std::set<std::string>{"step-00000400", "step-00000700"}));
+  // Every three seconds: at any time one of at most 15 seconds before the known one is there,
+  // and there are few.
+  for (int64_t now = 703; now < 880; now += 3) {
+    commit(now);
+    EXPECT_LE(Names().size(), 7u);
+    const int64_t known = now - 60;
+    if (known < 700) continue;
+    const int64_t found = Found(ResumePoint{known, folder_ / "gone", ""});
+    EXPECT_GE(found, known - 15) << now;
+    EXPECT_LE(found, known) << now;
+  }
+}
+
+TEST_F(CheckpointTest, AShortBodyThatItsManifestVouchesForIsDamage) {
+  Commit(10);
+  Snapshot small = SnapshotAt(20);
+  small.bytes.resize(20);
+  const CommittedCheckpoint committed = CommitCheckpoint(small, Options());
+  const std::string message = MessageOf<DamagedCheckpoint>(
+      [&] { LoadCheckpoint(committed.path, "", kIdentity, Buffers()); });
+  EXPECT_EQ(message.find(committed.path + "/state.safetensors: has "), 0u) << message;
+  EXPECT_NE(message.find(" bytes where its tensors take "), std::string::npos) << message;
+  EXPECT_EQ(Found(), 10);
+}
+
+TEST_F(CheckpointTest, AnotherStepThanAskedForIsPassedOver) {
+  Commit(10);
+  const CommittedCheckpoint later = Commit(20);
+  EXPECT_EQ(Found(ResumePoint{15, later.path, later.sha256}), 10);
+  ASSERT_EQ(warnings_.size(), 1u);
+  EXPECT_NE(warnings_[0].find("its manifest says step 20, and it was to be of step 15"),
+            std::string::npos);
+}
+
 TEST_F(CheckpointTest, DamageFallsBackToTheOneBefore) {
   const std::vector<std::function<void(const std::string&)>> damages = {
       [](const std::string& path) {
@@ -151,10 +229,12 @@ TEST_F(CheckpointTest, AnotherConfigurationIsRefusedNamingBoth) {
                 "(config-b); resume the task that wrote it, or choose another checkpoint_dir");
   other = kIdentity;
   other.data_sha256 = "data-b";
-  EXPECT_EQ(MessageOf<ConfigError>([&] { LoadCheckpoint(committed.path, "", other, Buffers()); }),
-            committed.path +
-                ": is a checkpoint of another data set (data-a) than this task's (data-b); resume "
-                "the task that wrote it, or choose another checkpoint_dir");
+  EXPECT_EQ(
+      MessageOf<DataUnavailable>([&] { LoadCheckpoint(committed.path, "", other, Buffers()); }),
+      committed.path +
+          ": is a checkpoint of another data set (data-a) than this task's (data-b); give "
+          "this host the shards it was trained on, or point loglog-worker --data-root at "
+          "them");
   std::vector<StateBuffer> buffers = Buffers();
   buffers[0].shape = {3, 2};
   EXPECT_EQ(MessageOf<ConfigError>([&] { LoadCheckpoint(committed.path, "", kIdentity, buffers); }),
@@ -175,14 +255,20 @@ TEST_F(CheckpointTest, FullDiskLeavesOlderCheckpointsAndNothingTorn) {
   rlimit small = before;
   small.rlim_cur = 100000;
   setrlimit(RLIMIT_FSIZE, &small);
-  const std::string message =
-      MessageOf<std::runtime_error>([&] { CommitCheckpoint(large, Options()); });
+  const std::string message = MessageOf<FileError>([&] {
+    try {
+      CommitCheckpoint(large, Options());
+    } catch (const FileError& error) {
+      EXPECT_EQ(error.error(), EFBIG);
+      throw;
+    }
+  });
   setrlimit(RLIMIT_FSIZE, &before);
   EXPECT_NE(message.find("the checkpoint of step 20 was not written (it takes 200"),
             std::string::npos)
       << message;
-  EXPECT_NE(message.find(" bytes in " + folder_.path() + "; older checkpoints are intact): "),
-            std::string::npos)
+  EXPECT_NE(message.find(" bytes in " + folder_.path() + ", where "), std::string::npos) << message;
+  EXPECT_NE(message.find(" bytes are free; older checkpoints are intact): "), std::string::npos)
       << message;
   EXPECT_NE(message.find("state.safetensors: cannot be written: File too large; it needs 200"),
             std::string::npos)
@@ -194,8 +280,8 @@ TEST_F(CheckpointTest, FullDiskLeavesOlderCheckpointsAndNothingTorn) {
 // Killed at each phase of a commit: either the old checkpoint or the new one is found,
 // never a torn one, and the next commit works.
 TEST_F(CheckpointTest, KilledAtAnyPhaseLeavesASoundCheckpoint) {
-  for (const CommitPhase phase : {CommitPhase::kStateWritten, CommitPhase::kManifestWritten,
-                                  CommitPhase::kRenamed, CommitPhase::kPruned}) {
+  for (const CommitPhase phase :
+       {CommitPhase::kStateWritten, CommitPhase::kManifestWritten, CommitPhase::kRenamed}) {
     for (const bool step_exists : {false, true}) {
       std::filesystem::remove_all(folder_.path());
       std::filesystem::create_directory(folder_.path());
@@ -217,7 +303,7 @@ TEST_F(CheckpointTest, KilledAtAnyPhaseLeavesASoundCheckpoint) {
       int status = 0;
       ASSERT_EQ(waitpid(child, &status, 0), child);
       ASSERT_TRUE(WIFSIGNALED(status));
-      const bool committed = phase == CommitPhase::kRenamed || phase == CommitPhase::kPruned;
+      const bool committed = phase == CommitPhase::kRenamed;
       EXPECT_EQ(Found(), committed ? 20 : 10);
       RemoveUnfinished(folder_.path());
       Commit(20, 1);
@@ -230,13 +316,13 @@ TEST_F(CheckpointTest, KilledAtAnyPhaseLeavesASoundCheckpoint) {
 TEST_F(CheckpointTest, PointsAreSyncedBeforeTheCheckpointCounts) {
   CheckpointOptions options = Options();
   bool called = false;
-  options.before_commit = [&] {
+  options.sync_events = [&] {
     called = true;
     EXPECT_EQ(Names().count("step-00000010"), 0u);
   };
   CommitCheckpoint(SnapshotAt(10), options);
   EXPECT_TRUE(called);
-  options.before_commit = [] { throw std::runtime_error("events.jsonl: no space"); };
+  options.sync_events = [] { throw std::runtime_error("events.jsonl: no space"); };
   EXPECT_THROW(CommitCheckpoint(SnapshotAt(20), options), std::runtime_error);
   EXPECT_EQ(Names(), (std::set<std::string>{"step-00000010"}));
 }

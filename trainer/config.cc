@@ -35,6 +35,26 @@ void RequireFinite(const char* field, std::optional<double> value) {
   }
 }
 
+// A field that nothing reads is a mistake in a sweep: its arms would be one and the same.
+void RefuseIgnored(const InitConfig& init, const ModelConfig& model) {
+  if (init.gamma_lm_head && model.tied_head) {
+    Refuse("init.gamma_lm_head is ", *init.gamma_lm_head,
+           " and model.tied_head is true, where the head is the embedding; set "
+           "init.gamma_embed in its place, or model.tied_head to false");
+  }
+  if (!init.sigma) return;
+  for (const auto& [field, gamma] :
+       {std::pair{"init.gamma_embed", init.gamma_embed},
+        std::pair{"init.gamma_lm_head", init.gamma_lm_head},
+        std::pair{"init.gamma_qk", init.gamma_qk}, std::pair{"init.gamma_vo", init.gamma_vo},
+        std::pair{"init.gamma_mlp_in", init.gamma_mlp_in},
+        std::pair{"init.gamma_mlp_out", init.gamma_mlp_out}}) {
+    if (!gamma) continue;
+    Refuse(field, " is ", *gamma, " and init.sigma is ", *init.sigma,
+           ", which takes the place of every gamma; set one of the two to null");
+  }
+}
+
 }  // namespace
 
 void CheckModel(const ModelConfig& model) {
@@ -101,7 +121,7 @@ void CheckTrain(const TrainConfig& train, const ModelConfig& model) {
   }
 }
 
-void CheckInit(const InitConfig& init) {
+void CheckInit(const InitConfig& init, const ModelConfig& model) {
   RequireFinite("init.gamma", init.gamma);
   RequireFinite("init.gamma_embed", init.gamma_embed);
   RequireFinite("init.gamma_lm_head", init.gamma_lm_head);
@@ -110,6 +130,7 @@ void CheckInit(const InitConfig& init) {
   RequireFinite("init.gamma_mlp_in", init.gamma_mlp_in);
   RequireFinite("init.gamma_mlp_out", init.gamma_mlp_out);
   if (init.sigma) RequireNotNegative("init.sigma", *init.sigma);
+  RefuseIgnored(init, model);
 }
 
 void CheckMembers(const std::vector<MemberConfig>& members) {
@@ -118,7 +139,7 @@ void CheckMembers(const std::vector<MemberConfig>& members) {
     const MemberConfig& member = members[i];
     CheckModel(member.model);
     CheckTrain(member.train, member.model);
-    CheckInit(member.init);
+    CheckInit(member.init, member.model);
     const MemberConfig& first = members[0];
     const auto require_same = [&](const char* what, bool same) {
       if (!same) {

@@ -120,7 +120,6 @@ struct MetricsConfig {
 
 // One trial of a task: what its spec resolved to, and its seed.
 struct MemberConfig {
-  std::string trial;
   int64_t seed = 0;
   ModelConfig model;
   InitConfig init;
@@ -136,7 +135,7 @@ struct MemberConfig {
 // training settings can be trained by this program.
 void CheckModel(const ModelConfig& model);
 void CheckTrain(const TrainConfig& train, const ModelConfig& model);
-void CheckInit(const InitConfig& init);
+void CheckInit(const InitConfig& init, const ModelConfig& model);
 
 // Throws ConfigError unless these members can share one task: same model, batch,
 // number of tokens and precision. Checks each member by itself too.

@@ -73,6 +73,18 @@ TEST(Config, RefusalsNameTheFieldAndTheFix) {
       {[](MemberConfig& m) { m.train.adam_eps = 0; }, "train.adam_eps is 0; it must be above 0"},
       {[](MemberConfig& m) { m.init.sigma = -0.02; },
        "init.sigma is -0.02; it must be a finite number of at least 0"},
+      {[](MemberConfig& m) {
+         m.init.gamma_lm_head = 0.6;
+         m.model.tied_head = true;
+       },
+       "init.gamma_lm_head is 0.6 and model.tied_head is true, where the head is the embedding; "
+       "set init.gamma_embed in its place, or model.tied_head to false"},
+      {[](MemberConfig& m) {
+         m.init.gamma_vo = 0.7;
+         m.init.sigma = 0.02;
+       },
+       "init.gamma_vo is 0.7 and init.sigma is 0.02, which takes the place of every gamma; set "
+       "one of the two to null"},
       {[](MemberConfig& m) { m.init.gamma_qk = 1.0 / 0.0; },
        "init.gamma_qk is inf; it must be a finite number"},
   };

@@ -22,7 +22,7 @@ namespace loglog {
 class TrainingData {
  public:
   // Opens and checks the shards; `data_root` is where relative globs begin. Throws
-  // ShardError naming the file and the fix.
+  // ShardError, or DataUnavailable, naming the file and the fix.
   TrainingData(const MemberConfig& config, const std::string& data_root);
 
   // Writes `sequences` sequences, those at places position, position + 1, ... of the
@@ -38,17 +38,23 @@ class TrainingData {
   // The loss of a perfect model on the validation set's source, nats per token, where it
   // is known.
   std::optional<double> entropy_rate() const { return entropy_rate_; }
+  // The loss of that model on the very sequences of validation(), nats per token: below or
+  // above the rate by the luck of a finite draw, and what a loss is to be held against.
+  std::optional<double> validation_floor() const { return validation_floor_; }
   const std::string& sha256() const { return sha256_; }
 
  private:
-  void LoadValidation(const MemberConfig& config, const std::string& data_root,
-                      std::vector<std::string>* hashes);
+  void Load(const MemberConfig& config, const std::string& data_root);
+  void DrawValidation(int64_t sequences);
+  // Sequences spread evenly over the whole set.
+  void PickValidation(const WindowSet& set, int64_t sequences);
 
   int64_t seq_len_;
   std::unique_ptr<SyntheticSource> synthetic_;
   std::unique_ptr<WindowSet> shards_;  // of the training set
   std::vector<int32_t> validation_;
   std::optional<double> entropy_rate_;
+  std::optional<double> validation_floor_;
   std::string sha256_;
 };
 

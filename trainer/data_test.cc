@@ -77,14 +77,21 @@ TEST_F(DataTest, HashIsTheManifestsAndFollowsContentsOnly) {
   EXPECT_EQ(TrainingData(config_, folder_.path()).sha256(), manifest_.data_sha256);
 }
 
-TEST_F(DataTest, ValidationIsTheHeadOfItsShards) {
+TEST_F(DataTest, ValidationIsSpreadOverItsShards) {
   UsePackedText();
   const TrainingData data(config_, folder_.path());
   EXPECT_EQ(data.validation_sequences(), 4);
   EXPECT_FALSE(data.entropy_rate());
+  EXPECT_FALSE(data.validation_floor());
   const TokenShard shard(folder_ / "packed/val-00000.bin", ShardFormat::kLlmc);
-  EXPECT_EQ(data.validation()[0], static_cast<int32_t>(shard.At(0)));
-  EXPECT_EQ(data.validation()[9], static_cast<int32_t>(shard.At(8)));
+  const int64_t windows = (shard.tokens() - 1) / 8;
+  ASSERT_GT(windows, 8);
+  for (int64_t i = 0; i < 4; ++i) {
+    for (int64_t t = 0; t < 9; ++t) {
+      EXPECT_EQ(data.validation()[static_cast<size_t>(9 * i + t)],
+                static_cast<int32_t>(shard.At(i * windows / 4 * 8 + t)));
+    }
+  }
   config_.eval.tokens = 1 << 20;  // more than there is: all of it
   EXPECT_EQ(TrainingData(config_, folder_.path()).validation_sequences(), (shard.tokens() - 1) / 8);
 }
@@ -94,6 +101,13 @@ TEST_F(DataTest, SyntheticDataKnowsItsEntropy) {
   const TrainingData data(config_, "");
   ASSERT_TRUE(data.entropy_rate());
   EXPECT_GT(*data.entropy_rate(), 1);
+  // 32 tokens are too few to hit the rate.
+  const SyntheticSource source({.contexts = 100}, 256);
+  double sum = 0;
+  for (int64_t i = 0; i < 4; ++i) sum += source.NegLogLikelihood(&data.validation()[9 * i], 9);
+  ASSERT_TRUE(data.validation_floor());
+  EXPECT_DOUBLE_EQ(*data.validation_floor(), sum / 32);
+  EXPECT_NE(*data.validation_floor(), *data.entropy_rate());
   EXPECT_FALSE(data.epoch_sequences());
   EXPECT_NE(Fill(data, 0, 0, 4), Fill(data, 1, 0, 4));
   EXPECT_NE(Fill(data, 0, 0, 4), data.validation());
@@ -102,6 +116,41 @@ TEST_F(DataTest, SyntheticDataKnowsItsEntropy) {
   EXPECT_EQ(TrainingData(config_, "").sha256(), data.sha256());
   config_.data.synthetic.seed = 1;
   EXPECT_NE(TrainingData(config_, "").sha256(), data.sha256());
+}
+
+TEST_F(DataTest, AFileOfBothSetsIsRefused) {
+  UsePackedText();
+  config_.data.train.glob = "packed/*.bin";
+  const std::string message = MessageOf<ShardError>([&] { TrainingData(config_, folder_.path()); });
+  EXPECT_EQ(message,
+            "data.train.glob \"packed/*.bin\" and data.val.glob \"packed/val-*.bin\" both match " +
+                folder_.path() +
+                "/packed/val-00000.bin, which would be trained on and then validated on; make "
+                "them match different files, such as train-*.bin and val-*.bin");
+  // By another name it is the same file.
+  std::filesystem::create_symlink(folder_ / "packed/train-00000.bin", folder_ / "val-link.bin");
+  config_.data.train.glob = "packed/train-*.bin";
+  config_.data.val.glob = "val-link.bin";
+  EXPECT_NE(MessageOf<ShardError>([&] {
+              TrainingData(config_, folder_.path());
+            }).find("both match " + folder_.path() + "/val-link.bin"),
+            std::string::npos);
+}
+
+TEST_F(DataTest, WhatThisHostLacksIsUnavailable) {
+  UsePackedText();
+  std::filesystem::remove(folder_ / "packed/manifest.json");
+  const std::string hint = " (this host's data_root is " + folder_.path() +
+                           "; loglog-worker takes another with --data-root)";
+  const auto message = [&] {
+    return MessageOf<DataUnavailable>([&] { TrainingData(config_, folder_.path()); });
+  };
+  std::filesystem::resize_file(folder_ / "packed/train-00000.bin", 1100);
+  EXPECT_EQ(message().find(folder_ / "packed/train-00000.bin: has 1100 bytes where"), 0u);
+  EXPECT_NE(message().find("it is cut short, copy or pack it again" + hint), std::string::npos);
+  std::filesystem::remove(folder_ / "packed/train-00000.bin");
+  EXPECT_EQ(message().find("no file matches " + folder_.path() + "/packed/train-*.bin;"), 0u);
+  EXPECT_NE(message().find(hint), std::string::npos);
 }
 
 TEST_F(DataTest, TokenOutsideTheVocabularyIsFoundAtTheStart) {

@@ -2,7 +2,22 @@
 
 #include <ATen/Context.h>
 
+#include <stdexcept>
+
 namespace loglog {
+namespace {
+
+// Only the CUDA caching allocator has a type of error of its own.
+bool IsOutOfMemory(const c10::Error& error, const std::string& what) {
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) return true;
+  for (const char* text : {"can't allocate memory", "CUDA error: out of memory",
+                           "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"}) {
+    if (what.find(text) != std::string::npos) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 at::Device ParseDevice(const std::string& name) {
   if (name == "cpu") return at::Device(at::kCPU);
@@ -33,10 +48,9 @@ void ThrowOutOfMemory(const at::Device& device, const std::string& detail) {
 
 void ThrowTranslated(const at::Device& device, const c10::Error& error) {
   const std::string what = error.what_without_backtrace();
-  // The CPU allocator has no type of error of its own.
-  const bool out_of_memory = dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
-                             what.find("can't allocate memory") != std::string::npos;
-  if (out_of_memory) ThrowOutOfMemory(device, what);
+  if (IsOutOfMemory(error, what)) ThrowOutOfMemory(device, what);
+  // A CPU does not fail and run on: this is a fault of the program, on any host.
+  if (device.is_cpu()) throw std::runtime_error("LibTorch failed on cpu: " + what);
   throw DeviceError("LibTorch failed on " + device.str() + ": " + what);
 }
 

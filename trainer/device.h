@@ -17,7 +17,8 @@ namespace loglog {
 // this program or host does not have.
 at::Device ParseDevice(const std::string& name);
 
-// Rethrow as OutOfMemoryError where memory ran out, else as DeviceError.
+// Rethrow as OutOfMemoryError where memory ran out, else as DeviceError; on a CPU as
+// std::runtime_error, since no device failed.
 [[noreturn]] void ThrowOutOfMemory(const at::Device& device, const std::string& detail);
 [[noreturn]] void ThrowTranslated(const at::Device& device, const c10::Error& error);
 

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "trainer/device.h"
+#include "trainer/footprint.h"
 #include "trainer/init.h"
 #include "trainer/layout.h"
 #include "trainer/model.h"
@@ -34,13 +35,6 @@ void CheckPrecision(const TrainConfig& train, const at::Device& device, bool com
         "train.precision is bf16 and the device is cpu, where it would be slower and no "
         "smaller; use precision fp32, or a CUDA device");
   }
-}
-
-// The largest divisor of `sequences` that stays within the wanted number of tokens.
-int64_t ChunkSequences(int64_t sequences, int64_t seq_len, int64_t wanted_tokens) {
-  int64_t chunk = std::clamp<int64_t>(wanted_tokens / seq_len, 1, sequences);
-  while (sequences % chunk != 0) --chunk;
-  return chunk;
 }
 
 // Members that go through the model together, and their views of the flat buffers.
@@ -96,6 +90,7 @@ class Engine::Impl {
 
  private:
   void ListStateBuffers();
+  Lane MakeLane(int64_t members, int64_t sequences) const;
   Lane& LaneFor(int64_t members, int64_t sequences);
   void CheckTokens(const int32_t* tokens, int64_t sequences) const;
   void Accumulate(MemberGroup& group, const int32_t* tokens, int64_t sequences);
@@ -137,8 +132,8 @@ Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& optio
   at::globalContext().setFlushDenormal(true);
   // On a CPU small parts keep activations in the second-level cache; a GPU wants large ones.
   constexpr int64_t kMegabyte = 1 << 20;
-  chunk_tokens_ = device_.is_cpu() ? 256 : 32768;
-  limits_ = device_.is_cpu() ? WorkspaceLimits{64 * kMegabyte, kMegabyte}
+  chunk_tokens_ = device_.is_cpu() ? kCpuChunkTokens : 32768;
+  limits_ = device_.is_cpu() ? WorkspaceLimits{kCpuKeptProbabilityBytes, kCpuAttentionBlockBytes}
                              : WorkspaceLimits{2048 * kMegabyte, 512 * kMegabyte};
   if (options.chunk_tokens > 0) chunk_tokens_ = options.chunk_tokens;
   limits_.kept_probability_bytes =
@@ -172,10 +167,15 @@ Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& optio
   ListStateBuffers();
 }
 
-Lane& Engine::Impl::LaneFor(int64_t members, int64_t sequences) {
+Lane Engine::Impl::MakeLane(int64_t members, int64_t sequences) const {
   const at::TensorOptions options = at::TensorOptions().dtype(compute_type_).device(device_);
-  return lanes_.try_emplace({members, sequences}, model_, members, sequences, options, limits_)
-      .first->second;
+  return Lane(model_, members, sequences, options, limits_);
+}
+
+Lane& Engine::Impl::LaneFor(int64_t members, int64_t sequences) {
+  const auto found = lanes_.find({members, sequences});
+  if (found != lanes_.end()) return found->second;
+  return lanes_.emplace(std::pair{members, sequences}, MakeLane(members, sequences)).first->second;
 }
 
 void Engine::Impl::InitWeights() {
@@ -327,15 +327,24 @@ void Engine::Impl::GatherStepMetrics(int member, const StepResult& result, const
 std::vector<double> Engine::Impl::Evaluate(const int32_t* tokens, int64_t sequences) {
   CheckTokens(tokens, sequences);
   const int64_t width = model_.seq_len + 1;
-  const int64_t chunk = std::max<int64_t>(1, std::min(chunk_tokens_ / model_.seq_len, sequences));
+  // The workspace of training serves; another one beside it would stay for good. What is left
+  // over in the end has one only for as long as it is needed.
+  const int64_t chunk =
+      ChunkSequences(members_[0].SequencesPerStep(), model_.seq_len, chunk_tokens_);
+  const int64_t rest = sequences % chunk;
   loss_sum_.zero_();
   for (MemberGroup& group : groups_) {
     if (!AnyActive(group)) continue;
-    for (int64_t begin = 0; begin < sequences; begin += chunk) {
-      const int64_t size = std::min(chunk, sequences - begin);
-      Run(group.weights, nullptr, group.first, group.count, LaneFor(group.count, size), size,
-          tokens + begin * width, /*member_stride=*/0, 0);
+    const auto run = [&](Lane& lane, int64_t begin, int64_t size) {
+      Run(group.weights, nullptr, group.first, group.count, lane, size, tokens + begin * width,
+          /*member_stride=*/0, 0);
+    };
+    for (int64_t begin = 0; begin < sequences - rest; begin += chunk) {
+      run(LaneFor(group.count, chunk), begin, chunk);
     }
+    if (rest == 0) continue;
+    Lane lane = MakeLane(group.count, rest);
+    run(lane, sequences - rest, rest);
   }
   const at::Tensor sums = loss_sum_.cpu();
   std::vector<double> losses;

@@ -4,11 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <stdexcept>
 
 #include "shards/file_writer.h"
 
@@ -18,10 +18,11 @@ namespace {
 using nlohmann::ordered_json;
 
 [[noreturn]] void Throw(const std::string& path, const char* what, int error) {
-  throw std::runtime_error(path + ": " + what + ": " + std::strerror(error) +
-                           (error == ENOSPC || error == EDQUOT || error == EFBIG
-                                ? "; free space there or choose another run_dir"
-                                : ""));
+  throw FileError(path + ": " + what + ": " + std::strerror(error) +
+                      (error == ENOSPC || error == EDQUOT || error == EFBIG
+                           ? "; free space there or choose another run_dir"
+                           : ""),
+                  error);
 }
 
 void KeepOlderFile(const std::string& run_dir, const std::string& path) {
@@ -35,14 +36,29 @@ void KeepOlderFile(const std::string& run_dir, const std::string& path) {
   }
 }
 
+// Bytes up to and with the last line feed, looked for from the end: the file of a long run
+// is large, and its last line is not.
+off_t WholeLines(int fd, off_t size, const std::string& path) {
+  char block[4096];
+  while (size > 0) {
+    const off_t begin = std::max<off_t>(0, size - static_cast<off_t>(sizeof block));
+    const ssize_t n = pread(fd, block, static_cast<size_t>(size - begin), begin);
+    if (n < 0 && errno == EINTR) continue;
+    if (n != size - begin) Throw(path, "cannot be read", n < 0 ? errno : EIO);
+    for (ssize_t i = n; i > 0; --i) {
+      if (block[i - 1] == '\n') return begin + i;
+    }
+    size = begin;
+  }
+  return 0;
+}
+
 // A process that was killed while it wrote leaves half a line.
 void CutTornLine(int fd, const std::string& path) {
   struct stat info {};
-  if (fstat(fd, &info) != 0 || info.st_size == 0) return;
-  const std::string contents = ReadWholeFile(path);
-  const size_t newline = contents.rfind('\n');
-  const size_t whole = newline == std::string::npos ? 0 : newline + 1;
-  if (whole < contents.size() && ftruncate(fd, static_cast<off_t>(whole)) != 0) {
+  if (fstat(fd, &info) != 0) Throw(path, "cannot be read", errno);
+  const off_t whole = WholeLines(fd, info.st_size, path);
+  if (whole < info.st_size && ftruncate(fd, whole) != 0) {
     Throw(path, "cannot be cut to whole lines", errno);
   }
 }
@@ -82,6 +98,8 @@ EventLog::EventLog(const std::string& run_dir, Mode mode, int bell_fd)
   fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd_ < 0) Throw(path_, "cannot be opened", errno);
   if (mode == Mode::kContinue) CutTornLine(fd_, path_);
+  // The file's name, and the older file's new one, must outlive a crash as its lines do.
+  SyncDirectory(run_dir);
 }
 
 EventLog::~EventLog() { close(fd_); }

@@ -20,7 +20,7 @@ int FindBell();
 
 // Appends lines to <run_dir>/events.jsonl, each with one write, and copies them to the
 // bell without ever waiting for its reader: what does not fit there is dropped.
-// Throws std::runtime_error naming the file. Write from one thread; Sync from any.
+// Throws FileError naming the file. Write from one thread; Sync from any.
 class EventLog {
  public:
   enum class Mode {

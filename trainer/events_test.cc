@@ -4,10 +4,35 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <climits>
 #include <cmath>
 #include <limits>
+#include <string>
+#include <vector>
 
+#include "shards/file_writer.h"
 #include "shards/test_files_testing.h"
+
+namespace loglog {
+namespace {
+
+// The paths that this thread has synced since it was cleared.
+std::vector<std::string>& Synced() {
+  thread_local std::vector<std::string> paths;
+  return paths;
+}
+
+}  // namespace
+}  // namespace loglog
+
+// Takes the place of the C library's in this program, to see what is synced.
+extern "C" int fsync(int fd) {
+  char path[PATH_MAX];
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  const ssize_t size = readlink(link.c_str(), path, sizeof path);
+  if (size > 0) loglog::Synced().emplace_back(path, static_cast<size_t>(size));
+  return fdatasync(fd);
+}
 
 namespace loglog {
 namespace {
@@ -25,6 +50,35 @@ TEST(EventLog, WritesLinesAndKeepsOlderFiles) {
             "{\"e\":\"start\",\"round\":0}\n{\"e\":\"end\"}\n");
   EXPECT_EQ(ReadText(folder / "events-2.jsonl"),
             "{\"e\":\"start\",\"round\":1}\n{\"e\":\"end\"}\n");
+}
+
+TEST(EventLog, NamesInItsFolderAreSynced) {
+  TemporaryFolder folder;
+  for (const auto mode : {EventLog::Mode::kFresh, EventLog::Mode::kContinue}) {
+    Synced().clear();
+    EventLog log(folder.path(), mode, -1);
+    EXPECT_EQ(Synced(), (std::vector<std::string>{folder.path()}));
+    log.Write({{"e", "start"}});
+  }
+}
+
+TEST(MakeDirectories, ParentsOfNewFoldersAreSynced) {
+  TemporaryFolder folder;
+  Synced().clear();
+  MakeDirectories(folder / "a/b");
+  EXPECT_EQ(Synced(), (std::vector<std::string>{folder.path(), folder / "a"}));
+}
+
+TEST(EventLog, CutsATornLineHoweverLong) {
+  TemporaryFolder folder;
+  for (const size_t whole : {0, 1, 4095, 4096, 4097, 20000}) {
+    for (const size_t torn : {0, 1, 4095, 4096, 4097, 9000}) {
+      const std::string kept = whole == 0 ? "" : std::string(whole - 1, 'x') + "\n";
+      WriteText(folder / "events.jsonl", kept + std::string(torn, 'y'));
+      { EventLog log(folder.path(), EventLog::Mode::kContinue, -1); }
+      EXPECT_EQ(ReadText(folder / "events.jsonl"), kept) << whole << " " << torn;
+    }
+  }
 }
 
 TEST(EventLog, ContinuesAfterTheLastWholeLine) {

@@ -1,7 +1,5 @@
 #include "trainer/loop.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -10,11 +8,13 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "shards/file_writer.h"
 #include "trainer/checkpoint.h"
 #include "trainer/data.h"
 #include "trainer/engine.h"
 #include "trainer/events.h"
 #include "trainer/flops.h"
+#include "trainer/footprint.h"
 #include "trainer/member_state.h"
 #include "trainer/progress.h"
 
@@ -30,34 +30,10 @@ std::string Absolute(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();
 }
 
-std::string Gigabytes(double bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f GB", bytes / 1e9);
-  return text;
-}
-
-// An allocation that exceeds the machine is not refused by Linux: the process is killed
-// later, without a word. So the state is compared with the memory first.
-void CheckMemory(const Task& task) {
-  if (task.device != "cpu") return;
-  const double params = static_cast<double>(CountParams(task.first().model).total);
-  const double per_member = 16 * params;  // weights, gradients and two moments in fp32
-  const double needed = per_member * static_cast<double>(task.members.size());
-  const double memory =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  if (needed <= memory) return;
-  char text[200];
-  std::snprintf(text, sizeof text, "a model of at most %.3g parameters", memory / 16);
-  throw OutOfMemoryError(
-      "the weights, gradients and Adam moments of " + std::to_string(task.members.size()) +
-      " members of " + std::to_string(CountParams(task.first().model).total) + " parameters take " +
-      Gigabytes(needed) + " and this machine has " + Gigabytes(memory) + "; what would fit: " +
-      (per_member <= memory ? std::to_string(static_cast<int64_t>(memory / per_member)) + " members"
-                            : std::string(text)));
-}
-
 TrainingData OpenData(const Task& task) {
-  CheckMemory(task);
+  // An allocation that exceeds the machine is not refused by Linux: the process is killed
+  // later, without a word.
+  if (task.device == "cpu") CheckMemory(task.members, UsableMemory());
   return TrainingData(task.first(), task.data_root);
 }
 
@@ -69,6 +45,11 @@ class Loop {
  private:
   void Resume();
   void WriteStart();
+  // Says from where training goes on when it is not from where it was to.
+  void NoteFallBack();
+  // The last evaluation may be of an earlier step when a checkpoint in the middle of a
+  // longer run is the end of this one.
+  void EvaluateAtEnd();
   void WriteStepZero();
   // One optimizer step and what its cadence asks for.
   void Step(int64_t step);
@@ -76,7 +57,8 @@ class Loop {
   void Evaluate(std::vector<std::vector<NamedValue>>* rows);
   void Probe(std::vector<std::vector<NamedValue>>* rows);
   void WriteRow(size_t member, const std::vector<NamedValue>& values);
-  void Diverge(size_t member);
+  // `updates` is how many were applied to the member.
+  void Diverge(size_t member, int64_t updates);
   void StartCheckpoint();
   void ReportCheckpoint(const std::optional<CommittedCheckpoint>& committed);
   LoopResult Stop();
@@ -93,8 +75,9 @@ class Loop {
   const TrainingData data_;
   Engine engine_;
   std::vector<MemberState> states_;
-  int64_t done_ = 0;                // steps completed
-  int64_t checkpointed_step_ = -1;  // the last one handed to the writer
+  std::vector<std::string> passed_over_;  // checkpoints, and why
+  int64_t done_ = 0;                      // steps completed
+  int64_t checkpointed_step_ = -1;        // the last one handed to the writer
   std::vector<int32_t> batch_;
   std::unique_ptr<EventLog> events_;
   std::unique_ptr<CheckpointWriter> writer_;
@@ -128,9 +111,11 @@ void Loop::Resume() {
   const CheckpointIdentity identity = Identity(task_, data_, options_);
   std::optional<LoadedCheckpoint> loaded;
   if (task_.resume || options_.resume_newest) {
-    loaded = FindCheckpoint(
-        task_.checkpoint_dir, task_.resume, task_.EndStep(), identity, engine_.state_buffers(),
-        [](const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); });
+    loaded = FindCheckpoint(task_.checkpoint_dir, task_.resume, task_.EndStep(), identity,
+                            engine_.state_buffers(), [this](const std::string& text) {
+                              std::fprintf(stderr, "%s\n", text.c_str());
+                              passed_over_.push_back(text);
+                            });
   }
   if (!loaded) {
     if (task_.BeginStep() > 0) {
@@ -140,6 +125,11 @@ void Loop::Resume() {
     }
     engine_.InitWeights();
     return;
+  }
+  if (loaded->step < task_.BeginStep()) {
+    throw ConfigError(loaded->path + ": is the newest sound checkpoint and lies before " +
+                      "token_begin, at step " + std::to_string(task_.BeginStep()) +
+                      "; name one from there on in resume, or lower token_begin");
   }
   const char* bytes = loaded->bytes();
   for (size_t i = 0; i < engine_.state_buffers().size(); ++i) {
@@ -185,6 +175,28 @@ void Loop::WriteStart() {
   progress_->Note(text);
 }
 
+void Loop::NoteFallBack() {
+  if (passed_over_.empty()) return;
+  ordered_json detail = {{"resumed_step", done_}, {"passed_over", passed_over_}};
+  if (task_.resume) detail["wanted_step"] = task_.resume->step;
+  events_->Write(
+      {{"e", "notice"}, {"kind", "resume_fallback"}, {"step", done_}, {"detail", detail}});
+  progress_->Note(done_ == 0
+                      ? "no sound checkpoint to resume from: starting at step 0"
+                      : "resuming from an older checkpoint, of step " + std::to_string(done_));
+}
+
+void Loop::EvaluateAtEnd() {
+  std::vector<std::vector<NamedValue>> rows(states_.size());
+  Evaluate(&rows);
+  for (size_t i = 0; i < states_.size(); ++i) {
+    for (const NamedValue& value : rows[i]) {
+      if (std::isfinite(value.value)) states_[i].latest[value.name] = value.value;
+    }
+    if (!states_[i].diverged() && !engine_.active(static_cast<int>(i))) Diverge(i, done_);
+  }
+}
+
 void Loop::WriteStepZero() {
   std::vector<std::vector<NamedValue>> rows(states_.size());
   for (size_t i = 0; i < states_.size(); ++i) {
@@ -192,6 +204,11 @@ void Loop::WriteStepZero() {
     if (const auto entropy = data_.entropy_rate()) {
       rows[i].push_back({"data/entropy_rate", *entropy});
     }
+    if (const auto floor = data_.validation_floor()) {
+      rows[i].push_back({"data/val_floor", *floor});
+    }
+    rows[i].push_back({"data/val_tokens", static_cast<double>(data_.validation_sequences() *
+                                                              task_.first().model.seq_len)});
   }
   if (cadence_.Probe(0)) Probe(&rows);
   for (size_t i = 0; i < states_.size(); ++i) WriteRow(i, rows[i]);
@@ -212,7 +229,7 @@ void Loop::Step(int64_t step) {
     if (results[i].inactive) continue;
     if (!results[i].finite) {
       WriteRow(i, {{"loss/train", results[i].loss}, {"norm/grad", results[i].grad_norm}});
-      Diverge(i);
+      Diverge(i, done_ - 1);
       continue;
     }
     NoteSpikes(i, results[i]);
@@ -224,7 +241,7 @@ void Loop::Step(int64_t step) {
   if (cadence_.Probe(done_)) Probe(&rows);
   for (size_t i = 0; i < states_.size(); ++i) {
     if (!rows[i].empty()) WriteRow(i, rows[i]);
-    if (!states_[i].diverged() && !engine_.active(static_cast<int>(i))) Diverge(i);
+    if (!states_[i].diverged() && !engine_.active(static_cast<int>(i))) Diverge(i, done_);
   }
   progress_->Update(done_, active > 0 ? loss / active : std::nan(""));
 }
@@ -267,8 +284,9 @@ void Loop::WriteRow(size_t member, const std::vector<NamedValue>& values) {
   events_->Write(RowLine(static_cast<int>(member), done_, TokensAt(done_), values));
 }
 
-void Loop::Diverge(size_t member) {
+void Loop::Diverge(size_t member, int64_t updates) {
   states_[member].diverged_step = done_;
+  states_[member].diverged_updates = updates;
   events_->Write(EndLine(static_cast<int>(member), task_.members[member], states_[member], done_));
   progress_->Note("member " + std::to_string(member) + " diverged at step " +
                   std::to_string(done_) + ": loss or gradient is not finite");
@@ -307,17 +325,29 @@ void Loop::ReportCheckpoint(const std::optional<CommittedCheckpoint>& committed)
                   {"path", committed->path},
                   {"sha256", committed->sha256},
                   {"bytes", committed->bytes}});
+  writer_->StartPruning(committed->step);
 }
 
 LoopResult Loop::Stop() {
-  if (done_ > 0) {
-    StartCheckpoint();
+  std::string without;
+  try {
+    if (done_ > 0) StartCheckpoint();
     ReportCheckpoint(writer_->Wait());
+    writer_->FinishPruning();
+  } catch (const FileError& error) {
+    // The stop is kept all the same: who asked waits for it, and the older checkpoint serves.
+    if (!IsStorageFailure(error.error())) throw;
+    without = error.what();
   }
   events_->Sync();
-  progress_->Note(done_ == 0 ? "stopped as asked before the first step"
-                             : "stopped at step " + std::to_string(done_) +
-                                   " as asked, with a checkpoint; continue with --resume");
+  const std::string stopped = "stopped at step " + std::to_string(done_) + " as asked, ";
+  if (!without.empty()) {
+    progress_->Note(stopped + "without a checkpoint of it: " + without);
+  } else if (done_ == 0) {
+    progress_->Note("stopped as asked before the first step");
+  } else {
+    progress_->Note(stopped + "with a checkpoint; continue with --resume");
+  }
   return LoopResult::kStopped;
 }
 
@@ -325,6 +355,7 @@ LoopResult Loop::Finish() {
   const bool all_diverged = AllDiverged();
   if (!all_diverged && cadence_.Checkpoint(done_)) StartCheckpoint();
   ReportCheckpoint(writer_->Wait());
+  writer_->FinishPruning();
   std::string losses;
   for (size_t i = 0; i < states_.size(); ++i) {
     if (states_[i].diverged()) continue;
@@ -341,25 +372,29 @@ LoopResult Loop::Finish() {
 }
 
 LoopResult Loop::Run() {
-  std::filesystem::create_directories(task_.run_dir);
-  std::filesystem::create_directories(task_.checkpoint_dir);
+  MakeDirectories(task_.run_dir);
+  MakeDirectories(task_.checkpoint_dir);
   RemoveUnfinished(task_.checkpoint_dir);
   Resume();
   events_ = std::make_unique<EventLog>(
       task_.run_dir, done_ > 0 ? EventLog::Mode::kContinue : EventLog::Mode::kFresh,
       options_.bell_fd);
   writer_ = std::make_unique<CheckpointWriter>(CheckpointOptions{
-      .dir = task_.checkpoint_dir, .keep = task_.checkpoint_keep, .before_commit = [this] {
+      .dir = task_.checkpoint_dir, .keep = task_.checkpoint_keep, .sync_events = [this] {
         events_->Sync();
       }});
-  progress_ = std::make_unique<Progress>(done_, task_.EndStep(), task_.first().train.batch_tokens);
+  progress_ = std::make_unique<Progress>(
+      done_, task_.EndStep(),
+      task_.first().train.batch_tokens * static_cast<int64_t>(task_.members.size()));
   WriteStart();
+  NoteFallBack();
   if (done_ == 0) WriteStepZero();
   for (size_t i = 0; i < states_.size(); ++i) {
     // A member that had diverged before the checkpoint ends in this attempt too.
     if (!states_[i].diverged()) continue;
     events_->Write(EndLine(static_cast<int>(i), task_.members[i], states_[i], done_));
   }
+  if (done_ == task_.EndStep()) EvaluateAtEnd();
   while (done_ < task_.EndStep() && !AllDiverged()) {
     if (StopAsked()) return Stop();
     Step(done_);

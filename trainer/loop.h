@@ -20,7 +20,7 @@ struct LoopOptions {
 };
 
 // Trains a task to its end. Throws ConfigError, ShardError, OutOfMemoryError, DeviceError,
-// or std::runtime_error for a disk that fails.
+// or FileError for a disk that fails.
 LoopResult TrainTask(const Task& task, const LoopOptions& options);
 
 }  // namespace loglog

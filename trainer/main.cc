@@ -31,6 +31,7 @@ constexpr int kExitAllDiverged = 10;
 constexpr int kExitRefused = 20;
 constexpr int kExitOutOfMemory = 30;
 constexpr int kExitDevice = 40;
+constexpr int kExitHost = 41;
 constexpr int kExitStopped = 143;
 
 constexpr char kHelp[] =
@@ -48,8 +49,8 @@ stderr. configs/tasks/tiny.json is a task to try.
 SIGTERM, SIGINT or SIGUSR1: finish the step, write a checkpoint, leave with 143.
 
 Exit codes: 0 done, 10 all members diverged, 20 task or data refused, 30 out of memory,
-40 device error, 143 asked to stop, 2 wrong usage, 1 anything else. The last line on
-stderr says why.
+40 device error, 41 this host lacks the data or its disk failed (another host may do),
+143 asked to stop, 2 wrong usage, 1 anything else. The last line on stderr says why.
 )";
 
 volatile std::sig_atomic_t g_stop = 0;
@@ -139,6 +140,8 @@ int Main(int argc, char** argv) {
     return Train(file, resume, bell_fd);
   } catch (const ConfigError& error) {
     return Fail(kExitRefused, error.what());
+  } catch (const DataUnavailable& error) {
+    return Fail(kExitHost, error.what());
   } catch (const ShardError& error) {
     return Fail(kExitRefused, error.what());
   } catch (const OutOfMemoryError& error) {
@@ -148,6 +151,8 @@ int Main(int argc, char** argv) {
                 "out of memory; use a smaller train.batch_tokens, model or number of members");
   } catch (const DeviceError& error) {
     return Fail(kExitDevice, error.what());
+  } catch (const FileError& error) {
+    return Fail(IsStorageFailure(error.error()) ? kExitHost : kExitFailed, error.what());
   } catch (const std::exception& error) {
     return Fail(kExitFailed, error.what());
   }

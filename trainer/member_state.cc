@@ -1,5 +1,6 @@
 #include "trainer/member_state.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -14,6 +15,7 @@ ordered_json MemberState::ToJson() const {
   ordered_json values = ordered_json::object();
   for (const auto& [name, value] : latest) values[name] = EventNumber(value);
   return {{"diverged_step", diverged_step},
+          {"diverged_updates", diverged_updates},
           {"loss_spikes", loss_spikes.ToJson()},
           {"grad_spikes", grad_spikes.ToJson()},
           {"latest", values}};
@@ -22,6 +24,9 @@ ordered_json MemberState::ToJson() const {
 MemberState MemberState::FromJson(const ordered_json& json) {
   MemberState state;
   state.diverged_step = json.at("diverged_step").get<int64_t>();
+  // Checkpoints written before it was kept lack it.
+  state.diverged_updates =
+      json.value("diverged_updates", std::max<int64_t>(0, state.diverged_step - 1));
   state.loss_spikes = SpikeDetector::FromJson(json.at("loss_spikes"));
   state.grad_spikes = SpikeDetector::FromJson(json.at("grad_spikes"));
   for (const auto& [name, value] : json.at("latest").items()) {
@@ -84,11 +89,12 @@ ordered_json SpikeLine(int member, int64_t step, const std::string& metric, doub
 
 ordered_json EndLine(int member, const MemberConfig& config, const MemberState& state,
                      int64_t step) {
+  const int64_t updates = state.diverged() ? state.diverged_updates : step;
   if (state.diverged()) step = state.diverged_step;
   ordered_json summary = ordered_json::object();
   for (const auto& [name, value] : state.latest) summary[name] = EventNumber(value);
   if (const double tau = TauEma(config.train); std::isfinite(tau)) summary["tau_ema"] = tau;
-  summary["lr_lambda_integral"] = LrLambdaIntegral(config.train, step);
+  summary["lr_lambda_integral"] = LrLambdaIntegral(config.train, updates);
   const auto loss = state.latest.find("loss/val");
   const double final_loss = state.diverged() || loss == state.latest.end()
                                 ? std::numeric_limits<double>::quiet_NaN()

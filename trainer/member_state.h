@@ -20,6 +20,8 @@ struct MemberState {
   // The last value of every metric, for the summary at the end.
   std::map<std::string, double> latest;
   int64_t diverged_step = -1;
+  // Updates applied until then: a step whose own loss or gradient was not finite has none.
+  int64_t diverged_updates = 0;
 
   bool diverged() const { return diverged_step >= 0; }
 

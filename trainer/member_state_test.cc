@@ -6,6 +6,7 @@
 #include <random>
 
 #include "trainer/progress.h"
+#include "trainer/schedule.h"
 #include "trainer/task_testing.h"
 
 namespace loglog {
@@ -97,11 +98,12 @@ TEST(MemberState, RoundTripsWithInfiniteValues) {
   MemberState state;
   state.loss_spikes.Add(2);
   state.latest = {{"a", 0.1}, {"b", std::numeric_limits<double>::infinity()}};
-  state.diverged_step = 12;
+  state.diverged_step = state.diverged_updates = 12;
   const MemberState again =
       MemberState::FromJson(nlohmann::ordered_json::parse(state.ToJson().dump()));
   EXPECT_EQ(again.latest, state.latest);
   EXPECT_EQ(again.diverged_step, 12);
+  EXPECT_EQ(again.diverged_updates, 12);
   EXPECT_EQ(again.loss_spikes, state.loss_spikes);
 }
 
@@ -122,7 +124,9 @@ TEST(EndLine, SaysWhatTheMemberReached) {
   EXPECT_GT(line["summary"]["lr_lambda_integral"].get<double>(), 0);
 
   state.diverged_step = 40;
+  state.diverged_updates = 39;
   line = EndLine(1, config, state, 100);
+  EXPECT_EQ(line["summary"]["lr_lambda_integral"], LrLambdaIntegral(config.train, 39));
   EXPECT_EQ(line["outcome"], "diverged");
   EXPECT_EQ(line["step"], 40);
   EXPECT_EQ(line["final_loss"], "nan");

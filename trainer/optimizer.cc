@@ -3,7 +3,9 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/sqrt.h>
+#include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -19,6 +21,18 @@ bool Decays(TensorGroup group, const TrainConfig& train) {
 }
 
 double Number(const at::Tensor& scalar) { return scalar.to(at::kCPU, at::kDouble).item<double>(); }
+
+// The sum of squares of a vector, [] float64 on its device. In blocks: the copy in double of a
+// whole gradient would take as much memory as the weights and both moments together.
+at::Tensor SquareSum(const at::Tensor& values) {
+  constexpr int64_t kBlock = int64_t{1} << 24;
+  at::Tensor sum = at::zeros({}, values.options().dtype(at::kDouble));
+  for (int64_t begin = 0; begin < values.numel(); begin += kBlock) {
+    const int64_t size = std::min(kBlock, values.numel() - begin);
+    sum.add_(values.narrow(0, begin, size).to(at::kDouble).square_().sum());
+  }
+  return sum;
+}
 
 }  // namespace
 
@@ -36,11 +50,14 @@ AdamW::AdamW(const Layout& layout, FlatState state, bool composed)
 }
 
 at::Tensor AdamW::GradSquares() const {
-  if (composed_) return state_.grads.to(at::kDouble).square().sum(1);
   const int64_t members = state_.grads.size(0);
   at::Tensor squares = at::empty({members}, state_.grads.options().dtype(at::kDouble));
   for (int64_t member = 0; member < members; ++member) {
     const at::Tensor row = state_.grads.select(0, member);
+    if (composed_) {
+      squares.select(0, member).copy_(SquareSum(row));
+      continue;
+    }
     squares.mutable_data_ptr<double>()[member] =
         CpuKernels().sum_squares(row.const_data_ptr<float>(), row.numel());
   }
@@ -87,8 +104,8 @@ void AdamW::StepSegment(int64_t member, const Segment& segment, const AdamWStep&
   const at::Tensor change =
       m / (root * step.inv_sqrt_bias2 + step.eps) * -step.step_size - weight * step.decay;
   if (sums != nullptr) {
-    sums->update_squares += Number(change.to(at::kDouble).square().sum());
-    sums->weight_squares += Number(weight.to(at::kDouble).square().sum());
+    sums->update_squares += Number(SquareSum(change));
+    sums->weight_squares += Number(SquareSum(weight));
     sums->below_eps += Number((root < step.eps).sum());
   }
   weight.add_(change);
@@ -99,7 +116,7 @@ std::array<double, kTensorGroups> AdamW::WeightSquares(int64_t member) const {
   for (const Segment& segment : segments_) {
     const at::Tensor part = state_.weights.select(0, member).narrow(0, segment.begin, segment.size);
     squares[static_cast<size_t>(segment.group)] +=
-        composed_ ? Number(part.to(at::kDouble).square().sum())
+        composed_ ? Number(SquareSum(part))
                   : CpuKernels().sum_squares(part.const_data_ptr<float>(), segment.size);
   }
   return squares;

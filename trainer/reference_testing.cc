@@ -297,7 +297,6 @@ double ReferenceAdamW::Step(int64_t step, const std::vector<double>& gradient,
 
 MemberConfig TinyMember(const ModelConfig& model, int64_t sequences, int64_t steps, int64_t seed) {
   MemberConfig member;
-  member.trial = "tiny";
   member.seed = seed;
   member.model = model;
   member.train.batch_tokens = sequences * model.seq_len;

@@ -140,7 +140,7 @@ MetricsConfig ReadMetrics(JsonReader reader) {
 
 MemberConfig ReadMember(JsonReader reader, const std::string& file) {
   MemberConfig member;
-  member.trial = reader.String("trial", "");
+  reader.String("trial", "");  // for people who read the file
   member.seed = reader.Integer("seed", 0, kIntMax, 0);
   JsonReader config = reader.Object("config", true);
   member.model = ReadModel(config.Object("model", true));
@@ -154,7 +154,7 @@ MemberConfig ReadMember(JsonReader reader, const std::string& file) {
   try {
     CheckModel(member.model);
     CheckTrain(member.train, member.model);
-    CheckInit(member.init);
+    CheckInit(member.init, member.model);
   } catch (const ConfigError& error) {
     // These messages begin with the field.
     throw ConfigError(file + ": " + reader.PathOf("config") + "." + error.what());
@@ -241,7 +241,7 @@ Task ParseTask(std::string_view text, const std::string& file, const std::string
                                 ", and this trainer reads format 1; use programs of one version");
   }
   Task task;
-  task.task_id = reader.Integer("task_id", 0, kIntMax, 0);
+  reader.Integer("task_id", 0, kIntMax, 0);  // for people who read the file
   task.attempt_id = reader.Integer("attempt_id", 0, kIntMax, 0);
   std::vector<JsonReader> members = reader.Objects("members");
   if (members.empty()) reader.Refuse("members", "is empty; a task trains at least one trial");

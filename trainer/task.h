@@ -19,7 +19,6 @@ struct ResumePoint {
 };
 
 struct Task {
-  int64_t task_id = 0;
   int64_t attempt_id = 0;
   std::vector<MemberConfig> members;
   int64_t token_begin = 0;
