@@ -137,14 +137,15 @@ class MetricReactor : public grpc::ServerBidiReactor<v1::MetricBatch, v1::Metric
     Step();
   }
 
-  // Hands the batch just read to the engine.
+  // Hands the batch just read to the engine. Until that is done no other is read: another
+  // thread could hand that one over first.
   void Store() {
     const int64_t attempt_id = batch_.attempt_id();
     absl::StatusOr<BatchRequest> request = RequestFrom(batch_);
     {
       MutexLock lock(mutex_);
-      reading_ = false;
       if (!request.ok()) {
+        reading_ = false;
         if (end_.ok()) end_ = request.status();
         return;
       }
@@ -154,6 +155,8 @@ class MetricReactor : public grpc::ServerBidiReactor<v1::MetricBatch, v1::Metric
                                               attempt_id](absl::StatusOr<BatchAnswer> answer) {
       self->OnStored(attempt_id, std::move(answer));
     });
+    MutexLock lock(mutex_);
+    reading_ = false;
   }
 
   void OnStored(int64_t attempt_id, absl::StatusOr<BatchAnswer> answer) {
