@@ -73,9 +73,10 @@ TEST_F(LoopTest, WritesWhatTheContractSays) {
   const json zero = json::parse(text);
   EXPECT_EQ(zero["step"], 0);
   EXPECT_TRUE(zero["values"].contains("data/entropy_rate"));
-  EXPECT_NEAR(zero["values"]["data/val_floor"], zero["values"]["data/entropy_rate"], 0.3);
-  EXPECT_NE(zero["values"]["data/val_floor"], zero["values"]["data/entropy_rate"]);
-  EXPECT_EQ(zero["values"]["data/val_tokens"], 512);
+  const double floor = zero["values"].value("data/val_floor", 0.0);
+  EXPECT_NEAR(floor, zero["values"]["data/entropy_rate"], 0.3);
+  EXPECT_NE(floor, zero["values"]["data/entropy_rate"]);
+  EXPECT_EQ(zero["values"].value("data/val_tokens", 0), 512);
   EXPECT_TRUE(zero["values"].contains("init/std/embed"));
 
   const EventStory story = ReadStory(folder / "events.jsonl");
@@ -248,6 +249,7 @@ TEST_F(LoopTest, ResumeNamedByTheTask) {
     notice = json::parse(line);
   }
   EXPECT_EQ(start["resume_step"], 10);
+  ASSERT_EQ(notice["e"], "notice");
   EXPECT_EQ(notice["kind"], "resume_fallback");
   EXPECT_EQ(notice["step"], 10);
   EXPECT_EQ(notice["detail"]["wanted_step"], 50);
@@ -271,6 +273,21 @@ TEST_F(LoopTest, ResumedAtItsEndEvaluatesThere) {
   ASSERT_EQ(Run(alone, task).code, 0);
   EXPECT_EQ(json::parse(story.ends.at(0))["final_loss"],
             json::parse(ReadStory(alone / "events.jsonl").ends.at(0))["final_loss"]);
+}
+
+TEST_F(LoopTest, ACheckpointBeforeTheTasksBeginIsRefused) {
+  TemporaryFolder folder;
+  json task = SmallTask();
+  task["token_end"] = 20 * 512;
+  ASSERT_EQ(Run(folder, task).code, 0);
+  task["token_begin"] = 30 * 512;
+  task["token_end"] = 60 * 512;
+  const ProcessExit exit = Run(folder, task, /*resume=*/true);
+  EXPECT_EQ(exit.code, 20);
+  EXPECT_NE(exit.LastWords().find("step-00000020: is the newest sound checkpoint and lies before "
+                                  "token_begin, at step 30; name one from there on in resume"),
+            std::string::npos)
+      << exit.errors;
 }
 
 TEST_F(LoopTest, DivergedAtItsFirstStepHasNoDecayBehindIt) {
