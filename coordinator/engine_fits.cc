@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "coordinator/engine.h"
+#include "coordinator/names.h"
 #include "nlohmann/json.hpp"
 
 namespace loglog {
@@ -30,7 +31,7 @@ bool Wants(const std::set<std::string>& arms, const std::string& arm) {
 
 // Every fit that a sweep keeps up to date: what its spec asks for, and the local slope
 // and the saturating form of each arm on the same axes.
-std::vector<FitTarget> TargetsOf(const std::vector<FitRequest>& requests,
+std::vector<FitTarget> TargetsOf(const std::vector<FitRequest>& requests, const FitPlan& plan,
                                  absl::Span<const ObservationRow> trials,
                                  const std::set<std::string>& arms) {
   std::vector<FitTarget> targets;
@@ -41,6 +42,8 @@ std::vector<FitTarget> TargetsOf(const std::vector<FitRequest>& requests,
     });
     if (!known) targets.push_back(std::move(target));
   };
+  const bool joint = std::any_of(requests.begin(), requests.end(),
+                                 [](const FitRequest& request) { return request.kind == "joint"; });
   std::set<Axis> axes;
   for (const FitRequest& request : requests) {
     const absl::StatusOr<Axis> axis = ParseAxis(request.axis);
@@ -53,13 +56,14 @@ std::vector<FitTarget> TargetsOf(const std::vector<FitRequest>& requests,
       add({"local_slope", axis, arm, ""});
       add({"saturating", axis, arm, ""});
     }
+    if (joint) add({"joint", Axis::kTokens, arm, ""});
   }
-  for (const FitRequest& request : requests) {
-    const absl::StatusOr<Axis> axis = ParseAxis(request.axis);
-    if (!axis.ok() || request.kind != "comparison") continue;
-    if (!Wants(arms, request.arm) && !Wants(arms, request.arm_b)) continue;
-    add({"comparison", *axis, request.arm, request.arm_b});
-  }
+  // All of them together: a p-value that changes adjusts the others.
+  const bool any = std::any_of(
+      plan.comparisons.begin(), plan.comparisons.end(), [&](const FitTarget& comparison) {
+        return Wants(arms, comparison.arm) || Wants(arms, comparison.arm_b);
+      });
+  if (any) targets.insert(targets.end(), plan.comparisons.begin(), plan.comparisons.end());
   return targets;
 }
 
@@ -74,7 +78,9 @@ void Engine::CreateFit(const std::string& sweep, const FitTarget& target, Reply<
     const absl::StatusOr<std::vector<ObservationRow>> trials =
         store.ListObservations(row->sweep_id);
     if (!trials.ok()) return reply(trials.status());
-    absl::StatusOr<FitRow> fit = ComputeFit(target, *trials);
+    const absl::StatusOr<FitPlan> plan = FitPlanOf(row->spec_json);
+    if (!plan.ok()) return reply(Annotate(plan.status(), SweepName(sweep)));
+    absl::StatusOr<FitRow> fit = Fitter(*trials, *plan).Compute(target);
     if (!fit.ok()) return reply(fit.status());
     const int64_t sweep_id = row->sweep_id;
     OnStrand<FitView>(reply, [=, this]() -> absl::StatusOr<FitView> {
@@ -196,13 +202,20 @@ std::vector<FitRow> Engine::ComputeRefits(int64_t sweep_id, const std::set<std::
     spdlog::error("no fits of sweep {}: {}", sweep_id, trials.status().ToString());
     return fits;
   }
-  for (const FitTarget& target : TargetsOf(requests, *trials, arms)) {
+  const absl::StatusOr<SweepRow> sweep = store.GetSweep(sweep_id);
+  const absl::StatusOr<FitPlan> plan = sweep.ok() ? FitPlanOf(sweep->spec_json) : sweep.status();
+  if (!plan.ok()) {
+    spdlog::error("no fits of sweep {}: {}", sweep_id, plan.status().ToString());
+    return fits;
+  }
+  Fitter fitter(*trials, *plan);
+  for (const FitTarget& target : TargetsOf(requests, *plan, *trials, arms)) {
     if (stop_asked_) break;
     const absl::StatusOr<std::optional<FitRow>> known =
         store.FindFit(sweep_id, target.kind, AxisSymbol(target.axis), target.arm, target.arm_b,
-                      FitInputsSha256(target, *trials));
+                      fitter.InputsSha256(target));
     if (known.ok() && known->has_value()) continue;
-    absl::StatusOr<FitRow> fit = ComputeFit(target, *trials);
+    absl::StatusOr<FitRow> fit = fitter.Compute(target);
     if (fit.ok()) {
       fits.push_back(*std::move(fit));
     } else {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,56 +17,98 @@ namespace {
 
 using nlohmann::json;
 
-struct ArmData {
-  std::vector<Observation> observations;
-  int diverged = 0;
-  int unfinished = 0;
-};
+constexpr const char* kKinds[] = {"local_slope", "saturating", "joint", "comparison"};
 
-ArmData Collect(absl::Span<const ObservationRow> trials, absl::string_view arm) {
-  ArmData data;
-  for (const ObservationRow& trial : trials) {
-    if (trial.arm != arm) continue;
-    if (trial.state == TrialState::kDone) {
-      Observation observation;
-      observation.n_params = static_cast<double>(trial.params_non_embedding);
-      observation.d_tokens = static_cast<double>(trial.tokens);
-      observation.c_flops = trial.flops;
-      observation.loss = trial.final_loss;
-      observation.seed = trial.seed;
-      observation.config = trial.cell_sha256;
-      data.observations.push_back(std::move(observation));
-    } else if (trial.state == TrialState::kDiverged) {
-      ++data.diverged;
-    } else {
-      ++data.unfinished;
-    }
-  }
-  return data;
+Observation ObservationOf(const ObservationRow& trial) {
+  Observation observation;
+  observation.n_params = static_cast<double>(trial.params_non_embedding);
+  observation.d_tokens = static_cast<double>(trial.tokens);
+  observation.c_flops = trial.flops;
+  observation.loss = trial.final_loss;
+  observation.seed = trial.seed;
+  observation.config = trial.cell_sha256;
+  return observation;
 }
 
-absl::Status CheckArm(absl::Span<const ObservationRow> trials, absl::string_view arm) {
-  const std::vector<std::string> arms = ArmsOf(trials);
-  if (std::find(arms.begin(), arms.end(), arm) != arms.end()) return absl::OkStatus();
-  return absl::NotFoundError(absl::StrCat("arm '", arm, "' is not in this sweep; its arms are ",
-                                          arms.empty() ? "none" : absl::StrJoin(arms, ", ")));
+absl::StatusOr<FitResult> Run(const FitTarget& target, absl::Span<const Observation> a,
+                              absl::Span<const Observation> b) {
+  if (target.kind == "local_slope") return FitLocalSlope(a, {.axis = target.axis});
+  if (target.kind == "saturating") return FitSaturating(a, {.axis = target.axis});
+  if (target.kind == "joint") return FitJoint(a);
+  return CompareArms(a, b, {.axis = target.axis});
 }
 
-absl::StatusOr<FitResult> Run(const FitTarget& target, const ArmData& a, const ArmData& b) {
-  if (target.kind == "local_slope") {
-    LocalSlopeOptions options;
-    options.axis = target.axis;
-    return FitLocalSlope(a.observations, options);
-  }
-  if (target.kind == "saturating") {
-    SaturatingOptions options;
-    options.axis = target.axis;
-    return FitSaturating(a.observations, options);
-  }
-  CompareOptions options;
-  options.axis = target.axis;
-  return CompareArms(a.observations, b.observations, options);
+// A fit that was not made: what it would have been, and why not.
+FitResult Refused(const FitTarget& target, std::string reason, size_t n_trials) {
+  absl::StatusOr<FitResult> nothing = Run(target, {}, {});
+  FitResult result = nothing.ok() ? *std::move(nothing) : FitResult();
+  result.verdict = FitVerdict::kRefused;
+  result.reason = std::move(reason);
+  result.n_trials = static_cast<int>(n_trials);
+  return result;
 }
+
+// Sizes of the model, which a law in N or D may run over as long as N tells them apart.
+bool IsShapePath(absl::string_view path) {
+  static constexpr absl::string_view kShapePaths[] = {"model.preset",  "model.layers",
+                                                      "model.d_model", "model.d_ff",
+                                                      "model.heads",   "model.kv_heads"};
+  return std::find(std::begin(kShapePaths), std::end(kShapePaths), path) != std::end(kShapePaths);
+}
+
+std::string AxisText(const json& axes, const std::string& name) {
+  const auto value = axes.is_object() ? axes.find(name) : axes.end();
+  if (!axes.is_object() || value == axes.end()) return "unset";
+  return value->is_string() ? value->get<std::string>() : value->dump();
+}
+
+std::string ListOf(const std::set<std::string>& values) {
+  constexpr size_t kShown = 6;
+  std::vector<std::string> shown(values.begin(), values.end());
+  if (shown.size() > kShown) {
+    shown.resize(kShown);
+    shown.push_back("...");
+  }
+  return absl::StrJoin(shown, ", ");
+}
+
+// "12 trials 3fa9c1d2.. (trial 1 first), 4 trials 77ab0c11.. (trial 9 first)"; empty when
+// all saw the same data.
+std::string DifferentData(absl::Span<const ObservationRow* const> trials) {
+  std::map<std::string, std::vector<int64_t>> by_data;
+  for (const ObservationRow* trial : trials) by_data[trial->data_sha256].push_back(trial->number);
+  if (by_data.size() < 2) return "";
+  std::vector<std::string> parts;
+  for (const auto& [sha256, numbers] : by_data) {
+    parts.push_back(
+        absl::StrCat(numbers.size(), numbers.size() == 1 ? " trial " : " trials ",
+                     sha256.empty() ? "unknown data" : absl::StrCat(sha256.substr(0, 8), ".."),
+                     " (trial ", *std::min_element(numbers.begin(), numbers.end()), " first)"));
+  }
+  return absl::StrCat(
+      "the trials saw different data, by sha256: ", absl::StrJoin(parts, ", "),
+      "; losses on different data are not compared. Give changed data another path in data.train "
+      "or data.val, so that its trials are trained anew, and fit those");
+}
+
+// Diverged trials that differ between the arms are a finding of their own.
+std::string DivergedNote(int64_t diverged_a, int64_t ended_a, int64_t diverged_b, int64_t ended_b) {
+  return absl::StrCat(
+      "diverged: ", diverged_a, " of ", ended_a, " against ", diverged_b, " of ", ended_b,
+      " (left out of the fit; Fisher's exact p ",
+      absl::StrFormat("%.2g", FisherExactP(diverged_a, ended_a, diverged_b, ended_b)), ")");
+}
+
+int64_t Size(const std::vector<const ObservationRow*>& trials) {
+  return static_cast<int64_t>(trials.size());
+}
+
+// A contrast is the same the other way round.
+ContrastKey KeyOf(const FitTarget& target) {
+  return {target.axis, {std::min(target.arm, target.arm_b), std::max(target.arm, target.arm_b)}};
+}
+
+double TwoSided(double one_sided) { return 2 * std::min(one_sided, 1 - one_sided); }
 
 // JSON has no NaN or infinity; as text they survive.
 json Number(double value) {
@@ -73,7 +116,7 @@ json Number(double value) {
   return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
 }
 
-json FitJson(const FitResult& result, const ArmData& a, const ArmData& b) {
+json ParametersJson(const FitResult& result) {
   json parameters = json::array();
   for (const FitParameter& parameter : result.parameters) {
     parameters.push_back({{"name", parameter.name},
@@ -81,6 +124,10 @@ json FitJson(const FitResult& result, const ArmData& a, const ArmData& b) {
                           {"low", Number(parameter.low)},
                           {"high", Number(parameter.high)}});
   }
+  return parameters;
+}
+
+json PointsJson(const FitResult& result) {
   json points = json::array();
   for (const FitMean& point : result.points) {
     points.push_back({{"x", Number(point.x)},
@@ -88,17 +135,17 @@ json FitJson(const FitResult& result, const ArmData& a, const ArmData& b) {
                       {"sd_loss", Number(point.sd_loss)},
                       {"n", point.n}});
   }
-  return {{"form", result.form},
-          {"parameters", std::move(parameters)},
-          {"points", std::move(points)},
-          {"n_configs", result.n_configs},
-          {"n_pairs", result.n_pairs},
-          {"n_diverged", a.diverged + b.diverged},
-          {"n_unfinished", a.unfinished + b.unfinished},
-          {"x_min", Number(result.x_min)},
-          {"x_max", Number(result.x_max)},
-          {"leave_largest_out_error", Number(result.leave_largest_out_error)},
-          {"provenance", ProvenanceJson(result)}};
+  return points;
+}
+
+// With these a fit can be made again from the store and checked.
+void AddTrials(absl::Span<const ObservationRow* const> trials, json* list) {
+  for (const ObservationRow* trial : trials) {
+    list->push_back({{"trial_sha256", trial->trial_sha256},
+                     {"final_loss", Number(trial->final_loss)},
+                     {"data_sha256", trial->data_sha256},
+                     {"trainer_version", trial->trainer_version}});
+  }
 }
 
 const char* VerdictName(FitVerdict verdict) {
@@ -115,18 +162,32 @@ const char* VerdictName(FitVerdict verdict) {
   return "REFUSED";
 }
 
-// Diverged trials that differ between the arms are a finding of their own.
-std::string DivergedNote(const ArmData& a, const ArmData& b) {
-  if (a.diverged + b.diverged == 0) return "";
-  const int64_t ended_a = a.diverged + static_cast<int64_t>(a.observations.size());
-  const int64_t ended_b = b.diverged + static_cast<int64_t>(b.observations.size());
-  return absl::StrCat(
-      "diverged: ", a.diverged, " of ", ended_a, " against ", b.diverged, " of ", ended_b,
-      " (left out of the fit; Fisher's exact p ",
-      absl::StrFormat("%.2g", FisherExactP(a.diverged, ended_a, b.diverged, ended_b)), ")");
-}
-
 }  // namespace
+
+absl::StatusOr<FitPlan> FitPlanOf(absl::string_view spec_json) try {
+  // Not by ParseSpec, which walks the whole grid to check it again.
+  const json spec = json::parse(spec_json);
+  FitPlan plan;
+  for (const auto& [name, axis] : spec.at("axes").items()) {
+    plan.axis_paths[name] = axis.at("path").get<std::string>();
+  }
+  if (spec.at("arms").is_object()) {
+    for (const auto& [name, fields] : spec.at("arms").items()) plan.arms.insert(name);
+  }
+  std::set<ContrastKey> known;
+  for (const json& fit : spec.at("fit")) {
+    if (!fit.contains("compare")) continue;
+    FitTarget target = {"comparison", Axis::kTokens, fit.at("compare").at(0).get<std::string>(),
+                        fit.at("compare").at(1).get<std::string>()};
+    LOGLOG_ASSIGN_OR_RETURN(target.axis, ParseAxis(fit.at("axis").get<std::string>()));
+    plan.arms.insert({target.arm, target.arm_b});
+    if (known.insert(KeyOf(target)).second) plan.comparisons.push_back(std::move(target));
+  }
+  return plan;
+} catch (const json::exception& error) {
+  return absl::DataLossError(
+      absl::StrCat("the stored spec cannot be read (", error.what(), "); submit the sweep again"));
+}
 
 std::vector<std::string> ArmsOf(absl::Span<const ObservationRow> trials) {
   std::vector<std::string> arms;
@@ -136,43 +197,197 @@ std::vector<std::string> ArmsOf(absl::Span<const ObservationRow> trials) {
   return arms;
 }
 
-std::string FitInputsSha256(const FitTarget& target, absl::Span<const ObservationRow> trials) {
-  std::vector<std::string> lines;
-  for (const ObservationRow& trial : trials) {
-    if (trial.arm != target.arm && trial.arm != target.arm_b) continue;
-    lines.push_back(absl::StrCat(trial.arm, "|", trial.cell_sha256, "|", trial.seed, "|",
-                                 StateName(trial.state), "|", Number(trial.final_loss).dump()));
-  }
-  std::sort(lines.begin(), lines.end());
-  return Sha256Hex(absl::StrCat(kFitVersion, "\n", target.kind, "|", AxisSymbol(target.axis), "|",
-                                target.arm, "|", target.arm_b, "\n", absl::StrJoin(lines, "\n")));
+bool Fitter::IsPlanned(const FitTarget& target) const {
+  return target.kind == "comparison" &&
+         std::any_of(plan_.comparisons.begin(), plan_.comparisons.end(),
+                     [&](const FitTarget& planned) { return KeyOf(planned) == KeyOf(target); });
 }
 
-absl::StatusOr<FitRow> ComputeFit(const FitTarget& target,
-                                  absl::Span<const ObservationRow> trials) {
+const Fitter::ArmData& Fitter::DataOf(const std::string& arm) {
+  const auto known = arms_.find(arm);
+  if (known != arms_.end()) return known->second;
+  ArmData& data = arms_[arm];
+  std::vector<std::string> lines;
+  for (const ObservationRow& trial : trials_) {
+    if (trial.arm != arm) continue;
+    lines.push_back(
+        absl::StrJoin({trial.cell_sha256, absl::StrCat(trial.seed),
+                       std::string(StateName(trial.state)), Number(trial.final_loss).dump(),
+                       trial.data_sha256, trial.trainer_version, trial.axes_json},
+                      "|"));
+    if (trial.state == TrialState::kDone) {
+      data.observations.push_back(ObservationOf(trial));
+      data.done.push_back(&trial);
+    } else if (trial.state == TrialState::kDiverged) {
+      ++data.diverged;
+    } else {
+      ++data.unfinished;
+    }
+  }
+  std::sort(lines.begin(), lines.end());
+  data.sha256 = Sha256Hex(absl::StrJoin(lines, "\n"));
+  return data;
+}
+
+absl::Status Fitter::CheckArm(const std::string& arm) const {
+  const std::vector<std::string> arms = ArmsOf(trials_);
+  if (plan_.arms.contains(arm) || std::find(arms.begin(), arms.end(), arm) != arms.end()) {
+    return absl::OkStatus();
+  }
+  return absl::NotFoundError(absl::StrCat("arm '", arm, "' is not in this sweep; its arms are ",
+                                          arms.empty() ? "none" : absl::StrJoin(arms, ", ")));
+}
+
+// An axis of the spec that is neither arm nor scale and whose values this arm mixes:
+// pooled, they would pass for scatter or bend the law.
+std::string Fitter::MixedAxis(const ArmData& data, absl::string_view arm) const {
+  std::vector<json> axes;
+  for (const ObservationRow* trial : data.done) {
+    axes.push_back(json::parse(trial->axes_json, nullptr, /*allow_exceptions=*/false));
+  }
+  for (const auto& [name, path] : plan_.axis_paths) {
+    if (path == "seed" || path == "train.tokens") continue;
+    const bool shape = IsShapePath(path);
+    std::map<int64_t, std::set<std::string>> by_size;  // one entry unless a shape
+    for (size_t i = 0; i < axes.size(); ++i) {
+      by_size[shape ? data.done[i]->params_non_embedding : 0].insert(AxisText(axes[i], name));
+    }
+    for (const auto& [size, values] : by_size) {
+      if (values.size() < 2) continue;
+      return absl::StrCat("arm ", arm, " mixes ", name, " = ", ListOf(values), " (", path,
+                          shape ? absl::StrCat(", at one N = ", size) : "",
+                          "), and a fit takes one value of it; make ", name,
+                          " part of the arms, or keep one value with exclude");
+    }
+  }
+  return "";
+}
+
+// Why the trials of a fit cannot stand side by side; empty when they can.
+std::string Fitter::WhyRefused(const FitTarget& target) {
+  std::vector<std::string> arms = {target.arm};
+  if (target.kind == "comparison") arms.push_back(target.arm_b);
+  std::vector<const ObservationRow*> done;
+  for (const std::string& arm : arms) {
+    const ArmData& data = DataOf(arm);
+    if (data.done.empty() && data.diverged + data.unfinished == 0) {
+      return absl::StrCat("arm ", arm,
+                          " has no trials in this sweep: its cells are excluded, or are all cells "
+                          "of another arm too; let it differ from the others");
+    }
+    if (std::string mixed = MixedAxis(data, arm); !mixed.empty()) return mixed;
+    done.insert(done.end(), data.done.begin(), data.done.end());
+  }
+  return DifferentData(done);
+}
+
+FitResult Fitter::Result(const FitTarget& target) {
+  const ArmData& a = DataOf(target.arm);
+  const ArmData none;
+  const ArmData& b = target.kind == "comparison" ? DataOf(target.arm_b) : none;
+  const size_t n_trials = a.done.size() + b.done.size();
+  if (std::string why = WhyRefused(target); !why.empty()) {
+    return Refused(target, std::move(why), n_trials);
+  }
+  absl::StatusOr<FitResult> result = Run(target, a.observations, b.observations);
+  // What a fit cannot use is a fact about the data, as too few of them would be.
+  if (!result.ok()) return Refused(target, std::string(result.status().message()), n_trials);
+  if (target.kind == "comparison" && a.diverged + b.diverged > 0) {
+    result->notes.push_back(
+        DivergedNote(a.diverged, a.diverged + Size(a.done), b.diverged, b.diverged + Size(b.done)));
+  }
+  return *std::move(result);
+}
+
+const FitResult& Fitter::Comparison(const FitTarget& target) {
+  const auto known = comparisons_.find(KeyOf(target));
+  if (known != comparisons_.end()) return known->second;
+  return comparisons_.emplace(KeyOf(target), Result(target)).first->second;
+}
+
+// A contrast that has no p-value yet stays in the family: it will be tested too.
+Fitter::Adjusted Fitter::AdjustedP(const FitTarget& target) {
+  Adjusted adjusted;
+  if (!IsPlanned(target)) return adjusted;
+  std::vector<double> p_values;
+  size_t own = 0;
+  for (const FitTarget& planned : plan_.comparisons) {
+    const double p = TwoSided(Comparison(planned).p_value);
+    if (KeyOf(planned) == KeyOf(target)) own = p_values.size();
+    adjusted.tested += std::isnan(p) ? 0 : 1;
+    p_values.push_back(p);
+  }
+  adjusted.planned = static_cast<int>(p_values.size());
+  if (std::isnan(p_values[own])) return adjusted;
+  for (double& p : p_values) p = std::isnan(p) ? 1 : p;
+  adjusted.p = HolmAdjusted(p_values)[own];
+  return adjusted;
+}
+
+std::string Fitter::FitJson(const FitTarget& target, const FitResult& result) {
   const bool comparison = target.kind == "comparison";
-  if (!comparison && target.kind != "local_slope" && target.kind != "saturating") {
+  const ArmData& a = DataOf(target.arm);
+  const ArmData none;
+  const ArmData& b = comparison ? DataOf(target.arm_b) : none;
+  json trials = json::array();
+  AddTrials(a.done, &trials);
+  AddTrials(b.done, &trials);
+  json provenance = ProvenanceJson(result);
+  if (comparison) provenance["p_two_sided"] = Number(TwoSided(result.p_value));
+  if (const Adjusted adjusted = AdjustedP(target); adjusted.planned > 0) {
+    provenance["holm"] = {
+        {"m", adjusted.planned}, {"tested", adjusted.tested}, {"p_adjusted", Number(adjusted.p)}};
+  }
+  const json all = {{"form", result.form},
+                    {"parameters", ParametersJson(result)},
+                    {"points", PointsJson(result)},
+                    {"n_configs", result.n_configs},
+                    {"n_distinct_x", result.n_distinct_x},
+                    {"n_pairs", result.n_pairs},
+                    {"n_diverged", a.diverged + b.diverged},
+                    {"n_unfinished", a.unfinished + b.unfinished},
+                    {"x_min", Number(result.x_min)},
+                    {"x_max", Number(result.x_max)},
+                    {"leave_largest_out_error", Number(result.leave_largest_out_error)},
+                    {"trials", std::move(trials)},
+                    {"provenance", std::move(provenance)}};
+  return all.dump();
+}
+
+std::string Fitter::InputsSha256(const FitTarget& target) {
+  std::string text =
+      absl::StrJoin({std::string(kFitVersion), target.kind, std::string(AxisSymbol(target.axis)),
+                     target.arm, target.arm_b, DataOf(target.arm).sha256},
+                    "|");
+  if (target.kind == "comparison") absl::StrAppend(&text, "|", DataOf(target.arm_b).sha256);
+  // Its adjusted p-value hangs on all planned contrasts.
+  if (IsPlanned(target)) {
+    for (const FitTarget& planned : plan_.comparisons) {
+      absl::StrAppend(&text, "\n", AxisSymbol(planned.axis), "|", planned.arm, "|", planned.arm_b,
+                      "|", DataOf(planned.arm).sha256, "|", DataOf(planned.arm_b).sha256);
+    }
+  }
+  return Sha256Hex(text);
+}
+
+absl::StatusOr<FitRow> Fitter::Compute(const FitTarget& target) {
+  if (std::find(std::begin(kKinds), std::end(kKinds), target.kind) == std::end(kKinds)) {
     return absl::InvalidArgumentError(
         absl::StrCat("kind: '", target.kind,
-                     "' is no kind of fit; choose local_slope or saturating, or "
+                     "' is no kind of fit; choose local_slope, saturating or joint, or "
                      "compare two arms"));
   }
-  LOGLOG_RETURN_IF_ERROR(CheckArm(trials, target.arm));
-  if (comparison) LOGLOG_RETURN_IF_ERROR(CheckArm(trials, target.arm_b));
-
-  const ArmData a = Collect(trials, target.arm);
-  const ArmData b = comparison ? Collect(trials, target.arm_b) : ArmData();
-  LOGLOG_ASSIGN_OR_RETURN(FitResult result, Run(target, a, b));
-  if (comparison) {
-    if (std::string note = DivergedNote(a, b); !note.empty()) result.notes.push_back(note);
-  }
+  const bool comparison = target.kind == "comparison";
+  LOGLOG_RETURN_IF_ERROR(CheckArm(target.arm));
+  if (comparison) LOGLOG_RETURN_IF_ERROR(CheckArm(target.arm_b));
+  const FitResult result = Result(target);
 
   FitRow row;
   row.kind = target.kind;
   row.axis = AxisSymbol(target.axis);
   row.arm = target.arm;
   row.arm_b = target.arm_b;
-  row.inputs_sha256 = FitInputsSha256(target, trials);
+  row.inputs_sha256 = InputsSha256(target);
   row.verdict = VerdictName(result.verdict);
   row.definition = result.definition;
   row.p_value = result.p_value;
@@ -185,7 +400,7 @@ absl::StatusOr<FitRow> ComputeFit(const FitTarget& target,
     row.low = main.low;
     row.high = main.high;
   }
-  row.fit_json = FitJson(result, a, b).dump();
+  row.fit_json = FitJson(target, result);
   return row;
 }
 

@@ -1,7 +1,10 @@
 #ifndef LOGLOG_COORDINATOR_FITTING_H_
 #define LOGLOG_COORDINATOR_FITTING_H_
 
+#include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -15,24 +18,80 @@ namespace loglog {
 
 // Which fit of which arms.
 struct FitTarget {
-  std::string kind;  // "local_slope", "saturating" or "comparison"
+  std::string kind;  // "local_slope", "saturating", "joint" or "comparison"
   Axis axis = Axis::kTokens;
   std::string arm;
   std::string arm_b;  // comparisons
 };
 
+// What a sweep's spec says about its fits.
+struct FitPlan {
+  std::map<std::string, std::string> axis_paths;  // "lr" -> "train.lr"
+  // The planned contrasts, each pair of arms once for each axis: p-values are adjusted
+  // over all of them.
+  std::vector<FitTarget> comparisons;
+  std::set<std::string> arms;  // that the spec names
+};
+// From the canonical JSON of a spec, as stores hold it. DATA_LOSS: it is none.
+absl::StatusOr<FitPlan> FitPlanOf(absl::string_view spec_json);
+
+// Axis and the two arms of a comparison, in the order of their names.
+using ContrastKey = std::pair<Axis, std::pair<std::string, std::string>>;
+
 // The arms of these trials, in order of their first trial.
 std::vector<std::string> ArmsOf(absl::Span<const ObservationRow> trials);
 
-// Fits what `target` asks for from the DONE trials; diverged and unfinished ones are
-// counted in the result. `sweep_id` and `create_ms` are the caller's to fill in.
-// A fit that the data cannot carry comes back with verdict REFUSED and its reason.
-// INVALID_ARGUMENT: an unknown kind. NOT_FOUND: no such arm; names those that exist.
-absl::StatusOr<FitRow> ComputeFit(const FitTarget& target, absl::Span<const ObservationRow> trials);
+// Fits the DONE trials of one sweep; diverged and unfinished ones are counted in the
+// results. Remembers comparisons, whose adjusted p-values hang on each other. Refers to
+// the trials and the plan; confined to one thread at a time.
+class Fitter {
+ public:
+  Fitter(absl::Span<const ObservationRow> trials, const FitPlan& plan)
+      : trials_(trials), plan_(plan) {}
 
-// SHA-256 over everything that ComputeFit's answer depends on, this code's version
-// included: equal hashes mean an equal answer.
-std::string FitInputsSha256(const FitTarget& target, absl::Span<const ObservationRow> trials);
+  // `sweep_id` and `create_ms` are the caller's to fill in. A fit that the data cannot
+  // carry comes back with verdict REFUSED and its reason: too little data, trials that
+  // saw different data, an arm that mixes values of an axis, an arm without trials.
+  // INVALID_ARGUMENT: an unknown kind. NOT_FOUND: an arm that neither the spec nor the
+  // trials name; says which there are.
+  absl::StatusOr<FitRow> Compute(const FitTarget& target);
+
+  // SHA-256 over everything that Compute's answer depends on, this code's version
+  // included: equal hashes mean an equal answer.
+  std::string InputsSha256(const FitTarget& target);
+
+ private:
+  // Of one arm.
+  struct ArmData {
+    std::vector<Observation> observations;
+    std::vector<const ObservationRow*> done;  // where they come from
+    int diverged = 0;
+    int unfinished = 0;
+    std::string sha256;  // of all its trials
+  };
+  // Holm's adjustment of one planned contrast.
+  struct Adjusted {
+    int planned = 0;  // 0: not a planned one
+    int tested = 0;   // of those planned, with a p-value by now
+    double p = kNoNumber;
+  };
+
+  const ArmData& DataOf(const std::string& arm);
+  absl::Status CheckArm(const std::string& arm) const;
+  FitResult Result(const FitTarget& target);
+  std::string WhyRefused(const FitTarget& target);
+  std::string MixedAxis(const ArmData& data, absl::string_view arm) const;
+  const FitResult& Comparison(const FitTarget& target);
+  Adjusted AdjustedP(const FitTarget& target);
+  std::string FitJson(const FitTarget& target, const FitResult& result);
+
+  bool IsPlanned(const FitTarget& target) const;
+
+  const absl::Span<const ObservationRow> trials_;
+  const FitPlan& plan_;
+  std::map<std::string, ArmData> arms_;
+  std::map<ContrastKey, FitResult> comparisons_;
+};
 
 }  // namespace loglog
 

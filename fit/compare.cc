@@ -7,9 +7,11 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/status.h"
 #include "fit/distributions.h"
 #include "fit/line.h"
 #include "fit/means.h"
+#include "fit/options.h"
 #include "fit/pairs.h"
 
 namespace loglog {
@@ -217,6 +219,7 @@ std::string Definition(const Pairs& pairs, Axis axis) {
 void FillPairCounts(const Pairs& pairs, FitResult* result) {
   result->n_pairs = static_cast<int>(pairs.pairs.size());
   result->n_configs = pairs.n_cells;
+  result->n_distinct_x = pairs.n_distinct_x;
   if (pairs.pairs.empty()) return;
   result->x_min = pairs.x_min;
   result->x_max = pairs.x_max;
@@ -251,6 +254,7 @@ void FillPairCounts(const Pairs& pairs, FitResult* result) {
 absl::StatusOr<FitResult> CompareArms(absl::Span<const Observation> arm1,
                                       absl::Span<const Observation> arm2,
                                       const CompareOptions& options) {
+  LOGLOG_RETURN_IF_ERROR(CheckFitOptions(options.confidence, options.huber_delta));
   const absl::StatusOr<ConfigMeans> means1 = MeansOverSeeds(arm1, options.axis);
   if (!means1.ok()) return means1.status();
   const absl::StatusOr<ConfigMeans> means2 = MeansOverSeeds(arm2, options.axis);

@@ -6,8 +6,10 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/status.h"
 #include "fit/identified.h"
 #include "fit/means.h"
+#include "fit/options.h"
 #include "fit/sum_fit.h"
 
 namespace loglog {
@@ -64,6 +66,7 @@ const char* ObjectiveWords(JointObjective objective) {
 
 absl::StatusOr<FitResult> FitJoint(absl::Span<const Observation> observations,
                                    const JointOptions& options) {
+  LOGLOG_RETURN_IF_ERROR(CheckFitOptions(options.confidence, options.huber_delta));
   absl::StatusOr<ConfigMeans> means_or = MeansOverSeeds(observations, Axis::kTokens);
   if (!means_or.ok()) return means_or.status();
   const ConfigMeans& means = *means_or;

@@ -4,9 +4,11 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "base/status.h"
 #include "fit/distributions.h"
 #include "fit/line.h"
 #include "fit/means.h"
+#include "fit/options.h"
 
 namespace loglog {
 namespace {
@@ -107,7 +109,7 @@ absl::Status AddSlopePerGroup(absl::Span<const Observation> observations, const 
   for (int g = 0; g < static_cast<int>(means.group_sizes.size()); ++g) {
     std::vector<Observation> own;
     for (const Observation& o : observations) {
-      const double size = options.axis == Axis::kTokens ? o.n_params : o.d_tokens;
+      const double size = options.axis == Axis::kParams ? o.d_tokens : o.n_params;
       if (size == means.group_sizes[g]) own.push_back(o);
     }
     absl::StatusOr<FitResult> fit = FitLocalSlope(own, options);
@@ -156,6 +158,7 @@ std::string RefusalReason(const ConfigMeans& means) {
 
 absl::StatusOr<FitResult> FitLocalSlope(absl::Span<const Observation> observations,
                                         const LocalSlopeOptions& options) {
+  LOGLOG_RETURN_IF_ERROR(CheckFitOptions(options.confidence, options.huber_delta));
   absl::StatusOr<ConfigMeans> means_or = MeansOverSeeds(observations, options.axis);
   if (!means_or.ok()) return means_or.status();
   const ConfigMeans& means = *means_or;

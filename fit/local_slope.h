@@ -23,7 +23,8 @@ struct LocalSlopeOptions {
 // have an intercept each; each one's own slope follows as "slope[N=...]".
 // Refused with a reason under 3 configurations; with 2, a point estimate only.
 // INVALID_ARGUMENT: an observation that no fit can use (loss not finite and positive,
-// a configuration with two sizes, the same configuration and seed twice).
+// a configuration with two sizes, the same configuration and seed twice), or an option
+// out of its range (confidence in (0, 1), huber_delta above 0).
 absl::StatusOr<FitResult> FitLocalSlope(absl::Span<const Observation> observations,
                                         const LocalSlopeOptions& options = {});
 

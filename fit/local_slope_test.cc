@@ -5,6 +5,7 @@
 #include "fit/distributions.h"
 #include "fit/line.h"
 #include "fit/planted_testing.h"
+#include "fit/saturating.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -176,6 +177,22 @@ TEST(LocalSlope, OtherAxes) {
   EXPECT_NEAR(fit.Find("A")->estimate, 9, 1e-9);
   EXPECT_EQ(fit.form, "L = A*N^slope");
   EXPECT_NEAR(FitLocalSlope(trials, {.axis = Axis::kFlops})->Find("slope")->estimate, -0.08, 1e-12);
+}
+
+// The law is steep in D and flat in N. A line through the grid in C alone would be
+// neither; at one size, C is D.
+TEST(LocalSlope, AGridOfSizesIsNotPooledInFlops) {
+  std::vector<Observation> trials;
+  for (const double n : LogRange(1e6, 64, 4)) {
+    for (const double d : LogRange(1e8, 16, 4)) {
+      trials.push_back(At(n, d, 9 * std::pow(d, -0.1) * std::pow(n, -0.01)));
+    }
+  }
+  const FitResult fit = *FitLocalSlope(trials, {.axis = Axis::kFlops});
+  EXPECT_NEAR(fit.Find("slope")->estimate, -0.1, 1e-12);
+  EXPECT_NE(fit.Find("slope[N=1e+06]"), nullptr);
+  EXPECT_THAT(fit.definition, testing::HasSubstr("common to 4 values of N"));
+  EXPECT_EQ(FitSaturating(trials, {.axis = Axis::kFlops})->verdict, FitVerdict::kRefused);
 }
 
 }  // namespace

@@ -11,12 +11,6 @@
 namespace loglog {
 namespace {
 
-double GroupSize(const Observation& o, Axis axis) {
-  if (axis == Axis::kTokens) return o.n_params;
-  if (axis == Axis::kParams) return o.d_tokens;
-  return 0;
-}
-
 absl::Status CheckOne(const Observation& o, Axis axis) {
   if (!std::isfinite(o.loss) || o.loss <= 0) {
     return absl::InvalidArgumentError(absl::StrFormat(
@@ -56,7 +50,8 @@ absl::Status CheckReplicates(absl::Span<const Observation* const> replicates) {
 }
 
 // Appends the mean of one configuration's replicates, which are sorted by seed.
-void Average(absl::Span<const Observation* const> replicates, ConfigMeans* means) {
+void Average(absl::Span<const Observation* const> replicates, const Grouping& grouping,
+             ConfigMeans* means) {
   const Observation& first = *replicates.front();
   ConfigMean point;
   point.config = first.config;
@@ -77,7 +72,7 @@ void Average(absl::Span<const Observation* const> replicates, ConfigMeans* means
   }
   means->pure_error_df += static_cast<int>(replicates.size()) - 1;
   if (replicates.size() > 1) point.sd_loss = std::sqrt(squares / (point.weight - 1));
-  const double size = GroupSize(first, means->axis);
+  const double size = grouping.SizeOf(first);
   if (means->group_sizes.empty() || means->group_sizes.back() != size) {
     means->group_sizes.push_back(size);
   }
@@ -92,6 +87,19 @@ int CountDistinctX(const std::vector<ConfigMean>& points) {
 }
 
 }  // namespace
+
+Grouping::Grouping(Axis axis, absl::Span<const Observation> observations) : axis_(axis) {
+  if (axis != Axis::kFlops) return;
+  std::map<double, std::set<double>> budgets;
+  for (const Observation& o : observations) budgets[o.n_params].insert(o.d_tokens);
+  by_size_ = budgets.size() > 1 && std::any_of(budgets.begin(), budgets.end(),
+                                               [](const auto& of) { return of.second.size() > 1; });
+}
+
+double Grouping::SizeOf(const Observation& o) const {
+  if (axis_ == Axis::kTokens || by_size_) return o.n_params;
+  return axis_ == Axis::kParams ? o.d_tokens : 0;
+}
 
 double ConfigMeans::x_min() const {
   double result = points.empty() ? kNoNumber : points.front().x;
@@ -121,6 +129,7 @@ absl::StatusOr<ConfigMeans> MeansOverSeeds(absl::Span<const Observation> observa
   std::map<std::string, int> trunks;
   ConfigMeans means;
   means.axis = axis;
+  const Grouping grouping(axis, observations);
   for (const Observation& o : observations) {
     if (absl::Status status = CheckOne(o, axis); !status.ok()) return status;
     by_config[o.config].push_back(&o);
@@ -132,9 +141,9 @@ absl::StatusOr<ConfigMeans> MeansOverSeeds(absl::Span<const Observation> observa
     std::sort(replicates.begin(), replicates.end(),
               [](const Observation* a, const Observation* b) { return a->seed < b->seed; });
     const Observation& first = *replicates.front();
-    sorted[{GroupSize(first, axis), AxisValue(first, axis), config}] = std::move(replicates);
+    sorted[{grouping.SizeOf(first), AxisValue(first, axis), config}] = std::move(replicates);
   }
-  for (const auto& [key, replicates] : sorted) Average(replicates, &means);
+  for (const auto& [key, replicates] : sorted) Average(replicates, grouping, &means);
   means.n_trials = static_cast<int>(observations.size());
   means.n_distinct_x = CountDistinctX(means.points);
   return means;
@@ -150,6 +159,7 @@ void FillCounts(const ConfigMeans& means, FitResult* result) {
   result->axis = means.axis;
   result->n_trials = means.n_trials;
   result->n_configs = static_cast<int>(means.points.size());
+  result->n_distinct_x = means.n_distinct_x;
   result->x_min = means.x_min();
   result->x_max = means.x_max();
   result->points.clear();
@@ -162,6 +172,6 @@ void FillCounts(const ConfigMeans& means, FitResult* result) {
   }
 }
 
-const char* GroupSymbol(Axis axis) { return axis == Axis::kTokens ? "N" : "D"; }
+const char* GroupSymbol(Axis axis) { return axis == Axis::kParams ? "D" : "N"; }
 
 }  // namespace loglog

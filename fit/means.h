@@ -25,12 +25,25 @@ struct ConfigMean {
   double sd_loss = kNoNumber;
 };
 
+// What is held fixed while x varies: N on the axis D, D on N. On C, N too where some size
+// has several budgets, because a line through a grid of (N, D) in C is no law; nothing (0)
+// where each size has one, as along a compute-optimal frontier, and with one size alone.
+class Grouping {
+ public:
+  Grouping(Axis axis, absl::Span<const Observation> observations);
+  double SizeOf(const Observation& o) const;
+
+ private:
+  const Axis axis_;
+  bool by_size_ = false;  // on C
+};
+
 // The observations of one arm on one axis, sorted by (group, x, configuration) and
 // averaged over seeds, so that no later sum depends on the order of the input.
 struct ConfigMeans {
   Axis axis = Axis::kTokens;
   std::vector<ConfigMean> points;
-  std::vector<double> group_sizes;  // the N of each group on the D axis, D on N, one 0 on C
+  std::vector<double> group_sizes;  // see Grouping
   int n_trials = 0;
   int n_distinct_x = 0;
   // Sum of squares of ln L about the configurations' means, and its degrees of freedom.

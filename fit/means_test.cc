@@ -48,7 +48,10 @@ TEST(Means, GroupsBySizeHeldFixed) {
   const std::vector<Observation> trials = {At(2e7, 1e8, 3.5), At(1e7, 1e8, 4.0), At(1e7, 2e8, 3.0)};
   EXPECT_EQ(MeansOverSeeds(trials, Axis::kTokens)->group_sizes, (std::vector<double>{1e7, 2e7}));
   EXPECT_EQ(MeansOverSeeds(trials, Axis::kParams)->group_sizes, (std::vector<double>{1e8, 2e8}));
-  EXPECT_EQ(MeansOverSeeds(trials, Axis::kFlops)->group_sizes, (std::vector<double>{0}));
+  // A size with several budgets: C alone does not say which.
+  EXPECT_EQ(MeansOverSeeds(trials, Axis::kFlops)->group_sizes, (std::vector<double>{1e7, 2e7}));
+  const std::vector<Observation> frontier = {At(1e7, 1e8, 4.0), At(2e7, 2e8, 3.0)};
+  EXPECT_EQ(MeansOverSeeds(frontier, Axis::kFlops)->group_sizes, (std::vector<double>{0}));
 }
 
 // One diverged trial among good ones must stop the fit by name, not bend it.

@@ -13,16 +13,15 @@ namespace {
 
 using Key = std::tuple<double, double, double, int64_t>;  // group size, x, N, seed
 
-Key KeyOf(const Observation& o, Axis axis) {
-  const double size = axis == Axis::kTokens ? o.n_params : axis == Axis::kParams ? o.d_tokens : 0;
-  return {size, axis == Axis::kParams ? o.n_params : o.d_tokens, o.n_params, o.seed};
+Key KeyOf(const Observation& o, const Grouping& grouping, Axis axis) {
+  return {grouping.SizeOf(o), axis == Axis::kParams ? o.n_params : o.d_tokens, o.n_params, o.seed};
 }
 
 absl::StatusOr<std::map<Key, const Observation*>> Index(absl::Span<const Observation> arm,
-                                                        Axis axis) {
+                                                        const Grouping& grouping, Axis axis) {
   std::map<Key, const Observation*> index;
   for (const Observation& o : arm) {
-    const auto [place, inserted] = index.emplace(KeyOf(o, axis), &o);
+    const auto [place, inserted] = index.emplace(KeyOf(o, grouping, axis), &o);
     if (!inserted) {
       return absl::InvalidArgumentError(absl::StrFormat(
           "%s and %s are one arm's trials at the same N, D and seed; an arm has one of each, so "
@@ -41,9 +40,12 @@ std::string Place(const Observation& o) {
 
 absl::StatusOr<Pairs> MakePairs(absl::Span<const Observation> arm1,
                                 absl::Span<const Observation> arm2, Axis axis) {
-  const auto index1 = Index(arm1, axis);
+  std::vector<Observation> both(arm1.begin(), arm1.end());
+  both.insert(both.end(), arm2.begin(), arm2.end());
+  const Grouping grouping(axis, both);
+  const auto index1 = Index(arm1, grouping, axis);
   if (!index1.ok()) return index1.status();
-  const auto index2 = Index(arm2, axis);
+  const auto index2 = Index(arm2, grouping, axis);
   if (!index2.ok()) return index2.status();
   Pairs result;
   std::set<double> groups, distinct_x;

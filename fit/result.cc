@@ -60,6 +60,7 @@ nlohmann::json ProvenanceJson(const FitResult& result) {
           {"correlation_e_exponent", Number(p.correlation_e_exponent)},
           {"lack_of_fit_p", Number(p.lack_of_fit_p)},
           {"triples", triples},
+          {"n_distinct_x", result.n_distinct_x},
           {"notes", result.notes}};
 }
 

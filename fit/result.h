@@ -13,7 +13,7 @@ namespace loglog {
 
 // Version of the fitting code: changes whenever the same inputs may give another
 // number, so that a stored fit tells which code it came from.
-inline constexpr char kFitVersion[] = "fit-1";
+inline constexpr char kFitVersion[] = "fit-2";
 
 enum class FitVerdict {
   kOk,             // an estimate with an interval
@@ -38,7 +38,7 @@ struct FitMean {
   double mean_loss = 0;        // arithmetic
   double sd_loss = kNoNumber;  // over seeds; NaN with one seed
   int n = 0;
-  double other = 0;  // the size held fixed on this axis: N for D, D for N, 0 for C
+  double other = 0;  // the size held fixed on this axis: N for D, D for N, N or 0 for C
 };
 
 // One parameter under three objectives: how far the answer hangs on the choice.
@@ -80,7 +80,8 @@ struct FitResult {
   std::vector<std::string> notes;
   int n_trials = 0;
   int n_configs = 0;
-  int n_pairs = 0;  // comparisons
+  int n_distinct_x = 0;  // values of the axis among them
+  int n_pairs = 0;       // comparisons
   double x_min = kNoNumber;
   double x_max = kNoNumber;
   std::vector<FitMean> points;

@@ -6,8 +6,10 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/status.h"
 #include "fit/identified.h"
 #include "fit/means.h"
+#include "fit/options.h"
 #include "fit/sum_fit.h"
 
 namespace loglog {
@@ -108,6 +110,7 @@ void Judge(const ConfigMeans& means, const FitParameter& exponent, FitResult* re
 
 absl::StatusOr<FitResult> FitSaturating(absl::Span<const Observation> observations,
                                         const SaturatingOptions& options) {
+  LOGLOG_RETURN_IF_ERROR(CheckFitOptions(options.confidence, options.huber_delta));
   absl::StatusOr<ConfigMeans> means_or = MeansOverSeeds(observations, options.axis);
   if (!means_or.ok()) return means_or.status();
   const ConfigMeans& means = *means_or;

@@ -261,17 +261,19 @@ absl::StatusOr<std::vector<ObservationRow>> ReadStore::ListObservations(int64_t 
   std::vector<ObservationRow> rows;
   Cursor row = db_->Query(
       "SELECT t.trial_id, st.number, sc.arm, c.sha256, sc.axes_json, t.seed, t.state, "
-      "c.params_total, c.params_non_embedding, c.tokens, c.flops, u.final_loss "
+      "c.params_total, c.params_non_embedding, c.tokens, c.flops, u.final_loss, t.sha256, "
+      "a.data_sha256, a.trainer_version "
       "FROM sweep_trials st CROSS JOIN trials t ON t.trial_id = st.trial_id "
       "JOIN cells c ON c.cell_id = t.cell_id "
       "JOIN sweep_cells sc ON sc.sweep_id = st.sweep_id AND sc.cell_id = t.cell_id "
       "LEFT JOIN trial_summary u ON u.trial_id = t.trial_id AND t.state = 'DONE' "
+      "LEFT JOIN attempts a ON a.attempt_id = u.attempt_id "
       "WHERE st.sweep_id = ?1 ORDER BY st.number",
       sweep_id);
   while (row.Next()) {
     rows.push_back({row.Int(0), row.Int(1), row.Text(2), row.Text(3), row.Text(4), row.Int(5),
                     TrialStateOf(row.Text(6)), row.Int(7), row.Int(8), row.Int(9), row.Real(10),
-                    row.Real(11)});
+                    row.Real(11), row.Text(12), row.Text(13), row.Text(14)});
   }
   LOGLOG_RETURN_IF_ERROR(row.status());
   return rows;

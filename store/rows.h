@@ -445,6 +445,10 @@ struct ObservationRow {
   int64_t tokens = 0;
   double flops = 0;
   double final_loss = kNoNumber;
+  std::string trial_sha256;
+  // Of the attempt that ended a DONE trial.
+  std::string data_sha256;
+  std::string trainer_version;
 };
 
 // ---- start of a coordinator

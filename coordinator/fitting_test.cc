@@ -1,0 +1,258 @@
+#include "coordinator/fitting.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "fit/planted_testing.h"
+#include "nlohmann/json.hpp"
+
+namespace loglog {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+FitTarget Slope(const std::string& arm, Axis axis = Axis::kTokens) {
+  return {"local_slope", axis, arm, ""};
+}
+FitTarget Contrast(const std::string& arm, const std::string& arm_b) {
+  return {"comparison", Axis::kTokens, arm, arm_b};
+}
+
+// A sweep's trials, made one by one.
+class Trials {
+ public:
+  ObservationRow* Add(const std::string& arm, int64_t params, int64_t tokens, int64_t seed,
+                      double loss, const std::string& axes_json = "{}") {
+    ObservationRow row;
+    row.number = static_cast<int64_t>(rows_.size()) + 1;
+    row.arm = arm;
+    row.axes_json = axes_json;
+    row.cell_sha256 = absl::StrCat(arm, " ", params, " ", tokens, " ", axes_json);
+    row.seed = seed;
+    row.state = TrialState::kDone;
+    row.params_non_embedding = params;
+    row.tokens = tokens;
+    row.flops = 6.0 * static_cast<double>(params) * static_cast<double>(tokens);
+    row.final_loss = loss;
+    row.trial_sha256 = absl::StrCat("trial ", row.cell_sha256, " ", seed);
+    row.data_sha256 = "3fa9c1d2aa";
+    row.trainer_version = "1.0";
+    rows_.push_back(row);
+    return &rows_.back();
+  }
+  // 4 token counts x 3 seeds of a power law.
+  void AddArm(const std::string& arm, double slope, uint64_t noise_seed,
+              const std::string& axes_json = "{}", int64_t params = 1'000'000) {
+    Noise noise(noise_seed);
+    for (const int64_t tokens : {1'000'000, 2'000'000, 4'000'000, 8'000'000}) {
+      for (int seed = 0; seed < 3; ++seed) {
+        const double law = 20 * std::pow(static_cast<double>(tokens), slope);
+        Add(arm, params, tokens, seed, law * std::exp(0.001 * noise.Next()), axes_json);
+      }
+    }
+  }
+  FitRow Fit(const FitTarget& target, const FitPlan& plan = {}) const {
+    const absl::StatusOr<FitRow> row = Fitter(rows_, plan).Compute(target);
+    EXPECT_TRUE(row.ok()) << row.status();
+    return row.value_or(FitRow());
+  }
+  std::string Hash(const FitTarget& target, const FitPlan& plan = {}) const {
+    return Fitter(rows_, plan).InputsSha256(target);
+  }
+  std::vector<ObservationRow>& rows() { return rows_; }
+
+ private:
+  std::vector<ObservationRow> rows_;
+};
+
+// ---- what may stand side by side
+
+TEST(Fitting, TrialsThatSawDifferentDataAreNotFitted) {
+  Trials trials;
+  trials.AddArm("a", -0.1, 1);
+  EXPECT_EQ(trials.Fit(Slope("a")).verdict, "OK");
+  const std::string before = trials.Hash(Slope("a"));
+  trials.rows()[4].data_sha256 = "77ab0c11bb";
+  EXPECT_NE(trials.Hash(Slope("a")), before);
+  const FitRow fit = trials.Fit(Slope("a"));
+  EXPECT_EQ(fit.verdict, "REFUSED");
+  EXPECT_TRUE(std::isnan(fit.estimate));
+  EXPECT_EQ(fit.n_trials, 12);
+  EXPECT_THAT(fit.message,
+              AllOf(HasSubstr("11 trials 3fa9c1d2.. (trial 1 first)"),
+                    HasSubstr("1 trial 77ab0c11.. (trial 5 first)"), HasSubstr("data.train")));
+}
+
+TEST(Fitting, ArmsThatSawDifferentDataAreNotCompared) {
+  Trials trials;
+  trials.AddArm("a", -0.1, 1);
+  trials.AddArm("b", -0.2, 2);
+  EXPECT_EQ(trials.Fit(Contrast("a", "b")).verdict, "OK");
+  for (ObservationRow& row : trials.rows()) {
+    if (row.arm == "b") row.data_sha256 = "77ab0c11bb";
+  }
+  EXPECT_EQ(trials.Fit(Slope("a")).verdict, "OK");
+  EXPECT_EQ(trials.Fit(Slope("b")).verdict, "OK");
+  const FitRow fit = trials.Fit(Contrast("a", "b"));
+  EXPECT_EQ(fit.verdict, "REFUSED");
+  EXPECT_THAT(fit.message, HasSubstr("12 trials 77ab0c11.. (trial 13 first)"));
+}
+
+TEST(Fitting, AnAxisThatIsNeitherArmNorScaleIsNotPooled) {
+  for (const char* path : {"train.lr", "model.norm_eps", "model.rope_theta", "model.seq_len"}) {
+    FitPlan plan;
+    plan.axis_paths = {{"D", "train.tokens"}, {"x", path}};
+    Trials trials;
+    trials.AddArm("a", -0.1, 1, R"({"x": "0.001"})");
+    trials.AddArm("b", -0.1, 2, R"({"x": "0.003"})");
+    // Another value for another arm is what arms are.
+    EXPECT_EQ(trials.Fit(Slope("a"), plan).verdict, "OK");
+    EXPECT_EQ(trials.Fit(Contrast("a", "b"), plan).verdict, "OK");
+    trials.Add("a", 1'000'000, 3'000'000, 0, 4.4, R"({"x": "0.002"})");
+    const FitRow fit = trials.Fit(Slope("a"), plan);
+    EXPECT_EQ(fit.verdict, "REFUSED") << path;
+    EXPECT_THAT(fit.message, AllOf(HasSubstr("arm a mixes x = 0.001, 0.002"), HasSubstr(path),
+                                   HasSubstr("make x part of the arms")));
+    EXPECT_EQ(trials.Fit(Contrast("a", "b"), plan).verdict, "REFUSED");
+    EXPECT_EQ(trials.Fit(Slope("b"), plan).verdict, "OK");
+  }
+}
+
+// Sizes of the model are scale as long as N tells them apart.
+TEST(Fitting, ShapesArePooledOnlyWhereTheyChangeTheSize) {
+  FitPlan plan;
+  plan.axis_paths = {{"D", "train.tokens"}, {"heads", "model.heads"}, {"w", "model.d_model"}};
+  Trials trials;
+  trials.AddArm("a", -0.1, 1, R"({"heads": "2", "w": "64"})", 1'000'000);
+  trials.AddArm("a", -0.1, 2, R"({"heads": "4", "w": "128"})", 4'000'000);
+  EXPECT_EQ(trials.Fit(Slope("a"), plan).verdict, "OK");
+  EXPECT_EQ(trials.Fit(Slope("a", Axis::kFlops), plan).verdict, "OK");
+  trials.AddArm("a", -0.1, 3, R"({"heads": "8", "w": "128"})", 4'000'000);
+  const FitRow fit = trials.Fit(Slope("a"), plan);
+  EXPECT_EQ(fit.verdict, "REFUSED");
+  EXPECT_THAT(fit.message, HasSubstr("arm a mixes heads = 4, 8 (model.heads, at one N = 4000000)"));
+}
+
+// ---- what is stored
+
+TEST(Fitting, TheTrialsThatWentInAreStored) {
+  Trials trials;
+  trials.AddArm("a", -0.1, 1);
+  trials.Add("a", 1'000'000, 16'000'000, 0, kNoNumber)->state = TrialState::kDiverged;
+  trials.AddArm("b", -0.1, 2);
+  const json fit = json::parse(trials.Fit(Contrast("a", "b")).fit_json);
+  ASSERT_EQ(fit["trials"].size(), 24);
+  const ObservationRow& first = trials.rows()[0];
+  EXPECT_EQ(fit["trials"][0], (json{{"trial_sha256", first.trial_sha256},
+                                    {"final_loss", first.final_loss},
+                                    {"data_sha256", "3fa9c1d2aa"},
+                                    {"trainer_version", "1.0"}}));
+  EXPECT_EQ(fit["n_diverged"], 1);
+  EXPECT_EQ(json::parse(trials.Fit(Slope("a")).fit_json)["trials"].size(), 12);
+}
+
+TEST(Fitting, ValuesOfTheAxisAreCountedBesideConfigurations) {
+  Trials trials;
+  trials.AddArm("a", -0.1, 1, R"({"N": "1"})", 1'000'000);
+  trials.AddArm("a", -0.1, 2, R"({"N": "2"})", 4'000'000);
+  const json fit = json::parse(trials.Fit(Slope("a")).fit_json);
+  EXPECT_EQ(fit["n_configs"], 8);
+  EXPECT_EQ(fit["n_distinct_x"], 4);
+  EXPECT_EQ(fit["provenance"]["n_distinct_x"], 4);
+}
+
+TEST(Fitting, TheJointFormIsFitted) {
+  Trials trials;
+  Noise noise(1);
+  for (const double n : LogRange(1e7, 64, 5)) {
+    for (const double d : LogRange(2e8, 64, 5)) {
+      const double loss = 1.8 + 250 * std::pow(n, -0.34) + 500 * std::pow(d, -0.3);
+      trials.Add("a", std::llround(n), std::llround(d), 0, loss * std::exp(0.001 * noise.Next()));
+    }
+  }
+  const FitRow fit = trials.Fit({"joint", Axis::kTokens, "a", ""});
+  EXPECT_EQ(fit.verdict, "IDENTIFIED") << fit.message;
+  EXPECT_EQ(fit.parameter, "beta");
+  EXPECT_LT(fit.low, 0.3);
+  EXPECT_GT(fit.high, 0.3);
+  EXPECT_EQ(json::parse(fit.fit_json)["form"], "L = E + A*N^-alpha + B*D^-beta");
+}
+
+// ---- several planned contrasts
+
+TEST(Fitting, PlannedContrastsAreAdjustedTogether) {
+  Trials trials;
+  trials.AddArm("a", -0.1, 1);
+  trials.AddArm("b", -0.101, 2);
+  trials.AddArm("c", -0.103, 3);
+  FitPlan plan;
+  plan.comparisons = {Contrast("a", "b"), Contrast("a", "c"), Contrast("a", "d")};
+  plan.arms = {"a", "b", "c", "d"};
+  const FitRow ab = trials.Fit(Contrast("a", "b"), plan);
+  const FitRow ac = trials.Fit(Contrast("a", "c"), plan);
+  const json ab_p = json::parse(ab.fit_json)["provenance"];
+  const json ac_p = json::parse(ac.fit_json)["provenance"];
+  const double p_ab = 2 * std::min(ab.p_value, 1 - ab.p_value);
+  const double p_ac = 2 * std::min(ac.p_value, 1 - ac.p_value);
+  ASSERT_LT(p_ac, p_ab);
+  EXPECT_DOUBLE_EQ(ab_p["p_two_sided"].get<double>(), p_ab);
+  // The third has no trials yet and stays in the family.
+  EXPECT_EQ(ac_p["holm"]["m"], 3);
+  EXPECT_EQ(ac_p["holm"]["tested"], 2);
+  EXPECT_DOUBLE_EQ(ac_p["holm"]["p_adjusted"].get<double>(), std::min(1.0, 3 * p_ac));
+  EXPECT_DOUBLE_EQ(ab_p["holm"]["p_adjusted"].get<double>(),
+                   std::min(1.0, std::max(3 * p_ac, 2 * p_ab)));
+  // One that nobody planned has a p-value of its own.
+  EXPECT_FALSE(
+      json::parse(trials.Fit(Contrast("b", "c"), plan).fit_json)["provenance"].contains("holm"));
+
+  // A trial of c moves the adjustment of a against b, and of nothing unplanned.
+  const std::string planned = trials.Hash(Contrast("a", "b"), plan);
+  const std::string alone = trials.Hash(Contrast("a", "b"));
+  trials.rows().back().final_loss *= 1.01;
+  EXPECT_NE(trials.Hash(Contrast("a", "b"), plan), planned);
+  EXPECT_EQ(trials.Hash(Contrast("a", "b")), alone);
+}
+
+TEST(Fitting, ThePlanHoldsEachContrastOnce) {
+  const FitPlan plan = *FitPlanOf(R"({
+      "arms": {"a": {}, "b": {}}, "axes": {"lr": {"path": "train.lr"}},
+      "fit": [{"axis": "D", "compare": ["a", "b"]}, {"axis": "D", "compare": ["b", "a"]},
+              {"axis": "N", "compare": ["a", "b"]}, {"by": "arm", "form": "B*D^-b"}]})");
+  EXPECT_EQ(plan.comparisons.size(), 2);
+  EXPECT_EQ(plan.axis_paths.at("lr"), "train.lr");
+  EXPECT_THAT(plan.arms, testing::ElementsAre("a", "b"));
+  EXPECT_TRUE(absl::IsDataLoss(FitPlanOf("{}").status()));
+}
+
+// ---- one bad fit costs no other
+
+TEST(Fitting, FactsAboutTheDataAreRefusalsAndNoErrors) {
+  Trials trials;
+  trials.AddArm("a", -0.1, 1);
+  trials.AddArm("b", -0.1, 2);
+  // Two configurations of one arm at the same N, D and seed.
+  trials.Add("b", 1'000'000, 1'000'000, 0, 5.1, R"({"unseen": "1"})");
+  const FitRow twice = trials.Fit(Contrast("a", "b"));
+  EXPECT_EQ(twice.verdict, "REFUSED");
+  EXPECT_THAT(twice.message, HasSubstr("at the same N, D and seed"));
+  // An arm that the spec names and that has no trials of its own.
+  FitPlan plan;
+  plan.arms = {"twin"};
+  const FitRow twin = trials.Fit(Contrast("a", "twin"), plan);
+  EXPECT_EQ(twin.verdict, "REFUSED");
+  EXPECT_THAT(twin.message, HasSubstr("arm twin has no trials in this sweep"));
+  // A loss that no fit can use.
+  trials.rows()[0].final_loss = 0;
+  EXPECT_THAT(trials.Fit(Slope("a")).message, HasSubstr("finite positive loss"));
+  // A name that nobody knows is the asker's mistake.
+  EXPECT_TRUE(absl::IsNotFound(Fitter(trials.rows(), plan).Compute(Slope("typo")).status()));
+}
+
+}  // namespace
+}  // namespace loglog
