@@ -52,9 +52,10 @@ void RefuseSharedFiles(const DataConfig& data, const std::vector<std::string>& t
 TrainingData::TrainingData(const MemberConfig& config, const std::string& data_root)
     : seq_len_(config.model.seq_len) {
   const auto unavailable = [&](const std::exception& error) {
-    return DataUnavailable(std::string(error.what()) + " (this host's data_root is " +
-                           std::filesystem::absolute(data_root).lexically_normal().string() +
-                           "; loglog-worker takes another with --data-root)");
+    return DataUnavailable(
+        std::string(error.what()) + " (this host's data_root is " +
+        std::filesystem::absolute(data_root.empty() ? "." : data_root).lexically_normal().string() +
+        "; loglog-worker takes another with --data-root)");
   };
   try {
     Load(config, data_root);

@@ -52,7 +52,8 @@ double WorkspaceBytes(const ModelConfig& model, int64_t sequences) {
   const double one_head = scores / static_cast<double>(sequences * model.kv_heads);
   const double layers = static_cast<double>(model.layers);
   const double kept = 4 * scores * layers;
-  const double blocks = std::max<double>(kCpuAttentionBlockBytes, 4 * one_head);
+  const double blocks =
+      std::min(4 * scores, std::max<double>(kCpuAttentionBlockBytes, 4 * one_head));
   return 4 * (per_layer * layers + shared) + (kept <= kCpuKeptProbabilityBytes ? kept : blocks) +
          blocks;
 }

@@ -14,6 +14,7 @@
 
 #include "trainer/device.h"
 #include "trainer/engine.h"
+#include "trainer/footprint.h"
 #include "trainer/optimizer.h"
 #include "trainer/reference_testing.h"
 
@@ -62,7 +63,8 @@ TEST(Memory, EvaluationsLeaveNoWorkspaceBehind) {
   AllocationCounter counter;
   engine.TrainStep(RandomTokens(kModel, 6, 1).data(), 0, true);
   const int64_t held = counter.held();
-  ASSERT_GT(held, 6 * 16 * 2000 * 4) << "the logits at least";
+  const double estimate = WorkspaceBytes(kModel, 6);
+  ASSERT_NEAR(static_cast<double>(held), estimate, 0.05 * estimate);
   for (const int64_t sequences : {12, 13, 4, 6, 40}) {
     counter.ForgetPeak();
     engine.Evaluate(RandomTokens(kModel, sequences, 2).data(), sequences);
