@@ -28,10 +28,17 @@ struct PlanContext {
 std::vector<PlanWarning> CheckPlan(const SweepSpec& spec, const Expansion& expansion,
                                    const PlanContext& context = {});
 
-// Probability that a paired comparison over these configurations finds a difference of
-// local slopes, one-sided at level .05: `log_x` are the ln D of all pairs (one entry
-// for each configuration and seed), `noise` the sd of ln(loss) of one trial.
-double PairedPower(const std::vector<double>& log_x, double noise, double slope_difference);
+// Two trials that differ in the arm alone.
+struct PlannedPair {
+  int line = 0;  // pairs on one line share an intercept: on D, those of one size
+  double log_x = 0;
+};
+
+// Probability that the 95% interval of `compare` over these pairs (one for each
+// configuration and seed) excludes 0: its test on pairs or on means over seeds, whichever
+// it will choose, where ln(loss) of a trial has sd `noise` and no configuration an effect
+// of its own. 0 where it gives no interval: under 3 values of x.
+double PairedPower(const std::vector<PlannedPair>& pairs, double noise, double slope_difference);
 
 // Standard error of beta in L = E + B D^-beta with E free, from trials at these D, for
 // the planning curve of CheckPlan. Infinite when it cannot be had.

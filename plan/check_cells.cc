@@ -30,6 +30,7 @@ struct IdleRule {
 };
 
 bool HasSigma(const CellConfig& config) { return !config.IsNull("init.sigma"); }
+bool TiedHead(const CellConfig& config) { return config.model().tied_head; }
 bool NotWsd(const CellConfig& config) { return config.Text("train.schedule") != "wsd"; }
 bool NotCosine(const CellConfig& config) { return config.Text("train.schedule") != "cosine"; }
 bool NotSynthetic(const CellConfig& config) {
@@ -38,6 +39,10 @@ bool NotSynthetic(const CellConfig& config) {
 }
 
 constexpr IdleRule kIdleRules[] = {
+    {"init.gamma_lm_head",
+     "model.tied_head is true, where the head is the embedding (the trainer refuses the two "
+     "together)",
+     TiedHead},
     {"init.gamma", "init.sigma is set, which replaces every gamma", HasSigma},
     {"train.cooldown", "only the wsd schedule has a cooldown", NotWsd},
     {"train.min_lr_ratio", "only the cosine schedule has it", NotCosine},
@@ -126,12 +131,23 @@ class CellChecks {
     for (size_t i = 0; i < spec_.axes.size(); ++i) {
       if (cell.choice[i] < 0) continue;
       const AxisSpec& axis = spec_.axes[i];
-      for (const IdleRule& rule : kIdleRules) {
-        if (!absl::StartsWith(axis.path, rule.prefix)) continue;
-        const std::string message =
-            absl::StrCat("axis ", axis.name, " changes nothing in some cells: ", rule.why);
-        if (rule.idle(cell.config)) ++idle_[message];
-      }
+      NoteIdle(cell.config, axis.path, absl::StrCat("axis ", axis.name),
+               "give the axis a `when`, or remove it");
+    }
+    if (cell.bundle < 0) return;
+    const ArmBundle& arm = spec_.bundles[cell.bundle];
+    for (const Assignment& field : arm.assignments) {
+      if (std::holds_alternative<std::monostate>(field.value)) continue;
+      NoteIdle(cell.config, field.path, absl::StrCat(field.path, " of arm ", arm.name),
+               "remove it from the arm");
+    }
+  }
+
+  void NoteIdle(const CellConfig& config, const std::string& path, const std::string& who,
+                const char* fix) {
+    for (const IdleRule& rule : kIdleRules) {
+      if (!absl::StartsWith(path, rule.prefix) || !rule.idle(config)) continue;
+      ++idle_[{absl::StrCat(who, " changes nothing in some cells: ", rule.why), fix}];
     }
   }
 
@@ -166,9 +182,10 @@ class CellChecks {
                ApproximateCount(static_cast<double>(*context_.train_data_tokens)), epochs_),
            "take more data or smaller budgets"});
     }
-    for (const auto& [message, count] : idle_) {
-      warnings->push_back({"IDLE", absl::StrCat(message, " (", count, " of ", cells_, " cells)"),
-                           "give the axis a `when`, or remove it"});
+    for (const auto& [finding, count] : idle_) {
+      const auto& [message, fix] = finding;
+      warnings->push_back(
+          {"IDLE", absl::StrCat(message, " (", count, " of ", cells_, " cells)"), fix});
     }
   }
 
@@ -183,7 +200,7 @@ class CellChecks {
   double warmup_steps_ = 0;
   std::set<std::string> vocab_;
   std::set<std::string> windows_;
-  std::map<std::string, int64_t> idle_;
+  std::map<std::pair<std::string, std::string>, int64_t> idle_;  // message and fix, cells
   double epochs_ = 0;
 };
 

@@ -25,7 +25,7 @@ struct Quantity {
   std::string form;
 
   double Of(const Cell& cell) const {
-    if (symbol == "N") return static_cast<double>(cell.cost.params.total);
+    if (symbol == "N") return static_cast<double>(cell.cost.params.non_embedding);
     return symbol == "C" ? cell.cost.flops : static_cast<double>(cell.cost.tokens);
   }
   std::string Show(double value) const {
@@ -72,9 +72,23 @@ struct DesignPoint {
 
 using Design = std::map<std::string, std::set<DesignPoint>>;  // by arm
 
+// Several sizes, some of them with several budgets: then a fit along C holds N fixed.
+bool IsGrid(const Expansion& expansion) {
+  std::map<int64_t, std::set<int64_t>> budgets;
+  for (const Cell& cell : expansion.cells) {
+    budgets[cell.cost.params.non_embedding].insert(cell.cost.tokens);
+  }
+  return budgets.size() > 1 && std::any_of(budgets.begin(), budgets.end(),
+                                           [](const auto& of) { return of.second.size() > 1; });
+}
+
 Design DesignAlong(const SweepSpec& spec, const Expansion& expansion, const Quantity& quantity) {
   std::vector<std::string> groups;
-  for (const Cell& cell : expansion.cells) groups.push_back(GroupOf(spec, cell, quantity.symbol));
+  const bool by_size = quantity.symbol == "C" && IsGrid(expansion);
+  for (const Cell& cell : expansion.cells) {
+    groups.push_back(GroupOf(spec, cell, quantity.symbol));
+    if (by_size) absl::StrAppend(&groups.back(), "N=", cell.cost.params.non_embedding);
+  }
   Design design;
   for (const PlannedTrial& trial : expansion.trials) {
     const Cell& cell = expansion.cells[trial.cell];
@@ -141,17 +155,13 @@ void CheckRange(const Quantity& quantity, const Design& design, const PlanContex
   }
 }
 
-// ln x of each pair of two arms, centred within its line.
-std::vector<double> PairsOf(const std::set<DesignPoint>& a, const std::set<DesignPoint>& b) {
-  std::map<std::string, std::vector<double>> lines;
+std::vector<PlannedPair> PairsOf(const std::set<DesignPoint>& a, const std::set<DesignPoint>& b) {
+  std::map<std::string, int> lines;
+  std::vector<PlannedPair> pairs;
   for (const DesignPoint& point : a) {
-    if (b.count(point) > 0) lines[point.group].push_back(std::log(point.x));
-  }
-  std::vector<double> pairs;
-  for (auto& [group, x] : lines) {
-    double mean = 0;
-    for (const double value : x) mean += value / static_cast<double>(x.size());
-    for (const double value : x) pairs.push_back(value - mean);
+    if (b.count(point) == 0) continue;
+    const int line = lines.emplace(point.group, static_cast<int>(lines.size())).first->second;
+    pairs.push_back({line, std::log(point.x)});
   }
   return pairs;
 }
@@ -161,13 +171,13 @@ void CheckNoise(const std::string& arm, const std::string& arm_b, const Quantity
                 std::vector<PlanWarning>* warnings) {
   const auto a = design.find(arm), b = design.find(arm_b);
   if (a == design.end() || b == design.end()) return;
-  const std::vector<double> pairs = PairsOf(a->second, b->second);
+  const std::vector<PlannedPair> pairs = PairsOf(a->second, b->second);
   const double power = PairedPower(pairs, context.seed_noise, context.slope_difference);
   if (power >= kPowerLow) return;
   std::set<int64_t> seeds;
   for (const DesignPoint& point : a->second) seeds.insert(point.seed);
   int wanted = 0;
-  std::vector<double> more = pairs;
+  std::vector<PlannedPair> more = pairs;
   for (int times = 2; times <= kSeedsMax && wanted == 0; ++times) {
     more.insert(more.end(), pairs.begin(), pairs.end());
     if (PairedPower(more, context.seed_noise, context.slope_difference) >= kPowerWanted) {
@@ -176,10 +186,10 @@ void CheckNoise(const std::string& arm, const std::string& arm_b, const Quantity
   }
   const std::string fix =
       wanted == 0
-          ? absl::StrFormat("give %s a wider range first", quantity.symbol)
+          ? absl::StrFormat("give %s more values and a wider range first", quantity.symbol)
           : absl::StrFormat(
-                "%d times as many seeds (%d, %d pairs) give 90%%; a wider range of "
-                "%s is cheaper",
+                "%d times as many seeds (%d, %d pairs) give 90%%; more values or a wider "
+                "range of %s are cheaper",
                 wanted, wanted * static_cast<int>(seeds.size()), more.size(), quantity.symbol);
   warnings->push_back(
       {"NOISE",

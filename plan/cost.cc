@@ -23,6 +23,9 @@ int64_t ActivationBytes(const ModelShape& model, int64_t type_bytes) {
          kFloat * model.vocab;
 }
 
+// At most an exabyte, so that sums of a few estimates stay whole numbers.
+int64_t Bytes(double estimate) { return static_cast<int64_t>(std::min(estimate, 1e18)); }
+
 }  // namespace
 
 ParamCounts CountParams(const ModelShape& model) {
@@ -52,15 +55,23 @@ MemoryEstimate EstimateMemory(const CellConfig& config) {
   constexpr int64_t kPartTokens = 32'768;
   constexpr int64_t kProbabilityBytesMax = int64_t{2} << 30;
   const int64_t part = std::min(config.batch_tokens(), std::max(kPartTokens, model.seq_len));
-  const int64_t probabilities = part * model.layers * model.heads * model.seq_len * type_bytes;
+  // In doubles: the sizes that a spec may have multiply to more than 64 bits hold.
+  const double probabilities = static_cast<double>(part) * static_cast<double>(model.layers) *
+                               static_cast<double>(model.heads) *
+                               static_cast<double>(model.seq_len) * static_cast<double>(type_bytes);
+  const double kept = std::min(probabilities, static_cast<double>(kProbabilityBytesMax));
+  const double state = static_cast<double>(CountParams(model).total) *
+                       static_cast<double>(4 * kFloat + (bf16 ? type_bytes : 0));
+  const double per_token = static_cast<double>(ActivationBytes(model, type_bytes));
   MemoryEstimate memory;
-  memory.state_bytes = CountParams(model).total * (4 * kFloat + (bf16 ? type_bytes : 0));
-  memory.activation_bytes =
-      part * ActivationBytes(model, type_bytes) + std::min(probabilities, kProbabilityBytesMax);
+  memory.state_bytes = Bytes(state);
+  memory.activation_bytes = Bytes(static_cast<double>(part) * per_token + kept);
   return memory;
 }
 
-int64_t CheckpointBytes(const ModelShape& model) { return 3 * kFloat * CountParams(model).total; }
+int64_t CheckpointBytes(const ModelShape& model) {
+  return Bytes(3.0 * kFloat * static_cast<double>(CountParams(model).total));
+}
 
 TrialCost CostOf(const CellConfig& config) {
   const ModelShape model = config.model();

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "plan/grid.h"
 #include "shards/sha256.h"
@@ -32,6 +34,7 @@ class Expander {
       AddCell(cell);
       return true;
     });
+    if (const auto errors = ArmsWithoutCells(); !errors.empty()) return SpecErrorStatus(errors);
     if (duplicates_ > 0) out_.dropped.push_back({"duplicate", duplicates_});
     RankArms();
     SortTrials();
@@ -44,6 +47,7 @@ class Expander {
     std::string json = cell.config.CanonicalJson();
     std::string sha = Sha256Hex(json);
     const auto [it, fresh] = by_sha_.emplace(sha, static_cast<int>(out_.cells.size()));
+    if (!fresh) shared_with_[grid_.ArmLabel(cell)].insert(out_.cells[it->second].arm);
     if (fresh) {
       Cell added{
           .sha256 = std::move(sha), .config_json = std::move(json), .arm = grid_.ArmLabel(cell)};
@@ -70,6 +74,25 @@ class Expander {
       seeds.push_back(seed);
       out_.trials.push_back({it->second, seed, TrialSha256(out_.cells[it->second].sha256, seed)});
     }
+  }
+
+  // A cell belongs to the first arm that has it. An arm left with none would have no
+  // trials, and what compares it nothing to compare.
+  std::vector<SpecError> ArmsWithoutCells() const {
+    std::set<std::string> owners;
+    for (const Cell& cell : out_.cells) owners.insert(cell.arm);
+    std::vector<SpecError> errors;
+    for (const auto& [arm, others] : shared_with_) {
+      if (owners.count(arm) > 0) continue;
+      const std::string field = spec_.bundles.empty() ? "arms" : absl::StrCat("arms.", arm);
+      errors.push_back({.message = absl::StrCat("every cell of arm `", arm, "` is also a cell of ",
+                                                others.size() == 1 ? "arm `" : "arms `",
+                                                absl::StrJoin(others, "`, `"), "`"),
+                        .suggestion = "let the arms differ, or remove one",
+                        .field_path = field,
+                        .hint = "loglog explain arms"});
+    }
+    return errors;
   }
 
   // Arms in the order of the values of their axes, the first axis slowest.
@@ -159,6 +182,7 @@ class Expander {
   std::vector<std::vector<int64_t>> seeds_of_;  // by cell
   std::vector<SortFacts> facts_;                // by cell
   std::map<std::vector<int>, std::string> arms_;
+  std::map<std::string, std::set<std::string>> shared_with_;  // arm -> arms that own its cells
   absl::flat_hash_map<int64_t, double> seed_rank_;
   int64_t duplicates_ = 0;
 };

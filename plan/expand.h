@@ -50,8 +50,8 @@ struct Expansion {
 
 // INVALID_ARGUMENT (with SpecErrors): a cell that cannot be trained (tokens that are no
 // multiple of the batch, heads that do not divide the width, ...), nothing left to run,
-// a fit that names an arm that is not there. RESOURCE_EXHAUSTED: more trials than
-// kTrialsMax. Thread-safe.
+// a fit that names an arm that is not there, an arm whose cells are all another arm's.
+// RESOURCE_EXHAUSTED: more trials than kTrialsMax. Thread-safe.
 absl::StatusOr<Expansion> Expand(const SweepSpec& spec);
 
 // "<cell sha256>:<seed>", hashed.

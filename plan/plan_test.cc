@@ -160,6 +160,15 @@ TEST(Range, WarnsUnderADecadeAndUnderFourPoints) {
   EXPECT_THAT(warnings("64000, 128000, 256000, 640000"), IsEmpty());
 }
 
+// As the fit does: embeddings would shorten the range.
+TEST(Range, OfSizesIsWithoutEmbeddings) {
+  EXPECT_THAT(
+      WarningsOf(SmallSpec("train: {lr: 0.01, batch_tokens: 64, tokens: 64000}\n"
+                           "axes: {N: {path: model.layers, values: [1, 2, 3, 4]}, seed: {values: "
+                           "[0, 1, 2]}}\n")),
+      Contains(Warns("RANGE", "N spans 4x (")));
+}
+
 TEST(Idle, FieldsOfArmsAndOfATiedHead) {
   const auto warnings = [](const std::string& more) {
     return WarningsOf(SmallSpec(absl::StrCat(
@@ -176,12 +185,13 @@ TEST(Idle, FieldsOfArmsAndOfATiedHead) {
 }
 
 TEST(Noise, PowerOfThePairedComparison) {
-  // 4 D x 3 seeds x 2 arms over 7x: about 95%, as simulated.
+  // 4 D x 3 seeds x 2 arms over 7x. On pairs it would be 95%, but in three sweeps of ten
+  // the comparison takes means over seeds, whose two degrees of freedom find little.
   std::vector<PlannedPair> pairs;
   for (int i = 0; i < 4; ++i) {
     for (int seed = 0; seed < 3; ++seed) pairs.push_back({0, std::log(7.0) * i / 3});
   }
-  EXPECT_GT(PairedPower(pairs, 0.003, 0.007), 0.8);
+  EXPECT_NEAR(PairedPower(pairs, 0.003, 0.007), 0.723, 1e-3);
   EXPECT_LT(PairedPower(pairs, 0.01, 0.007), 0.5);
   EXPECT_NEAR(PairedPower(pairs, 0.003, 0), 0.05, 0.02);
   EXPECT_NEAR(PairedPower(pairs, 0.003, 1), 1, 1e-9);
@@ -333,7 +343,8 @@ struct Example {
 
 TEST(Examples, PlanAsWritten) {
   const Example examples[] = {
-      {"quickstart", 16, 8, 2, 0, {}},
+      // 4 D x 2 seeds over 16x find the difference planned with in 79% of sweeps.
+      {"quickstart", 16, 8, 2, 0, {"NOISE"}},
       {"text-bytes", 20, 10, 2, 0, {}},
       // 28 x 200015872 tokens for each of 5 arms and 3 seeds; 7x is under a decade.
       {"paper-data-axis", 105, 35, 5, int64_t{28} * 200'015'872 * 15, {"RANGE"}},

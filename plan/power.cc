@@ -1,41 +1,99 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <set>
+#include <utility>
 
+#include "boost/math/distributions/beta.hpp"
+#include "boost/math/distributions/fisher_f.hpp"
+#include "boost/math/distributions/non_central_t.hpp"
+#include "boost/math/distributions/students_t.hpp"
 #include "plan/check.h"
 
 namespace loglog {
 namespace {
 
-double NormalCdf(double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); }
+namespace math = boost::math;
 
-// Upper 5% point of Student's t: exact for 1 and 2 degrees of freedom, else the
-// Cornish-Fisher expansion (Abramowitz and Stegun 26.7.5), within 1e-2 from 3 on.
-double UpperFivePercentOfT(double freedom) {
-  if (freedom < 1.5) return 6.313752;
-  if (freedom < 2.5) return 2.919986;
-  constexpr double z = 1.6448536;
-  const double z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z;
-  return z + (z3 + z) / (4 * freedom) + (5 * z5 + 16 * z3 + 3 * z) / (96 * freedom * freedom) +
-         (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * freedom * freedom * freedom);
+constexpr double kUpperTail = 0.025;  // of the 95% interval
+// The level at which `compare` moves its interval from pairs to means over seeds.
+constexpr double kEffectLevel = 0.3;
+
+// P(|T| > bound) of a noncentral t.
+double BeyondBound(double freedom, double shift, double bound) {
+  const math::non_central_t t(freedom, shift);
+  return math::cdf(math::complement(t, bound)) + math::cdf(t, -bound);
+}
+
+double CriticalT(double freedom) {
+  return math::quantile(math::complement(math::students_t(freedom), kUpperTail));
+}
+
+// What a regression on pairs has to work with.
+struct PairFacts {
+  double squares = 0;  // of ln x about the lines' means
+  int distinct_x = 0;
+  double line_freedom = 0;  // of cells about the line
+  double seed_freedom = 0;  // of pairs about their cells
+};
+
+PairFacts FactsOf(const std::vector<PlannedPair>& pairs) {
+  std::map<int, std::pair<double, int>> lines;  // sum of ln x, pairs
+  std::set<std::pair<int, double>> cells;
+  std::set<double> distinct_x;
+  for (const PlannedPair& pair : pairs) {
+    lines[pair.line].first += pair.log_x;
+    ++lines[pair.line].second;
+    cells.insert({pair.line, pair.log_x});
+    distinct_x.insert(pair.log_x);
+  }
+  PairFacts facts;
+  for (const PlannedPair& pair : pairs) {
+    const auto& [sum, count] = lines[pair.line];
+    const double distance = pair.log_x - sum / count;
+    facts.squares += distance * distance;
+  }
+  facts.distinct_x = static_cast<int>(distinct_x.size());
+  facts.line_freedom = static_cast<double>(cells.size()) - static_cast<double>(lines.size()) - 1;
+  facts.seed_freedom = static_cast<double>(pairs.size() - cells.size());
+  return facts;
+}
+
+// `compare` asks first whether cells scatter about the line more than seeds do. Where no
+// cell has an effect of its own, the share of all scatter that is the cells' is beta
+// distributed and independent of its sum, so the answer is a mean over that share: below
+// `limit` the interval is on pairs, above it on means, whose variance is their share's.
+double PowerWithReplicates(const PairFacts& facts, double shift) {
+  const double line = facts.line_freedom, seeds = facts.seed_freedom, all = line + seeds;
+  const double f = math::quantile(math::complement(math::fisher_f(line, seeds), kEffectLevel));
+  const double limit = f * line / (f * line + seeds);
+  const math::beta_distribution<> share(line / 2, seeds / 2);
+  double power = math::cdf(share, limit) * BeyondBound(all, shift, CriticalT(all));
+  constexpr int kNodes = 60;
+  const double tail = math::cdf(math::complement(share, limit)) / kNodes;
+  for (int i = 0; i < kNodes; ++i) {
+    const double at = math::quantile(math::complement(share, (i + 0.5) * tail));
+    power += tail * BeyondBound(all, shift, CriticalT(line) * std::sqrt(at * all / line));
+  }
+  return power;
 }
 
 }  // namespace
 
-double PairedPower(const std::vector<double>& log_x, double noise, double slope_difference) {
-  const double n = static_cast<double>(log_x.size());
-  if (log_x.size() < 3) return 0;
-  double mean = 0, squares = 0;
-  for (const double x : log_x) mean += x / n;
-  for (const double x : log_x) squares += (x - mean) * (x - mean);
-  if (squares < 1e-12) return 0;
+double PairedPower(const std::vector<PlannedPair>& pairs, double noise, double slope_difference) {
+  constexpr int kDistinctMin = 3;  // below, `compare` gives no interval
+  const PairFacts facts = FactsOf(pairs);
+  if (facts.distinct_x < kDistinctMin || facts.line_freedom < 1) return 0;
   // A pair's difference has twice the variance of one trial.
-  const double error = noise * std::sqrt(2 / squares);
-  const double shift = std::abs(slope_difference) / error;
-  const double freedom = n - 2, critical = UpperFivePercentOfT(freedom);
-  // The usual normal approximation of the noncentral t distribution.
-  return NormalCdf((shift - critical * (1 - 1 / (4 * freedom))) /
-                   std::sqrt(1 + critical * critical / (2 * freedom)));
+  const double shift = std::abs(slope_difference) / (noise * std::sqrt(2 / facts.squares));
+  // Far out the distribution is a point, and its series are slow.
+  constexpr double kCertain = 37;
+  if (shift > kCertain * CriticalT(facts.line_freedom)) return 1;
+  if (facts.seed_freedom < 1) {
+    return BeyondBound(facts.line_freedom, shift, CriticalT(facts.line_freedom));
+  }
+  return PowerWithReplicates(facts, shift);
 }
 
 double BetaStandardError(const std::vector<double>& tokens, double noise) {

@@ -127,6 +127,15 @@ void ReadBundles(const SpecNode& arms, SpecDraft* draft) {
   }
 }
 
+// The axis that a condition's key stands for, by its name or by the field that it sets.
+const AxisSpec* AxisOfKey(const SweepSpec& spec, const std::string& key) {
+  if (const AxisSpec* axis = spec.FindAxis(key)) return axis;
+  for (const AxisSpec& axis : spec.axes) {
+    if (axis.path == key) return &axis;
+  }
+  return nullptr;
+}
+
 // Reads the conditions of one mapping, `when` of an axis or an entry of `exclude`.
 class ConditionReader {
  public:
@@ -190,13 +199,12 @@ class ConditionReader {
       draft_->Refuse(key.place, "a `when` is about cells, which have no seed", "use exclude", at_);
       return nullptr;
     }
-    if (const AxisSpec* axis = spec.FindAxis(key.text)) {
-      if (axis_ != nullptr && axis->name == axis_->name) {
-        draft_->Refuse(key.place, "an axis cannot depend on itself", "", at_);
-        return nullptr;
-      }
-      return FindField(axis->path);
+    const AxisSpec* axis = AxisOfKey(spec, key.text);
+    if (axis != nullptr && axis_ != nullptr && axis->name == axis_->name) {
+      draft_->Refuse(key.place, "an axis cannot depend on itself", "", at_);
+      return nullptr;
     }
+    if (axis != nullptr && axis->name == key.text) return FindField(axis->path);
     if (absl::StrContains(key.text, '.')) {
       const SpecPlace text = key.place.bytes > static_cast<int>(key.text.size())
                                  ? key.place.Part(1, key.text.size())
@@ -275,7 +283,7 @@ void ReadWhens(const SpecNode& axes, SpecDraft* draft) {
   }
   for (const AxisSpec& axis : draft->spec.axes) {
     for (const ConditionTerm& term : axis.when) {
-      const AxisSpec* other = draft->spec.FindAxis(term.key);
+      const AxisSpec* other = AxisOfKey(draft->spec, term.key);
       if (other == nullptr || other->when.empty()) continue;
       const std::string at = absl::StrCat("axes.", axis.name, ".when");
       draft->Refuse(draft->PlaceOf(at),

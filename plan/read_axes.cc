@@ -189,8 +189,16 @@ struct AxisReader {
       const double share = static_cast<double>(i) / static_cast<double>(*count - 1);
       const double exact = std::exp(std::log(start) + share * (std::log(stop) - std::log(start)));
       if (const int64_t grain = Grain(); grain > 0) {
-        const double grains = exact / static_cast<double>(grain);
-        values.push_back({std::max<int64_t>(1, std::llround(grains)) * grain, 0});
+        const double grains = std::max(1.0, std::round(exact / static_cast<double>(grain)));
+        constexpr double kWholeMax = 9e18;
+        if (!(grains * static_cast<double>(grain) < kWholeMax)) {
+          draft->Refuse(
+              list.place,
+              absl::StrFormat("this logrange reaches %.3g, more than a whole number holds", exact),
+              "end it lower", at);
+          return std::nullopt;
+        }
+        values.push_back({static_cast<int64_t>(grains) * grain, 0});
       } else {
         values.push_back(ParseDecimal(absl::StrFormat("%.5e", exact)).value_or(Decimal{}));
       }
