@@ -300,9 +300,11 @@ FitResult Fitter::Result(const FitTarget& target) {
 }
 
 const FitResult& Fitter::Comparison(const FitTarget& target) {
-  const auto known = comparisons_.find(KeyOf(target));
+  // In the order asked for: the other way round the signs are other.
+  const ContrastKey key = {target.axis, {target.arm, target.arm_b}};
+  const auto known = comparisons_.find(key);
   if (known != comparisons_.end()) return known->second;
-  return comparisons_.emplace(KeyOf(target), Result(target)).first->second;
+  return comparisons_.emplace(key, Result(target)).first->second;
 }
 
 // A contrast that has no p-value yet stays in the family: it will be tested too.
@@ -380,7 +382,7 @@ absl::StatusOr<FitRow> Fitter::Compute(const FitTarget& target) {
   const bool comparison = target.kind == "comparison";
   LOGLOG_RETURN_IF_ERROR(CheckArm(target.arm));
   if (comparison) LOGLOG_RETURN_IF_ERROR(CheckArm(target.arm_b));
-  const FitResult result = Result(target);
+  const FitResult result = comparison ? Comparison(target) : Result(target);
 
   FitRow row;
   row.kind = target.kind;
