@@ -253,6 +253,22 @@ TEST_F(BatchTest, TheLastTaskOfATrialEndsIt) {
   EXPECT_TRUE(std::isnan(observations[1].final_loss));
 }
 
+TEST_F(BatchTest, AnObservationNamesItsTrialItsDataAndItsTrainer) {
+  const NewSweep sweep = SimpleSweep("phase", 2, 1);
+  const int64_t sweep_id = Create(sweep).sweep.sweep_id;
+  AddWorker("a");
+  Batch batch = RowsBatch(Attempt(1, "a", 0), 0, 1, 0);
+  batch.events.emplace_back(AttemptStart{0, "1.2.3", "d5e6", 10, 5, 60, 100});
+  batch.events.emplace_back(MemberEnd{0, false, 100, 1000, 3.5, "{}"});
+  Apply(batch);
+  const auto observations = *store_->read().ListObservations(sweep_id);
+  EXPECT_EQ(observations[0].trial_sha256, sweep.trials[0].sha256);
+  EXPECT_EQ(observations[0].data_sha256, "d5e6");
+  EXPECT_EQ(observations[0].trainer_version, "1.2.3");
+  // Not trained, so nothing was seen.
+  EXPECT_EQ(observations[1].data_sha256, "");
+}
+
 TEST_F(BatchTest, CheckpointsAreOfferedToWhoCanReadThem) {
   Create(SimpleSweep("phase", 1, 1));
   AddWorker("a", "shared");
