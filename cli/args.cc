@@ -1,7 +1,5 @@
 #include "cli/args.h"
 
-#include <cmath>
-
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -48,7 +46,7 @@ absl::StatusOr<int64_t> Args::Int(absl::string_view flag, int64_t low, int64_t h
   return value;
 }
 
-absl::StatusOr<double> Args::Number(absl::string_view flag) const {
+absl::StatusOr<double> Args::Number(absl::string_view flag, double low, double high) const {
   const std::string text = Get(flag);
   absl::string_view digits = text;
   double scale = 1;
@@ -60,13 +58,18 @@ absl::StatusOr<double> Args::Number(absl::string_view flag) const {
     }
   }
   double value = 0;
-  if (!absl::SimpleAtod(digits, &value) || !std::isfinite(value)) {
-    return BadValue(flag, text, "a number such as 5000, 120k or 1.5e6");
+  // Written so that a value that is no number is refused as well.
+  const bool read = absl::SimpleAtod(digits, &value);
+  value *= scale;
+  if (!read || !(value >= low && value <= high)) {
+    return BadValue(flag, text,
+                    absl::StrCat("a number from ", low, " to ", high,
+                                 high >= 1e6 ? ", such as 5000, 120k or 1.5e6" : ""));
   }
-  return value * scale;
+  return value;
 }
 
-absl::StatusOr<double> Args::Seconds(absl::string_view flag) const {
+absl::StatusOr<double> Args::Seconds(absl::string_view flag, double low, double high) const {
   const std::string text = Get(flag);
   absl::string_view digits = text;
   double scale = 1;
@@ -80,10 +83,14 @@ absl::StatusOr<double> Args::Seconds(absl::string_view flag) const {
     absl::ConsumeSuffix(&digits, "s");
   }
   double value = 0;
-  if (!absl::SimpleAtod(digits, &value) || !(value >= 0) || !std::isfinite(value)) {
-    return BadValue(flag, text, "a duration such as 30s, 5m or 2h");
+  const bool read = absl::SimpleAtod(digits, &value);
+  value *= scale;
+  if (!read || !(value >= low && value <= high)) {
+    return BadValue(
+        flag, text,
+        absl::StrCat("a duration from ", low, "s to ", high, "s, such as 30s, 5m or 2h"));
   }
-  return value * scale;
+  return value;
 }
 
 std::vector<std::string> Args::Many(absl::string_view positional) const {

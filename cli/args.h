@@ -45,9 +45,9 @@ class Args {
   std::vector<std::string> All(absl::string_view flag) const;
   absl::StatusOr<int64_t> Int(absl::string_view flag, int64_t low, int64_t high) const;
   // Accepts k, M, B, T suffixes and 1e6.
-  absl::StatusOr<double> Number(absl::string_view flag) const;
-  // "30s", "5m", "2h", "500ms"; a bare number is seconds.
-  absl::StatusOr<double> Seconds(absl::string_view flag) const;
+  absl::StatusOr<double> Number(absl::string_view flag, double low, double high) const;
+  // "30s", "5m", "2h", "500ms"; a bare number is seconds, and so are the bounds.
+  absl::StatusOr<double> Seconds(absl::string_view flag, double low, double high) const;
   // A positional that may hold several values.
   std::vector<std::string> Many(absl::string_view positional) const;
   std::string One(absl::string_view positional) const;
@@ -98,6 +98,11 @@ absl::StatusOr<ParsedCommand> ParseCommandLine(const ParseInput& input);
 // Format asked for, as far as one can tell, even when the command line is wrong.
 bool WantsJson(const std::vector<std::string>& tokens,
                const std::map<std::string, std::string>& env);
+
+// Whether --no-color or LOGLOG_NO_COLOR forbids colour, before anything is parsed: help and
+// errors of the command line itself have to know.
+bool WantsNoColor(const std::vector<std::string>& tokens,
+                  const std::map<std::string, std::string>& env);
 
 // An error with one line of advice that is shown, and encoded in JSON, apart.
 absl::Status WithHint(absl::Status status, absl::string_view hint);

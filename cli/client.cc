@@ -30,11 +30,6 @@ std::string NewRequestId() {
                       "-", getpid());
 }
 
-bool IsLocal(absl::string_view address) {
-  return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "127.") ||
-         absl::StartsWith(address, "localhost:") || absl::StartsWith(address, "[::1]:");
-}
-
 void Sleep(int64_t ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
 
 }  // namespace
@@ -50,7 +45,7 @@ struct Client::Impl {
       return WithHint(
           absl::UnavailableError(absl::StrCat("no coordinator answers at ", options.address, " (",
                                               status.message(), ")")),
-          IsLocal(options.address)
+          IsLocalAddress(options.address)
               ? "start one with `loglog up`, or name another with --coordinator; one that "
                 "serves TLS needs --tls-ca"
               : "check --coordinator, the network and TLS (--tls-ca); `loglog doctor` looks at "
@@ -367,6 +362,11 @@ absl::StatusOr<v1::ServerInfo> Client::GetServerInfo() {
 
 std::unique_ptr<Client::Watch> Client::WatchSweep(absl::string_view name, int64_t after_event_id) {
   return std::make_unique<WatchThread>(impl_->stub.get(), std::string(name), after_event_id);
+}
+
+bool IsLocalAddress(absl::string_view address) {
+  return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "127.") ||
+         absl::StartsWith(address, "localhost:") || absl::StartsWith(address, "[::1]:");
 }
 
 std::string SweepName(absl::string_view name) {

@@ -78,6 +78,8 @@ class Client {
   std::unique_ptr<Impl> impl_;
 };
 
+// A coordinator at this address runs on this host, or is tunnelled to it.
+bool IsLocalAddress(absl::string_view address);
 // "phase-50m" and "sweeps/phase-50m" both name the sweep.
 std::string SweepName(absl::string_view name);
 // "7" of the sweep, "phase-50m/7" or the whole name.

@@ -27,7 +27,7 @@ std::vector<Command> SqlCommands();
 std::vector<Command> DoctorCommands();
 std::vector<Command> ShellCommands();  // completion version
 
-// The sweep that a command is about: the one named, else the newest.
+// The sweep that a command is about, with its spec: the one named, else the newest.
 absl::StatusOr<v1::Sweep> SweepToShow(Context& context, Client& client, absl::string_view name);
 
 // Everything about a sweep that screens and checks need, fetched afresh.
@@ -43,11 +43,6 @@ struct FollowOptions {
 };
 absl::StatusOr<int> FollowSweep(Context& context, Client& client, const std::string& name,
                                 const FollowOptions& options);
-
-// Pairs of arms that the sweep's spec asks to compare; with two arms and no request,
-// those two. `sweep` carries its spec.
-std::vector<std::pair<std::string, std::string>> ComparisonsOf(
-    const v1::Sweep& sweep, const std::vector<std::string>& arms);
 
 // 7 when trials failed or the sweep was cancelled, else 0.
 int ExitCodeOfSweep(const v1::Sweep& sweep);

@@ -1,14 +1,15 @@
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
-#include "cli/context.h"
-#include "cli/fake_service_testing.h"
+#include "cli/commands_testing.h"
 #include "cli/fixtures_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "plan/plan.h"
 
 namespace loglog::cli {
 namespace {
@@ -21,60 +22,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 using testing::StartsWith;
-
-class CommandsTest : public testing::Test {
- protected:
-  int Run(const std::vector<std::string>& tokens) {
-    out_.str("");
-    err_.str("");
-    io_.env["LOGLOG_COORDINATOR"] = fake_.address();
-    io_.env["LOGLOG_RPC_TIMEOUT"] = "30s";
-    io_.env["HOME"] = "/nonexistent";
-    return RunLoglog(tokens, io_);
-  }
-  std::string out() const { return out_.str(); }
-  std::string err() const { return err_.str(); }
-
-  std::string WriteFile(const std::string& name, const std::string& text) {
-    const std::string path = testing::TempDir() + "/" + name;
-    std::ofstream(path) << text;
-    return path;
-  }
-  // Half of the trials wait for a slot.
-  void MakeOpen() {
-    for (size_t i = 8; i < fake_.data.trials.size(); ++i) {
-      fake_.data.trials[i].set_state(v1::Trial::PENDING);
-    }
-    fake_.data.sweep.set_state(v1::Sweep::ACTIVE);
-    Recount(&fake_.data);
-  }
-  void AsTerminal() {
-    io_.out_terminal = io_.err_terminal = true;
-    io_.env["TERM"] = "xterm";
-    io_.env["LANG"] = "C.UTF-8";
-  }
-
-  FakeService fake_;
-  std::ostringstream out_, err_;
-  std::vector<std::string> executed_;
-  Io io_ = {.out = &out_, .err = &err_, .exec = [this](const std::vector<std::string>& argv) {
-              executed_ = argv;
-              return absl::InternalError("not replaced in a test");
-            }};
-};
-
-constexpr char kSpec[] = R"(apiVersion: loglog/v1
-name: tiny
-model: {layers: 2, d_model: 64, heads: 4, kv_heads: 4, d_ff: 176, vocab: 256, seq_len: 64}
-data: {train: {format: synthetic}, val: {format: synthetic}, synthetic: {contexts: 192, zipf: 1.5, branching: 4}}
-train: {lr: 3.0e-3, batch_tokens: 512}
-axes:
-  D: {path: train.tokens, values: [24576, 65536, 163840, 393216]}
-  seed: {path: seed, values: [0, 1]}
-arms:
-  small: {init.gamma: 1.0, train.weight_decay: 1.0}
-  large: {init.gamma: 0.5, train.weight_decay: 0.1}
-)";
 
 TEST_F(CommandsTest, ListsInEveryFormat) {
   EXPECT_EQ(Run({"sweep", "list"}), 0);
@@ -265,6 +212,14 @@ TEST_F(CommandsTest, PlotsToTheTerminalAndToAFile) {
   EXPECT_THAT(err(), HasSubstr("wrote " + path));
   EXPECT_GT(std::filesystem::file_size(path), 2000u);
   EXPECT_EQ(Run({"plot", "--svg", "/nonexistent/x.svg"}), 1);
+  EXPECT_EQ(Run({"plot", "-o", "json"}), 0);
+  const json points = json::parse(out())["points"];
+  EXPECT_EQ(points[0]["series"], "small: slope -0.07 [-0.08, -0.06]");
+  EXPECT_EQ(std::count_if(points.begin(), points.end(),
+                          [](const json& point) { return point["what"] == "trial"; }),
+            16);
+  EXPECT_EQ(Run({"plot", "-o", "csv"}), 0);
+  EXPECT_THAT(out(), StartsWith("series,what,x,y\n"));
 }
 
 TEST_F(CommandsTest, TrialCommands) {
@@ -298,6 +253,30 @@ TEST_F(CommandsTest, ReproduceWritesATaskAndPrintsItsCommand) {
   EXPECT_EQ(task["data_root"], "/data");
   EXPECT_EQ(Run({"trial", "reproduce", "2", "--dir", folder}), 1);
   EXPECT_THAT(err(), HasSubstr("exists: it is left as it is"));
+}
+
+TEST_F(CommandsTest, ReproduceTakesDeviceAndCheckpointsFromTheSweep) {
+  std::string spec = kSpec;
+  absl::StrAppend(&spec, "checkpoint: {every: 50, keep: 3}\n");
+  fake_.data.sweep.set_spec_json(CanonicalJson(ParseSpec(spec, "tiny.yaml").value()));
+  const std::string folder = testing::TempDir() + "/reproduce-device";
+  const auto task_of = [&](std::vector<std::string> more) {
+    std::filesystem::remove_all(folder);
+    more.insert(more.begin(), {"trial", "reproduce", "2", "-o", "json", "--dir", folder});
+    EXPECT_EQ(Run(more), 0) << err();
+    std::ifstream file(json::parse(out())["task"].get<std::string>());
+    return json::parse(file);
+  };
+  EXPECT_EQ(task_of({})["device"], "cpu");
+  EXPECT_EQ(task_of({})["checkpoint"]["every"], 50);
+  EXPECT_EQ(task_of({})["checkpoint"]["keep"], 3);
+  EXPECT_EQ(task_of({"--device", "cuda:1"})["device"], "cuda:1");
+  fake_.trial_config = R"({"train":{"precision":"bf16"}})";
+  EXPECT_EQ(task_of({})["device"], "cuda:0");
+  EXPECT_EQ(task_of({"--device", "cpu"})["device"], "cpu");
+  EXPECT_THAT(json::parse(out())["command"].get<std::string>(), EndsWith("task.json"));
+  EXPECT_EQ(Run({"trial", "reproduce", "2", "--dir", folder + "2", "--device", "tpu"}), 2);
+  EXPECT_THAT(err(), HasSubstr("--device is `tpu`: it takes cpu or cuda:<number>"));
 }
 
 TEST_F(CommandsTest, WorkersAndUp) {
@@ -374,6 +353,9 @@ TEST_F(CommandsTest, SubmitSaysWhatIsNew) {
 TEST_F(CommandsTest, ExplainAndSchema) {
   EXPECT_EQ(Run({"explain", "train.warmup"}), 0) << err();
   EXPECT_THAT(out(), HasSubstr("warmup"));
+  EXPECT_EQ(Run({"explain", "train.warmup", "-o", "json"}), 0) << err();
+  EXPECT_EQ(json::parse(out())["field"], "train.warmup");
+  EXPECT_THAT(json::parse(out())["text"].get<std::string>(), HasSubstr("warmup"));
   EXPECT_EQ(Run({"explain", "train.wramup"}), 3);
   EXPECT_EQ(Run({"schema"}), 0);
   EXPECT_TRUE(json::parse(out()).is_object());
@@ -387,6 +369,10 @@ TEST_F(CommandsTest, DataPackAndInspect) {
   const std::string path = WriteFile("text.txt", text);
   EXPECT_EQ(Run({"data", "pack", path, "--out", folder}), 0) << err();
   EXPECT_THAT(err(), HasSubstr("format: llmc"));
+  EXPECT_EQ(Run({"data", "pack", path, "--out", folder, "--overwrite", "-o", "json"}), 0) << err();
+  EXPECT_EQ(json::parse(out())["folder"], folder);
+  EXPECT_EQ(Run({"data", "pack", path, "--out", folder, "--val-share", "2"}), 2) << err();
+  EXPECT_THAT(err(), HasSubstr("--val-share is `2`"));
   EXPECT_EQ(Run({"data", "inspect", folder, "-o", "json"}), 0) << err();
   EXPECT_EQ(json::parse(out())["files"].size(), 2u);
   EXPECT_EQ(Run({"data", "inspect", "/nonexistent"}), 3);
@@ -442,6 +428,22 @@ TEST_F(CommandsTest, HelpNamesEveryCommandAndHidesNone) {
 TEST_F(CommandsTest, SqlNamesTheStoreThatIsMissing) {
   EXPECT_EQ(Run({"sql", "SELECT 1", "--store", "/nonexistent/x.db"}), 3);
   EXPECT_THAT(err(), HasSubstr("/nonexistent/x.db"));
+}
+
+// A path that another process gave means something only where that process runs.
+TEST_F(CommandsTest, SqlFindsTheStoreOnlyByAPathThatHoldsHere) {
+  fake_.store_path = "loglog.db";
+  EXPECT_EQ(Run({"sql", "SELECT 1"}), 1);
+  EXPECT_THAT(err(), HasSubstr("keeps its store at loglog.db, relative to its own folder"));
+  EXPECT_THAT(err(), HasSubstr("hint: name the store's file with --store"));
+  fake_.store_path = "/nowhere/loglog.db";
+  EXPECT_EQ(Run({"sql", "SELECT 1"}), 1);
+  EXPECT_THAT(err(), HasSubstr("/nowhere/loglog.db, which is no file on this host"));
+}
+
+TEST_F(CommandsTest, HelpAndDocumentsNameNoCodeThatIsNeverReturned) {
+  EXPECT_EQ(Run({}), 0);
+  EXPECT_THAT(out(), Not(HasSubstr("differences")));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "cli/context.h"
 
+#include <exception>
 #include <ostream>
 
 #include "absl/strings/ascii.h"
@@ -14,6 +15,9 @@
 
 namespace loglog::cli {
 namespace {
+
+constexpr double kRpcTimeoutMinS = 1e-3;
+constexpr double kRpcTimeoutMaxS = 86400;
 
 std::string Lookup(const std::map<std::string, std::string>& env, absl::string_view name) {
   const auto it = env.find(std::string(name));
@@ -36,11 +40,12 @@ bool LocaleIsUtf8(const Io& io) {
 }
 
 void ReportError(const absl::Status& status, bool json, const Style& style, std::ostream& err) {
-  const std::string message(status.message());
+  // Messages may quote what trainers and other hosts said.
+  const std::string message = Printable(status.message());
   const std::string hint = HintOf(status);
   if (json) {
     err << "{\"error\": {\"code\": " << JsonString(absl::StatusCodeToString(status.code()))
-        << ", \"message\": " << JsonString(message) << ", \"hint\": " << JsonString(hint)
+        << ", \"message\": " << JsonString(status.message()) << ", \"hint\": " << JsonString(hint)
         << ", \"exit_code\": " << ExitCodeOf(status)
         << ", \"spec_errors\": " << SpecErrorsJson(status) << "}}\n";
     return;
@@ -86,7 +91,8 @@ void Context::Next(const std::vector<std::string>& commands) {
 
 absl::StatusOr<Client*> Context::client() {
   if (client_ == nullptr) {
-    LOGLOG_ASSIGN_OR_RETURN(const double timeout_s, args_.Seconds("rpc-timeout"));
+    LOGLOG_ASSIGN_OR_RETURN(const double timeout_s,
+                            args_.Seconds("rpc-timeout", kRpcTimeoutMinS, kRpcTimeoutMaxS));
     LOGLOG_ASSIGN_OR_RETURN(
         client_, Client::Create({.address = address(),
                                  .tls_ca = args_.Get("tls-ca"),
@@ -117,28 +123,57 @@ int ExitCodeOf(const absl::Status& status) {
   }
 }
 
-int RunLoglog(const std::vector<std::string>& tokens, Io& io) {
+namespace {
+
+int RunParsed(ParsedCommand parsed, const std::vector<Command>& commands, bool json, Io& io) {
+  Context context(io, std::move(parsed.args), commands);
+  const absl::StatusOr<int> code = parsed.command->run(context);
+  if (code.ok()) return *code;
+  io.out->flush();
+  ReportError(code.status(), json, context.err_style(), *io.err);
+  return ExitCodeOf(code.status());
+}
+
+int RunTokens(const std::vector<std::string>& tokens, Io& io) {
   const std::vector<Command> commands = AllCommands();
-  const Style plain_err = {.color = ColorAllowed(io, false) && io.err_terminal};
+  const bool color = ColorAllowed(io, WantsNoColor(tokens, io.env));
   const bool json = WantsJson(tokens, io.env);
   absl::StatusOr<ParsedCommand> parsed =
       ParseCommandLine({.commands = &commands, .tokens = tokens, .env = io.env});
   if (!parsed.ok()) {
-    ReportError(parsed.status(), json, plain_err, *io.err);
+    ReportError(parsed.status(), json, {.color = color && io.err_terminal}, *io.err);
     return ExitCodeOf(parsed.status());
   }
-  if (parsed->version) return RunLoglog({"version"}, io);
+  if (parsed->version) return RunTokens({"version"}, io);
   if (parsed->help || parsed->command == nullptr) {
-    const Style style = {.color = ColorAllowed(io, false) && io.out_terminal};
-    *io.out << RenderHelp(commands, parsed->command, parsed->group, style);
+    *io.out << RenderHelp(commands, parsed->command, parsed->group,
+                          {.color = color && io.out_terminal});
     return kExitOk;
   }
-  Context context(io, std::move(parsed->args), commands);
-  const absl::StatusOr<int> code = parsed->command->run(context);
+  return RunParsed(*std::move(parsed), commands, json, io);
+}
+
+}  // namespace
+
+int RunLoglog(const std::vector<std::string>& tokens, Io& io) {
+  const auto fail = [&](const absl::Status& status) {
+    ReportError(status, WantsJson(tokens, io.env),
+                {.color = ColorAllowed(io, WantsNoColor(tokens, io.env)) && io.err_terminal},
+                *io.err);
+    return ExitCodeOf(status);
+  };
+  int code = kExitFailure;
+  try {
+    code = RunTokens(tokens, io);
+  } catch (const std::exception& error) {
+    code = fail(absl::InternalError(error.what()));
+  }
   io.out->flush();
-  if (code.ok()) return *code;
-  ReportError(code.status(), json, context.err_style(), *io.err);
-  return ExitCodeOf(code.status());
+  const bool lost = !*io.out && !(io.reader_left && io.reader_left());
+  if (!lost || code != kExitOk) return code;
+  return fail(WithHint(absl::InternalError("cannot write to standard output: what it shows is "
+                                           "not whole"),
+                       "is the disk full? df tells"));
 }
 
 }  // namespace loglog::cli

@@ -27,6 +27,8 @@ struct Io {
   int columns = 80;
   int rows = 24;
   std::map<std::string, std::string> env;
+  // Whoever read stdout is gone, which ends a pipeline and is no error.
+  std::function<bool()> reader_left;
   // Becomes another program; comes back only with an error.
   std::function<absl::Status(const std::vector<std::string>&)> exec;
 };
@@ -44,6 +46,10 @@ class Context {
   // Looks of stdout and of stderr: each by whether it is a terminal.
   const Style& style() const { return out_style_; }
   const Style& err_style() const { return err_style_; }
+  // Whether a screen may be drawn over itself on stdout, or on stderr. Colour is another
+  // question: without it the cursor still moves.
+  bool animate_out() const { return io_.out_terminal && env("TERM") != "dumb"; }
+  bool animate_err() const { return io_.err_terminal && env("TERM") != "dumb"; }
   std::string env(absl::string_view name) const;
 
   // Data, to stdout.
@@ -70,7 +76,8 @@ class Context {
   std::unique_ptr<Client> client_;
 };
 
-// Runs one command line (without the program's name) and returns the exit code.
+// Runs one command line (without the program's name) and returns the exit code. Output that
+// cannot be written is a failure, and so is an exception; neither ends the process.
 int RunLoglog(const std::vector<std::string>& tokens, Io& io);
 
 // Every command of the program, in the order of the help screen.

@@ -17,13 +17,13 @@ namespace {
 absl::StatusOr<int> PackText(Context& context) {
   PackOptions options = {.inputs = context.args().Many("TEXT"),
                          .output = context.args().Get("out")};
-  LOGLOG_ASSIGN_OR_RETURN(options.val_share, context.args().Number("val-share"));
+  LOGLOG_ASSIGN_OR_RETURN(options.val_share, context.args().Number("val-share", 0, 1));
   const std::string rule = context.args().Get("documents");
   const bool files = rule == "files" || (rule == "auto" && options.inputs.size() > 1);
   options.documents = files ? DocumentRule::kFiles : DocumentRule::kBlankLines;
   options.overwrite = context.args().On("overwrite");
   LiveRegion region(*context.io().err, context.io().columns, context.io().rows);
-  if (context.io().err_terminal) {
+  if (context.animate_err()) {
     options.progress = [&](int64_t done, int64_t total) {
       const double share = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 1;
       region.Update(absl::StrCat(RenderBar({.done = share}, 32, context.err_style()), " ",
@@ -47,8 +47,11 @@ absl::StatusOr<int> PackText(Context& context) {
       {Cell::Text(options.output), Cell::Count(static_cast<double>(manifest.train.tokens)),
        Cell::Count(static_cast<double>(manifest.val.tokens)), Cell::Int(manifest.documents()),
        Cell::Int(manifest.vocab), Cell::Text(manifest.data_sha256)}};
-  context.Print(table);
-  if (!context.machine_output()) {
+  // One object, not a list of one.
+  if (context.machine_output()) {
+    context.PrintRecord(table);
+  } else {
+    context.Print(table);
     context.Note(absl::StrCat("in a spec: data: {train: {format: llmc, glob: \"", options.output,
                               "/train-*.bin\"}, val: {format: llmc, glob: \"", options.output,
                               "/val-*.bin\"}}, model: {vocab: ", manifest.vocab, "}"));

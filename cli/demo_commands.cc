@@ -10,6 +10,7 @@
 #include "cli/demo_cluster.h"
 #include "cli/exit_codes.h"
 #include "cli/fit_report.h"
+#include "cli/fit_targets.h"
 #include "cli/live.h"
 #include "cli/plot_data.h"
 #include "cli/render/text.h"
@@ -113,7 +114,7 @@ class Chaos {
     ++step_;
     log_.push_back(absl::StrCat("kill -9 of ", *victim, " with ", n.done(), " of ", n.total(),
                                 " trials done"));
-    if (!context_.io().err_terminal) context_.Note(absl::StrCat("chaos: ", log_.back()));
+    if (!context_.animate_err()) context_.Note(absl::StrCat("chaos: ", log_.back()));
     return absl::OkStatus();
   }
   const std::vector<std::string>& log() const { return log_; }
@@ -143,7 +144,7 @@ absl::StatusOr<CheckInput> Run(Context& context, DemoCluster& cluster, const std
     LOGLOG_ASSIGN_OR_RETURN(const CheckInput input, FetchSweep(cluster.client(), sweep));
     Screen screen = BuildScreen(input);
     screen.checks.clear();
-    if (context.io().err_terminal) {
+    if (context.animate_err()) {
       std::string frame = RenderScreen(screen, context.err_style());
       absl::StrAppend(
           &frame, "\n",
@@ -170,60 +171,26 @@ absl::StatusOr<CheckInput> Run(Context& context, DemoCluster& cluster, const std
   }
 }
 
-// The entropy rate that the synthetic source reports, in nats per token; NaN without.
-double TrueFloor(Client& client, const CheckInput& input) {
+// What the synthetic source says of itself; NaN where it says nothing.
+TrueFloor FloorOf(Client& client, const CheckInput& input) {
   v1::ListPointsRequest request;
   request.set_sweep(input.sweep.name());
   request.add_trials(input.trials[0].name());
   request.add_metrics("data/entropy_rate");
+  request.add_metrics("data/val_floor");
+  TrueFloor floor;
   const absl::StatusOr<v1::ListPointsResponse> response = client.ListPoints(request);
-  if (!response.ok() || response->series().empty() || response->series(0).points().empty())
-    return NAN;
-  return response->series(0).points(0).value();
-}
-
-absl::StatusOr<std::vector<v1::Fit>> DemoFits(Client& client, const CheckInput& input) {
-  std::vector<v1::Fit> fits;
-  const std::vector<std::string> arms = Arms(input.trials);
-  for (const char* kind : {"local_slope", "saturating"}) {
-    for (const std::string& arm : arms) {
-      LOGLOG_ASSIGN_OR_RETURN(v1::Fit fit, client.CreateFit(input.sweep.name(), arm, kind, "D"));
-      fits.push_back(std::move(fit));
-    }
+  if (!response.ok()) return floor;
+  for (const v1::Series& series : response->series()) {
+    if (series.points().empty()) continue;
+    double& value = series.metric() == "data/val_floor" ? floor.val_floor : floor.entropy_rate;
+    value = series.points(0).value();
   }
-  for (const auto& [arm, arm_b] : ComparisonsOf(input.sweep, arms)) {
-    LOGLOG_ASSIGN_OR_RETURN(v1::Fit fit, client.CompareArms(input.sweep.name(), arm, arm_b, "D"));
-    fits.push_back(std::move(fit));
-  }
-  return fits;
+  return floor;
 }
-
-}  // namespace
-
-std::string RenderFloors(const std::vector<v1::Fit>& fits, double truth, const Style& style) {
-  if (!std::isfinite(truth)) return "";
-  std::string out =
-      absl::StrCat(style.Bold("The floor E beside the truth"), "   the source's entropy rate is ",
-                   Fixed(truth, 4), " nats a token\n");
-  for (const v1::Fit& fit : fits) {
-    if (fit.kind() != "saturating") continue;
-    const v1::Parameter* e = FindParameter(fit, "E");
-    if (e == nullptr || std::isnan(e->low()) || std::isnan(e->high())) {
-      absl::StrAppend(&out, "  ", fit.arm(), ": no interval of E\n");
-      continue;
-    }
-    const bool inside = e->low() <= truth && truth <= e->high();
-    absl::StrAppend(&out, "  ", fit.arm(), ": E = ", Significant(e->estimate(), 4), " ",
-                    Interval(e->low(), e->high(), 4),
-                    inside ? ", which holds the truth" : ", which misses the truth", "\n");
-  }
-  return out;
-}
-
-namespace {
 
 void Report(Context& context, const CheckInput& input, const std::vector<v1::Fit>& fits,
-            double truth) {
+            const TrueFloor& truth) {
   if (context.machine_output()) {
     context.Print(FitTable(fits));
     return;
@@ -235,7 +202,7 @@ void Report(Context& context, const CheckInput& input, const std::vector<v1::Fit
   std::string out = RenderGrid(BuildGrid(input.trials), style);
   absl::StrAppend(&out, "\n",
                   RenderTerminalPlot(plot, std::min(context.io().columns, 90), 16, style));
-  absl::StrAppend(&out, "\n", RenderFitReport(fits, {}, style));
+  absl::StrAppend(&out, "\n", RenderFitReport(fits, {.lost = LostByArm(input.trials)}, style));
   if (const std::string floors = RenderFloors(fits, truth, style); !floors.empty()) {
     absl::StrAppend(&out, "\n", floors);
   }
@@ -260,12 +227,14 @@ absl::StatusOr<int> RunDemo(Context& context, Workspace& workspace) {
                           Run(context, *cluster, created.sweep().name(), chaos.get()));
   for (const v1::Trial& trial : input.trials) {
     if (trial.state() != v1::Trial::FAILED) continue;
-    return WithHint(
-        absl::InternalError(absl::StrCat("trial ", trial.name(), " failed: ", trial.message())),
-        absl::StrCat("logs are in ", workspace.path()));
+    return WithHint(absl::InternalError(absl::StrCat("trial ", trial.name(),
+                                                     " failed: ", OneLine(trial.message()))),
+                    absl::StrCat("logs are in ", workspace.path()));
   }
-  LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Fit> fits, DemoFits(cluster->client(), input));
-  Report(context, input, fits, TrueFloor(cluster->client(), input));
+  const MadeFits made =
+      MakeFits(cluster->client(), input.sweep.name(), FitsWanted(input.sweep, input.trials, {}));
+  if (!made.errors.empty()) return made.errors.front();
+  Report(context, input, made.fits, FloorOf(cluster->client(), input));
   if (chaos != nullptr) {
     int attempts = 0;
     for (const v1::Trial& trial : input.trials) attempts += trial.attempts();

@@ -13,6 +13,7 @@
 #include "cli/render/text.h"
 #include "cli/tables.h"
 #include "cli/version.h"
+#include "store/store_file.h"
 
 namespace loglog::cli {
 namespace {
@@ -31,7 +32,7 @@ constexpr double kDiskBytesMin = 1 << 30;
 std::string LastLine(absl::string_view text) {
   text = absl::StripAsciiWhitespace(text);
   const size_t newline = text.rfind('\n');
-  return std::string(newline == absl::string_view::npos ? text : text.substr(newline + 1));
+  return Printable(newline == absl::string_view::npos ? text : text.substr(newline + 1));
 }
 
 Finding FromError(std::string check, const absl::Status& status) {
@@ -70,30 +71,12 @@ void CheckBinaries(Context& context, std::vector<Finding>* findings) {
   }
 }
 
-// The kind of a network file system, by the magic numbers of statfs(2); else "".
+// The kind of a network file system that holds `folder`; else "".
 std::string NetworkFileSystem(const std::string& folder) {
   struct statfs info = {};
   if (statfs(folder.c_str(), &info) != 0) return "";
-  switch (static_cast<uint32_t>(info.f_type)) {
-    case 0x6969:
-      return "NFS";
-    case 0xFF534D42:
-      return "CIFS";
-    case 0xFE534D42:
-      return "SMB2";
-    case 0x517B:
-      return "SMB";
-    case 0x0BD00BD0:
-      return "Lustre";
-    case 0x00C36400:
-      return "Ceph";
-    case 0x47504653:
-      return "GPFS";
-    case 0x01021997:
-      return "9P";
-    default:
-      return "";
-  }
+  const char* const name = NetworkFileSystemName(static_cast<unsigned long>(info.f_type));
+  return name == nullptr ? "" : name;
 }
 
 Finding CheckFileSystem(const std::string& folder) {
@@ -120,7 +103,8 @@ void CheckCoordinator(Context& context, std::vector<Finding>* findings) {
   const absl::StatusOr<Client*> client = context.client();
   const absl::StatusOr<v1::ServerInfo> info =
       client.ok() ? (*client)->GetServerInfo() : absl::StatusOr<v1::ServerInfo>(client.status());
-  std::string folder = std::filesystem::current_path().string();
+  std::error_code error;
+  std::string folder = std::filesystem::current_path(error).string();
   if (!info.ok()) {
     findings->push_back(FromError("coordinator", info.status()));
     findings->push_back({"versions", Health::kSkipped, "no coordinator to ask", ""});
@@ -138,14 +122,21 @@ void CheckCoordinator(Context& context, std::vector<Finding>* findings) {
                            absl::StrCat("coordinator ", info->version(), ", loglog ", kVersion),
                            "start the coordinator again from this build: loglog up"});
     }
-    std::error_code error;
-    const std::string store_folder =
-        std::filesystem::path(info->store_path()).parent_path().string();
-    if (!store_folder.empty() && std::filesystem::exists(store_folder, error))
-      folder = store_folder;
+    // A path of another host, or relative to another folder, says nothing about this one.
+    const std::filesystem::path store = info->store_path();
+    std::error_code missing;
+    if (IsLocalAddress(context.address()) && store.is_absolute() &&
+        std::filesystem::exists(store.parent_path(), missing)) {
+      folder = store.parent_path().string();
+    }
   }
-  findings->push_back(CheckFileSystem(folder));
-  findings->push_back(CheckDisk(folder));
+  if (folder.empty()) {
+    findings->push_back({"file system", Health::kFail, "the current folder is gone",
+                         "change to a folder that exists"});
+  } else {
+    findings->push_back(CheckFileSystem(folder));
+    findings->push_back(CheckDisk(folder));
+  }
   if (!info.ok()) {
     findings->push_back({"workers", Health::kSkipped, "no coordinator to ask", ""});
     return;

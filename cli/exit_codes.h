@@ -13,7 +13,6 @@ enum ExitCode : int {
   kExitUnreachable = 5,  // no coordinator answers
   kExitTimeout = 6,
   kExitTrialsFailed = 7,  // the sweep ended, but with failed trials
-  kExitDifferences = 8,
   kExitInterrupted = 130,
 };
 

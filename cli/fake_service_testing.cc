@@ -67,10 +67,11 @@ struct FakeService::Impl : v1::SweepService::Service {
                      v1::CreateSweepResponse* out) override {
     if (Status s = Enter(c, "CreateSweep", in->request_id()); !s.ok()) return s;
     *out->mutable_sweep() = fake->data.sweep;
-    out->set_created(!fake->spec_exists && !in->validate_only());
+    // As the coordinator does: with validate_only it says what would be.
+    out->set_created(!fake->spec_exists);
     const int total = fake->data.sweep.counts().total();
-    out->set_trials_new(fake->spec_exists ? 0 : total - 4);
-    out->set_trials_reused(fake->spec_exists ? total : 4);
+    out->set_trials_new(fake->spec_exists ? 0 : total - fake->trials_reused);
+    out->set_trials_reused(fake->spec_exists ? total : fake->trials_reused);
     return Status::OK;
   }
   Status GetSweep(ServerContext* c, const v1::GetSweepRequest* in, v1::Sweep* out) override {
@@ -82,7 +83,9 @@ struct FakeService::Impl : v1::SweepService::Service {
   Status ListSweeps(ServerContext* c, const v1::ListSweepsRequest*,
                     v1::ListSweepsResponse* out) override {
     if (Status s = Enter(c, "ListSweeps"); !s.ok()) return s;
-    if (!fake->data.sweep.name().empty()) *out->add_sweeps() = fake->data.sweep;
+    if (fake->data.sweep.name().empty()) return Status::OK;
+    *out->add_sweeps() = fake->data.sweep;
+    out->mutable_sweeps(0)->clear_spec_json();
     return Status::OK;
   }
   Status Verb(ServerContext* c, const v1::SweepVerbRequest* in, v1::Sweep* out,
@@ -154,7 +157,7 @@ struct FakeService::Impl : v1::SweepService::Service {
     if (trial == nullptr)
       return Status(StatusCode::NOT_FOUND, absl::StrCat("no trial ", in->name()));
     *out = *trial;
-    out->set_config_json(R"({"model":{"layers":2},"train":{"tokens":1000000}})");
+    out->set_config_json(fake->trial_config);
     return Status::OK;
   }
   Status RetryTrials(ServerContext* c, const v1::RetryTrialsRequest* in,
@@ -207,14 +210,25 @@ struct FakeService::Impl : v1::SweepService::Service {
   }
   Status CreateFit(ServerContext* c, const v1::CreateFitRequest* in, v1::Fit* out) override {
     if (Status s = Enter(c, "CreateFit"); !s.ok()) return s;
+    fake->fits_asked.push_back(absl::StrCat(in->kind(), " ", in->axis(), " ", in->arm()));
+    if (in->arm() == fake->refused_arm) {
+      return Status(StatusCode::NOT_FOUND, absl::StrCat("no arm ", in->arm()));
+    }
     *out = in->kind() == "saturating" ? SaturatingFit(in->arm(), v1::Fit::IDENTIFIED)
                                       : SlopeFit(in->arm(), -0.07, -0.08, -0.06);
     out->set_axis(in->axis());
+    out->set_n_unfinished(fake->unfinished);
     return Status::OK;
   }
-  Status CompareArms(ServerContext* c, const v1::CompareArmsRequest*, v1::Fit* out) override {
+  Status CompareArms(ServerContext* c, const v1::CompareArmsRequest* in, v1::Fit* out) override {
     if (Status s = Enter(c, "CompareArms"); !s.ok()) return s;
+    fake->fits_asked.push_back(
+        absl::StrCat("comparison ", in->axis(), " ", in->arm(), " ", in->arm_b()));
+    if (in->arm_b() == fake->refused_arm) {
+      return Status(StatusCode::INVALID_ARGUMENT, absl::StrCat("no arm ", in->arm_b()));
+    }
     *out = ComparisonFit(-0.0189, -0.021, -0.0168);
+    out->set_n_unfinished(fake->unfinished);
     return Status::OK;
   }
   Status ListFits(ServerContext* c, const v1::ListFitsRequest*,
@@ -250,7 +264,7 @@ struct FakeService::Impl : v1::SweepService::Service {
                        v1::ServerInfo* out) override {
     if (Status s = Enter(c, "GetServerInfo"); !s.ok()) return s;
     out->set_version("0.1.0");
-    out->set_store_path("/nowhere/loglog.db");
+    out->set_store_path(fake->store_path);
     out->set_pid(42);
     return Status::OK;
   }

@@ -25,10 +25,16 @@ class FakeService {
   bool hang = false;  // every call lasts until its deadline
   int page_size_max = 1000;
   bool spec_exists = false;  // CreateSweep finds the sweep there
+  int trials_reused = 4;     // of a sweep that is not there
+  std::string store_path = "/nowhere/loglog.db";
+  std::string trial_config = R"({"model":{"layers":2},"train":{"tokens":1000000}})";
+  int unfinished = 0;       // of every fit
+  std::string refused_arm;  // fits of it end in an error
   // After so many ListTrials every open trial is done, and so is the sweep; 0: never.
   int done_after_lists = 0;
   std::vector<std::string> request_ids;  // of writes, in order, each try
   std::vector<std::string> calls;        // names of the calls, in order
+  std::vector<std::string> fits_asked;   // "local_slope D small", "comparison D small large"
 
  private:
   struct Impl;

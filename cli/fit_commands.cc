@@ -5,10 +5,11 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/fit_report.h"
+#include "cli/fit_targets.h"
 #include "cli/render/text.h"
 #include "cli/tables.h"
 #include "cli/trial_stats.h"
-#include "plan/spec.h"
+#include "plan/suggest.h"
 
 namespace loglog::cli {
 namespace {
@@ -17,14 +18,14 @@ const Flag kAxis = {.name = "axis",
                     .value = "AXIS",
                     .help =
                         "what the loss is a function of: D tokens, N parameters, C FLOPs "
-                        "(default: D, or N when only sizes vary)",
+                        "(default: what the spec says, else D, or N when only sizes vary)",
                     .choices = {"D", "N", "C"}};
 
 // An arm by its label, or a guess in the error.
 absl::Status CheckArm(const std::vector<std::string>& arms, const std::string& arm,
                       const std::string& sweep) {
   if (std::find(arms.begin(), arms.end(), arm) != arms.end()) return absl::OkStatus();
-  const std::string guess = Nearest(arm, arms);
+  const std::string guess = NearestWord(arm, arms);
   std::string known;
   for (size_t i = 0; i < arms.size() && i < 12; ++i)
     absl::StrAppend(&known, i > 0 ? "; " : "", arms[i]);
@@ -34,44 +35,48 @@ absl::Status CheckArm(const std::vector<std::string>& arms, const std::string& a
                   absl::StrCat("its arms: ", known, arms.size() > 12 ? "; ..." : ""));
 }
 
-void PrintFits(Context& context, const std::vector<v1::Fit>& fits) {
+void PrintFits(Context& context, const std::vector<v1::Fit>& fits,
+               const std::vector<v1::Trial>& trials) {
   if (context.machine_output()) {
     context.Print(FitTable(fits));
     return;
   }
-  context.Print(
-      RenderFitReport(fits, {.detailed = context.format() == Format::kWide}, context.style()));
+  context.Print(RenderFitReport(
+      fits, {.detailed = context.format() == Format::kWide, .lost = LostByArm(trials)},
+      context.style()));
+}
+
+// What was made is printed already. A coordinator that is gone is the one thing to say;
+// otherwise each fit that could not be made says why.
+absl::Status ReportErrors(Context& context, const MadeFits& made, size_t wanted) {
+  if (IsUnreachable(made.errors.back())) return made.errors.back();
+  if (!context.machine_output()) {
+    for (const absl::Status& error : made.errors) context.Note(Printable(error.message()));
+  }
+  std::string message =
+      absl::StrCat(made.errors.size(), " of ", Plural(static_cast<int64_t>(wanted), "fit"),
+                   " could not be made");
+  if (context.machine_output()) {
+    for (const absl::Status& error : made.errors) absl::StrAppend(&message, "; ", error.message());
+  }
+  return WithHint(absl::InternalError(message),
+                  "loglog trial list shows the arms and their trials");
 }
 
 absl::StatusOr<int> Fit(Context& context) {
   LOGLOG_ASSIGN_OR_RETURN(Client* const client, context.client());
-  LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep listed,
+  LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep,
                           SweepToShow(context, *client, context.args().One("SWEEP")));
-  LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep, client->GetSweep(listed.name()));
   LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Trial> trials, client->ListTrials(sweep.name()));
   const std::string name = ShortName(sweep.name());
-  std::vector<std::string> arms = Arms(trials);
-  const std::string only = context.args().Get("arm");
-  if (!only.empty()) {
-    LOGLOG_RETURN_IF_ERROR(CheckArm(arms, only, name));
-    arms = {only};
+  if (const std::string only = context.args().Get("arm"); !only.empty()) {
+    LOGLOG_RETURN_IF_ERROR(CheckArm(Arms(trials), only, name));
   }
-  const std::string axis =
-      context.args().Has("axis") ? context.args().Get("axis") : MainScale(trials);
-  std::vector<v1::Fit> fits;
-  for (const char* kind : {"local_slope", "saturating"}) {
-    for (const std::string& arm : arms) {
-      LOGLOG_ASSIGN_OR_RETURN(v1::Fit fit, client->CreateFit(sweep.name(), arm, kind, axis));
-      fits.push_back(std::move(fit));
-    }
-  }
-  if (only.empty()) {
-    for (const auto& [arm, arm_b] : ComparisonsOf(sweep, arms)) {
-      LOGLOG_ASSIGN_OR_RETURN(v1::Fit fit, client->CompareArms(sweep.name(), arm, arm_b, axis));
-      fits.push_back(std::move(fit));
-    }
-  }
-  PrintFits(context, fits);
+  const std::vector<FitWanted> wanted = FitsWanted(
+      sweep, trials, {.arm = context.args().Get("arm"), .axis = context.args().Get("axis")});
+  const MadeFits made = MakeFits(*client, sweep.name(), wanted);
+  if (!made.fits.empty() || made.errors.empty()) PrintFits(context, made.fits, trials);
+  if (!made.errors.empty()) return ReportErrors(context, made, wanted.size());
   if (!HasEnded(sweep) && !context.machine_output()) {
     context.Note(absl::StrCat("sweep ", name, " has not ended: ", sweep.counts().done(), " of ",
                               Plural(sweep.counts().total(), "trial"),
@@ -98,33 +103,21 @@ absl::StatusOr<int> Compare(Context& context) {
   const std::string axis =
       context.args().Has("axis") ? context.args().Get("axis") : MainScale(trials);
   LOGLOG_ASSIGN_OR_RETURN(const v1::Fit fit, client->CompareArms(sweep.name(), arm, arm_b, axis));
-  PrintFits(context, {fit});
+  PrintFits(context, {fit}, trials);
   context.Next({absl::StrCat("loglog plot ", ShortName(sweep.name()))});
   return kExitOk;
 }
 
 }  // namespace
 
-std::vector<std::pair<std::string, std::string>> ComparisonsOf(
-    const v1::Sweep& sweep, const std::vector<std::string>& arms) {
-  std::vector<std::pair<std::string, std::string>> pairs;
-  if (const absl::StatusOr<SweepSpec> spec = ParseSpec(sweep.spec_json(), "stored spec");
-      spec.ok()) {
-    for (const FitRequest& request : spec->fit) {
-      if (request.kind == "comparison") pairs.push_back({request.arm, request.arm_b});
-    }
-  }
-  if (pairs.empty() && arms.size() == 2) pairs.push_back({arms[0], arms[1]});
-  return pairs;
-}
-
 std::vector<Command> FitCommands() {
   return {
       {.path = "fit",
        .summary = "fitted slopes and exponents with intervals",
        .details =
-           "For each arm the local log-log slope and the exponent with a free floor E, then the\n"
-           "comparisons that the spec asks for. -o wide adds objectives and provenance.",
+           "The fits that the spec asks for; when it names none, for each arm the local log-log\n"
+           "slope and the exponent with a free floor E. Then the comparisons. -o wide adds\n"
+           "objectives and provenance.",
        .positionals = {{.name = "SWEEP",
                         .help = "name of the sweep (default: the newest)",
                         .required = false}},

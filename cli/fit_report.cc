@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -20,6 +21,7 @@ constexpr int kDigits = 4;
 std::string KindTitle(const v1::Fit& fit) {
   if (fit.kind() == "local_slope") return absl::StrCat("local slope in ", fit.axis());
   if (fit.kind() == "saturating") return absl::StrCat("exponent with a floor, in ", fit.axis());
+  if (fit.kind() == "joint") return "joint law in N and D";
   if (fit.kind() == "comparison") return absl::StrCat("comparison of arms, in ", fit.axis());
   return absl::StrCat(absl::StrReplaceAll(fit.kind(), {{"_", " "}}), " in ", fit.axis());
 }
@@ -68,23 +70,55 @@ std::string Verdict(const v1::Fit& fit, const Style& style) {
 std::string Conclusion(const v1::Fit& fit) {
   const v1::Parameter* difference = FindParameter(fit, "slope_difference");
   if (difference == nullptr || std::isnan(difference->low())) return "";
-  const std::string p = absl::StrCat("one-sided p = ", Significant(fit.p_value(), 2));
-  if (difference->high() < 0)
-    return absl::StrCat(fit.arm(), " is steeper than ", fit.arm_b(), "; ", p);
-  if (difference->low() > 0)
-    return absl::StrCat(fit.arm_b(), " is steeper than ", fit.arm(), "; ", p);
-  return absl::StrCat("neither arm is shown to be steeper; ", p);
+  // The stored p is that of "the arm is no steeper than arm_b".
+  const double p = fit.p_value();
+  if (difference->high() < 0) {
+    return absl::StrCat(fit.arm(), " is steeper than ", fit.arm_b(),
+                        "; one-sided p = ", Significant(p, 2));
+  }
+  if (difference->low() > 0) {
+    return absl::StrCat(fit.arm_b(), " is steeper than ", fit.arm(),
+                        "; one-sided p = ", Significant(1 - p, 2));
+  }
+  return absl::StrCat("neither arm is shown to be steeper; two-sided p = ",
+                      Significant(2 * std::min(p, 1 - p), 2), " for equal slopes");
 }
 
-std::string WentIn(const v1::Fit& fit) {
+// Configurations may share a value of the axis: two sizes at one token budget, say.
+std::string ConfigsText(const v1::Fit& fit) {
+  std::set<double> values;
+  for (const v1::FitPoint& point : fit.points()) values.insert(point.x());
+  const int distinct = values.empty() ? fit.n_configs() : static_cast<int>(values.size());
+  const std::string text = absl::StrCat(Plural(distinct, "value"), " of ", fit.axis());
+  return distinct == fit.n_configs()
+             ? text
+             : absl::StrCat(Plural(fit.n_configs(), "configuration"), ", ", text);
+}
+
+std::string LeftOut(const v1::Fit& fit, const std::map<std::string, LostTrials>& lost) {
+  int failed = 0, cancelled = 0;
+  for (const std::string& arm : {fit.arm(), fit.arm_b()}) {
+    if (const auto it = lost.find(arm); it != lost.end()) {
+      failed += it->second.failed;
+      cancelled += it->second.cancelled;
+    }
+  }
+  std::string text = absl::StrCat("; left out: ", fit.n_diverged(), " diverged");
+  if (failed > 0) absl::StrAppend(&text, ", ", failed, " failed");
+  if (cancelled > 0) absl::StrAppend(&text, ", ", cancelled, " cancelled");
+  // A trial may have failed since the fit was made.
+  return absl::StrCat(text, ", ", std::max(0, fit.n_unfinished() - failed - cancelled),
+                      " unfinished");
+}
+
+std::string WentIn(const v1::Fit& fit, const std::map<std::string, LostTrials>& lost) {
   std::string text = absl::StrCat(Plural(fit.n_trials(), "trial"));
   if (fit.kind() == "comparison") absl::StrAppend(&text, " in ", Plural(fit.n_pairs(), "pair"));
-  absl::StrAppend(&text, ", ", Plural(fit.n_configs(), "value"), " of ", fit.axis());
+  absl::StrAppend(&text, ", ", ConfigsText(fit));
   if (fit.x_max() > 0) {
     absl::StrAppend(&text, " from ", HumanCount(fit.x_min()), " to ", HumanCount(fit.x_max()));
   }
-  return absl::StrCat(text, "; left out: ", fit.n_diverged(), " diverged, ", fit.n_unfinished(),
-                      " unfinished");
+  return absl::StrCat(text, LeftOut(fit, lost));
 }
 
 // `text` broken into indented lines.
@@ -94,9 +128,25 @@ void AppendWrapped(absl::string_view text, const Style& style, std::string* out)
   }
 }
 
+// One of several planned comparisons is likelier to be found different by chance alone.
+std::string AdjustedText(const nlohmann::json& provenance) {
+  const auto holm = provenance.find("holm");
+  if (holm == provenance.end() || !holm->is_object()) return "";
+  const auto number = [&](const char* key) {
+    const auto it = holm->find(key);
+    return it != holm->end() && it->is_number() ? it->get<double>() : NAN;
+  };
+  if (!(number("m") > 1) || std::isnan(number("p_adjusted"))) return "";
+  return absl::StrCat("two-sided p = ", Significant(number("p_adjusted"), 2), " as one of ",
+                      Significant(number("m"), 4), " comparisons (Holm)");
+}
+
 void AppendProvenance(const v1::Fit& fit, bool detailed, const Style& style, std::string* out) {
   const nlohmann::json provenance = nlohmann::json::parse(fit.provenance_json(), nullptr, false);
   if (!provenance.is_object()) return;
+  if (const std::string adjusted = AdjustedText(provenance); !adjusted.empty()) {
+    AppendWrapped(adjusted, style, out);
+  }
   if (const auto notes = provenance.find("notes"); notes != provenance.end() && notes->is_array()) {
     for (const auto& note : *notes) {
       if (note.is_string())
@@ -151,7 +201,7 @@ void AppendFit(const v1::Fit& fit, const FitReportOptions& options, const Style&
   }
   const bool good = fit.verdict() == v1::Fit::OK || fit.verdict() == v1::Fit::IDENTIFIED;
   if (!good && !fit.message().empty()) AppendWrapped(fit.message(), style, out);
-  AppendWrapped(WentIn(fit), style, out);
+  AppendWrapped(WentIn(fit, options.lost), style, out);
   if (std::isfinite(fit.leave_largest_out_error())) {
     absl::StrAppend(out, "    largest ", fit.axis(),
                     " left out and predicted: ", fit.leave_largest_out_error() > 0 ? "+" : "",
@@ -161,6 +211,15 @@ void AppendFit(const v1::Fit& fit, const FitReportOptions& options, const Style&
 }
 
 }  // namespace
+
+std::map<std::string, LostTrials> LostByArm(const std::vector<v1::Trial>& trials) {
+  std::map<std::string, LostTrials> lost;
+  for (const v1::Trial& trial : trials) {
+    lost[trial.arm()].failed += trial.state() == v1::Trial::FAILED;
+    lost[trial.arm()].cancelled += trial.state() == v1::Trial::CANCELLED;
+  }
+  return lost;
+}
 
 const v1::Parameter* FindParameter(const v1::Fit& fit, absl::string_view name) {
   for (const v1::Parameter& p : fit.parameters()) {
@@ -177,6 +236,34 @@ std::string HeadlineOf(const v1::Fit& fit) {
                                    ? "(no interval)"
                                    : Interval(p.low(), p.high(), kDigits);
   return absl::StrCat(Significant(p.estimate(), kDigits), " ", interval);
+}
+
+std::string RenderFloors(const std::vector<v1::Fit>& fits, const TrueFloor& truth,
+                         const Style& style) {
+  const bool sampled = std::isfinite(truth.val_floor);
+  const double floor = sampled ? truth.val_floor : truth.entropy_rate;
+  if (!std::isfinite(floor)) return "";
+  std::vector<std::string> truths;
+  if (std::isfinite(truth.entropy_rate)) {
+    truths.push_back(absl::StrCat("the source's entropy rate is ", Fixed(truth.entropy_rate, 4),
+                                  " nats a token"));
+  }
+  if (sampled) truths.push_back(absl::StrCat(Fixed(floor, 4), " on the validation sample"));
+  std::string out = absl::StrCat(style.Bold("The floor E beside the truth"), "   ",
+                                 absl::StrJoin(truths, "; "), "\n");
+  for (const v1::Fit& fit : fits) {
+    if (fit.kind() != "saturating") continue;
+    const v1::Parameter* e = FindParameter(fit, "E");
+    if (e == nullptr || std::isnan(e->low()) || std::isnan(e->high())) {
+      absl::StrAppend(&out, "  ", fit.arm(), ": no interval of E\n");
+      continue;
+    }
+    const bool inside = e->low() <= floor && floor <= e->high();
+    absl::StrAppend(&out, "  ", fit.arm(), ": E = ", Significant(e->estimate(), 4), " ",
+                    Interval(e->low(), e->high(), 4),
+                    inside ? ", which holds the truth" : ", which misses the truth", "\n");
+  }
+  return out;
 }
 
 std::string RenderFitReport(const std::vector<v1::Fit>& fits, const FitReportOptions& options,

@@ -1,6 +1,8 @@
 #ifndef LOGLOG_CLI_FIT_REPORT_H_
 #define LOGLOG_CLI_FIT_REPORT_H_
 
+#include <cmath>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -9,15 +11,32 @@
 
 namespace loglog::cli {
 
+// Trials of an arm that ended without a loss. A fit counts them as unfinished.
+struct LostTrials {
+  int failed = 0;
+  int cancelled = 0;
+};
+std::map<std::string, LostTrials> LostByArm(const std::vector<v1::Trial>& trials);
+
 struct FitReportOptions {
   // Also the objective triple, the notes and the provenance of each fit.
   bool detailed = false;
+  std::map<std::string, LostTrials> lost = {};  // by arm
 };
 
 // Fits as a person reads them: which quantity each number is, its interval, the
 // verdict, what went in and what stayed out. Grouped by kind, in the order given.
 std::string RenderFitReport(const std::vector<v1::Fit>& fits, const FitReportOptions& options,
                             const Style& style);
+
+// The least loss that the synthetic source allows, in nats per token; NaN when not known.
+struct TrueFloor {
+  double entropy_rate = NAN;  // of the source
+  double val_floor = NAN;     // of the sample that validation measures: the truth of the loss
+};
+// The fitted floors beside the true one; "" when there is none.
+std::string RenderFloors(const std::vector<v1::Fit>& fits, const TrueFloor& truth,
+                         const Style& style);
 
 // nullptr when the fit has no such parameter.
 const v1::Parameter* FindParameter(const v1::Fit& fit, absl::string_view name);

@@ -64,11 +64,37 @@ TEST(FitReportTest, DetailsNameTheObjectivesAndTheStoredFit) {
   EXPECT_THAT(report, HasSubstr("stored as sweeps/demo/fits/1, inputs 0123456789abcdef\n"));
 }
 
-TEST(FitReportTest, AnIntervalThatHoldsZeroShowsNoDifference) {
-  EXPECT_THAT(RenderFitReport({ComparisonFit(-0.001, -0.004, 0.002)}, {}, {}),
-              HasSubstr("neither arm is shown to be steeper"));
-  EXPECT_THAT(RenderFitReport({ComparisonFit(0.01, 0.004, 0.02)}, {}, {}),
-              HasSubstr("large is steeper than small"));
+TEST(FitReportTest, APValueIsOfTheHypothesisThatIsNamed) {
+  const auto conclusion = [](double difference, double low, double high, double p) {
+    v1::Fit fit = ComparisonFit(difference, low, high);
+    fit.set_p_value(p);
+    return RenderFitReport({fit}, {}, {});
+  };
+  // The stored p is one-sided for the first arm.
+  EXPECT_THAT(conclusion(-0.01, -0.02, -0.004, 0.002),
+              HasSubstr("small is steeper than large; one-sided p = 0.002\n"));
+  EXPECT_THAT(conclusion(0.01, 0.004, 0.02, 0.998),
+              HasSubstr("large is steeper than small; one-sided p = 0.002\n"));
+  EXPECT_THAT(
+      conclusion(0.001, -0.002, 0.004, 0.75),
+      HasSubstr("neither arm is shown to be steeper; two-sided p = 0.5 for equal slopes\n"));
+}
+
+TEST(FitReportTest, OneOfSeveralComparisonsSaysSo) {
+  v1::Fit fit = ComparisonFit(-0.01, -0.02, -0.004);
+  fit.set_provenance_json(R"({"holm":{"m":3,"tested":3,"p_adjusted":0.006}})");
+  EXPECT_THAT(RenderFitReport({fit}, {}, {}),
+              HasSubstr("    two-sided p = 0.006 as one of 3 comparisons (Holm)\n"));
+  fit.set_provenance_json(R"({"holm":{"m":1,"tested":1,"p_adjusted":0.004}})");
+  EXPECT_THAT(RenderFitReport({fit}, {}, {}), Not(HasSubstr("Holm")));
+}
+
+TEST(FitReportTest, ConfigurationsAndValuesOfTheAxisAreToldApart) {
+  v1::Fit fit = SlopeFit("small", -0.07, -0.08, -0.06);
+  fit.set_n_configs(6);
+  for (const double x : {1e6, 1e6, 4e6, 4e6, 1.6e7, 1.6e7}) fit.add_points()->set_x(x);
+  EXPECT_THAT(RenderFitReport({fit}, {}, {}),
+              HasSubstr("8 trials, 6 configurations, 3 values of D from 1M to 16M"));
 }
 
 TEST(FitReportTest, NoNumberPretendsToHaveAnInterval) {
@@ -77,6 +103,19 @@ TEST(FitReportTest, NoNumberPretendsToHaveAnInterval) {
   EXPECT_THAT(report, Not(HasSubstr("nan")));
   EXPECT_EQ(HeadlineOf(SaturatingFit("a", v1::Fit::REFUSED)),
             "refused: 3 values of D; at least 4 are needed");
+}
+
+// The loss is measured on a fixed sample, whose own floor is the truth where it is known.
+TEST(FitReportTest, TheFloorOfTheSampleIsTheTruthOfTheLoss) {
+  const std::vector<v1::Fit> fits = {SaturatingFit("small", v1::Fit::IDENTIFIED)};
+  EXPECT_EQ(RenderFloors(fits, {.entropy_rate = 1.95}, {}),
+            "The floor E beside the truth   the source's entropy rate is 1.9500 nats a token\n"
+            "  small: E = 2.02 [1.9, 2.1], which holds the truth\n");
+  EXPECT_EQ(RenderFloors(fits, {.entropy_rate = 1.95, .val_floor = 1.89}, {}),
+            "The floor E beside the truth   the source's entropy rate is 1.9500 nats a token; "
+            "1.8900 on the validation sample\n"
+            "  small: E = 2.02 [1.9, 2.1], which misses the truth\n");
+  EXPECT_EQ(RenderFloors(fits, {}, {}), "");
 }
 
 TEST(PlotDataTest, AllTrialsMeansAndFittedLines) {

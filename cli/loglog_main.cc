@@ -1,3 +1,4 @@
+#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -21,6 +22,12 @@ std::map<std::string, std::string> Environment() {
   return env;
 }
 
+// The errno of a failed write may be long gone; a pipe that nobody reads still says so.
+bool ReaderLeft() {
+  pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+  return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -32,13 +39,12 @@ int main(int argc, char** argv) {
                         .out_terminal = isatty(STDOUT_FILENO) == 1,
                         .err_terminal = isatty(STDERR_FILENO) == 1,
                         .env = Environment(),
+                        .reader_left = ReaderLeft,
                         .exec = loglog::cli::Exec};
   winsize size = {};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
     io.columns = size.ws_col;
     io.rows = size.ws_row;
   }
-  const int code = loglog::cli::RunLoglog(std::vector<std::string>(argv + 1, argv + argc), io);
-  std::cout.flush();
-  return code;
+  return loglog::cli::RunLoglog(std::vector<std::string>(argv + 1, argv + argc), io);
 }

@@ -14,7 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "base/status.h"
 #include "cli/args.h"
-#include "cli/render/text.h"
+#include "plan/suggest.h"
 
 namespace loglog::cli {
 namespace {
@@ -63,7 +63,7 @@ absl::Status UnknownCommand(const std::vector<Command>& commands, absl::string_v
       known.insert(words[1]);
     }
   }
-  const std::string guess = Nearest(word, {known.begin(), known.end()});
+  const std::string guess = NearestWord(word, {known.begin(), known.end()});
   const std::string prefix = group.empty() ? "loglog" : absl::StrCat("loglog ", group);
   return WithHint(
       absl::InvalidArgumentError(absl::StrCat(
@@ -90,7 +90,7 @@ absl::StatusOr<Resolved> Resolve(const ParseInput& input) {
     if (flag == nullptr) {
       std::vector<std::string> names = {"--version"};
       for (const Flag& known : GlobalFlags()) names.push_back(absl::StrCat("--", known.name));
-      const std::string guess = Nearest(tokens[i], names);
+      const std::string guess = NearestWord(tokens[i], names);
       return WithHint(absl::InvalidArgumentError(absl::StrCat(
                           "unknown flag `", tokens[i], "` before the command",
                           guess.empty() ? "" : absl::StrCat(": did you mean `", guess, "`?"))),
@@ -142,7 +142,7 @@ absl::Status Extra(const Command& command, const std::string& token) {
   const std::string name = token.substr(0, token.find('='));
   std::vector<std::string> known;
   for (const Flag& flag : AllFlags(command)) known.push_back(absl::StrCat("--", flag.name));
-  const std::string guess = Nearest(name, known);
+  const std::string guess = NearestWord(name, known);
   return WithHint(absl::InvalidArgumentError(absl::StrCat(
                       "unknown flag `", name, "` for `loglog ", command.path, "`",
                       guess.empty() ? "" : absl::StrCat(": did you mean `", guess, "`?"))),
@@ -152,7 +152,7 @@ absl::Status Extra(const Command& command, const std::string& token) {
 absl::Status CheckChoice(absl::string_view what, const std::string& value,
                          const std::vector<std::string>& choices) {
   if (choices.empty() || absl::c_linear_search(choices, value)) return absl::OkStatus();
-  const std::string guess = Nearest(value, choices);
+  const std::string guess = NearestWord(value, choices);
   return absl::InvalidArgumentError(
       absl::StrCat(what, " is `", value, "`: it takes one of ", absl::StrJoin(choices, ", "),
                    guess.empty() ? "" : absl::StrCat("; did you mean `", guess, "`?")));
@@ -286,7 +286,7 @@ class ArgsBuilder {
       if (flag == nullptr || flag->name == "help" || flag->name == "config") {
         std::vector<std::string> names;
         for (const Flag& f : known) names.push_back(f.name);
-        const std::string guess = Nearest(item.name, names);
+        const std::string guess = NearestWord(item.name, names);
         return absl::InvalidArgumentError(
             absl::StrCat(path, ": unknown key `", item.name, "`",
                          global ? "" : absl::StrCat(" in [", section, "]"),
@@ -367,6 +367,18 @@ absl::StatusOr<ParsedCommand> ParseCommandLine(const ParseInput& input) {
   LOGLOG_RETURN_IF_ERROR(builder.ApplyConfigFile());
   LOGLOG_ASSIGN_OR_RETURN(parsed.args, builder.Finish());
   return parsed;
+}
+
+bool WantsNoColor(const std::vector<std::string>& tokens,
+                  const std::map<std::string, std::string>& env) {
+  const std::string with_value = "--no-color=";
+  for (const std::string& token : tokens) {
+    if (token == "--") break;
+    if (token == "--no-color") return true;
+    if (absl::StartsWith(token, with_value)) return IsTrue(token.substr(with_value.size()));
+  }
+  const auto it = env.find("LOGLOG_NO_COLOR");
+  return it != env.end() && IsTrue(it->second);
 }
 
 bool WantsJson(const std::vector<std::string>& tokens,

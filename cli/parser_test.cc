@@ -52,7 +52,7 @@ TEST_F(ParserTest, CommandsFlagsAndPositionals) {
   EXPECT_EQ(parsed->command->path, "plan");
   EXPECT_EQ(parsed->args.One("SPEC"), "a.yaml");
   EXPECT_THAT(parsed->args.Many("OVERRIDE"), ElementsAre("train.lr=3.0e-4", "~x", "+y=1"));
-  EXPECT_EQ(parsed->args.Number("throughput").value(), 5000);
+  EXPECT_EQ(parsed->args.Number("throughput", 0, 1e12).value(), 5000);
   EXPECT_EQ(parsed->args.Get("output"), "json");
   EXPECT_EQ(parsed->args.Get("coordinator"), "127.0.0.1:7070");
   EXPECT_FALSE(parsed->args.Has("coordinator"));
@@ -147,15 +147,30 @@ TEST_F(ParserTest, NumbersAndDurations) {
   const auto value = [&](const std::string& text) {
     return Parse({"plan", "x", "--throughput", text})->args;
   };
-  EXPECT_EQ(value("1.5e6").Number("throughput").value(), 1.5e6);
-  EXPECT_EQ(value("2M").Number("throughput").value(), 2e6);
-  EXPECT_FALSE(value("fast").Number("throughput").ok());
-  EXPECT_EQ(value("90s").Seconds("throughput").value(), 90);
-  EXPECT_EQ(value("2h").Seconds("throughput").value(), 7200);
-  EXPECT_EQ(value("250ms").Seconds("throughput").value(), 0.25);
-  EXPECT_FALSE(value("-3").Seconds("throughput").ok());
+  EXPECT_EQ(value("1.5e6").Number("throughput", 0, 1e12).value(), 1.5e6);
+  EXPECT_EQ(value("2M").Number("throughput", 0, 1e12).value(), 2e6);
+  EXPECT_FALSE(value("fast").Number("throughput", 0, 1e12).ok());
+  EXPECT_EQ(value("90s").Seconds("throughput", 0, 1e6).value(), 90);
+  EXPECT_EQ(value("2h").Seconds("throughput", 0, 1e6).value(), 7200);
+  EXPECT_EQ(value("250ms").Seconds("throughput", 0, 1e6).value(), 0.25);
+  EXPECT_FALSE(value("-3").Seconds("throughput", 0, 1e6).ok());
+  EXPECT_FALSE(value("nan").Seconds("throughput", 0, 1e6).ok());
+  EXPECT_FALSE(value("nan").Number("throughput", 0, 1e6).ok());
+  EXPECT_EQ(value("2M").Number("throughput", 0, 1e6).status().message(),
+            "--throughput is `2M`: it takes a number from 0 to 1e+06, such as 5000, 120k or 1.5e6");
+  EXPECT_EQ(value("1h").Seconds("throughput", 0.5, 60).status().message(),
+            "--throughput is `1h`: it takes a duration from 0.5s to 60s, such as 30s, 5m or 2h");
   EXPECT_EQ(value("7").Int("throughput", 1, 10).value(), 7);
   EXPECT_FALSE(value("11").Int("throughput", 1, 10).ok());
+}
+
+TEST_F(ParserTest, NoColorIsSeenEvenWhenTheLineIsWrong) {
+  EXPECT_TRUE(WantsNoColor({"nope", "--no-color"}, {}));
+  EXPECT_TRUE(WantsNoColor({"--no-color=true"}, {}));
+  EXPECT_FALSE(WantsNoColor({"--no-color=false"}, {{"LOGLOG_NO_COLOR", "1"}}));
+  EXPECT_FALSE(WantsNoColor({"demo", "--", "--no-color"}, {}));
+  EXPECT_TRUE(WantsNoColor({}, {{"LOGLOG_NO_COLOR", "1"}}));
+  EXPECT_FALSE(WantsNoColor({}, {{"LOGLOG_NO_COLOR", "0"}}));
 }
 
 TEST_F(ParserTest, JsonIsWantedEvenWhenTheLineIsWrong) {

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <fstream>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -22,9 +24,56 @@ const Positional kOverrides = {.name = "OVERRIDE",
                                .required = false,
                                .many = true};
 
+// No model is so small or machine so slow, and none so fast.
+constexpr double kTokensPerSecondMin = 1e-3;
+constexpr double kTokensPerSecondMax = 1e12;
+
+// FLOP/s of one slot in the middle of what these trials had; 0 when none was measured.
+// Tokens a second would hold for models of one size only.
+double MeasuredFlopsPerSecond(const std::vector<v1::Trial>& trials) {
+  std::vector<double> speeds;
+  for (const v1::Trial& trial : trials) {
+    if (trial.tokens_per_second() > 0 && trial.flops() > 0 && trial.tokens_planned() > 0) {
+      speeds.push_back(trial.tokens_per_second() * trial.flops() /
+                       static_cast<double>(trial.tokens_planned()));
+    }
+  }
+  if (speeds.empty()) return 0;
+  const auto middle = speeds.begin() + static_cast<int64_t>(speeds.size() / 2);
+  std::nth_element(speeds.begin(), middle, speeds.end());
+  return *middle;
+}
+
+// Looks through the sweeps, the newest first, for the trials that this spec would share, and
+// for the speed that the first sweep with any had. What cannot be read is left out: a plan
+// that is a little dear is better than none.
+void LookThroughSweeps(Client& client, const Expansion& expansion, const std::string& same_sweep,
+                       PlanOnServer* server) {
+  absl::flat_hash_set<std::string> wanted;
+  for (const PlannedTrial& trial : expansion.trials) wanted.insert(trial.sha256);
+  std::vector<std::string> names = {same_sweep};
+  if (same_sweep.empty()) {
+    const absl::StatusOr<std::vector<v1::Sweep>> sweeps = client.ListSweeps();
+    if (!sweeps.ok()) return;
+    names.clear();
+    for (const v1::Sweep& sweep : *sweeps) names.push_back(sweep.name());
+  }
+  for (const std::string& name : names) {
+    const bool all_found = static_cast<int>(server->known_trials.size()) >= server->trials_reused;
+    if (all_found && server->flops_per_second > 0) return;
+    const absl::StatusOr<std::vector<v1::Trial>> trials = client.ListTrials(name);
+    if (!trials.ok()) return;
+    for (const v1::Trial& trial : *trials) {
+      if (wanted.contains(trial.trial_sha256())) server->known_trials.insert(trial.trial_sha256());
+    }
+    if (server->flops_per_second <= 0) server->flops_per_second = MeasuredFlopsPerSecond(*trials);
+  }
+}
+
 // Asks the coordinator what of this spec it already has. That no coordinator answers is
 // no error: plan works offline.
-absl::StatusOr<std::optional<PlanOnServer>> AskServer(Context& context, const SweepSpec& spec) {
+absl::StatusOr<std::optional<PlanOnServer>> AskServer(Context& context, const SweepSpec& spec,
+                                                      const Expansion& expansion) {
   absl::StatusOr<std::unique_ptr<Client>> client =
       Client::Create({.address = context.address(),
                       .tls_ca = context.args().Get("tls-ca"),
@@ -45,6 +94,8 @@ absl::StatusOr<std::optional<PlanOnServer>> AskServer(Context& context, const Sw
       if (worker.state() == v1::Worker::LIVE) server.slots_total += worker.slots();
     }
   }
+  LookThroughSweeps(**client, expansion, response->created() ? "" : response->sweep().name(),
+                    &server);
   return std::optional<PlanOnServer>(server);
 }
 
@@ -53,12 +104,21 @@ absl::StatusOr<int> Plan(Context& context) {
   LOGLOG_ASSIGN_OR_RETURN(const SweepSpec spec, LoadSpec(path, context.args().Many("OVERRIDE")));
   LOGLOG_ASSIGN_OR_RETURN(const Expansion expansion, Expand(spec));
   ReportOptions options;
-  if (context.args().Has("throughput")) {
-    LOGLOG_ASSIGN_OR_RETURN(options.throughput.tokens_per_second,
-                            context.args().Number("throughput"));
+  const bool stated = context.args().Has("throughput");
+  if (stated) {
+    LOGLOG_ASSIGN_OR_RETURN(
+        options.throughput.tokens_per_second,
+        context.args().Number("throughput", kTokensPerSecondMin, kTokensPerSecondMax));
   }
   PlanScreen screen = {.name = spec.name, .spec_sha256 = SpecSha256(spec), .arms = expansion.arms};
-  LOGLOG_ASSIGN_OR_RETURN(screen.server, AskServer(context, spec));
+  LOGLOG_ASSIGN_OR_RETURN(screen.server, AskServer(context, spec, expansion));
+  if (screen.server.has_value()) {
+    options.known_trials = screen.server->known_trials;
+    // Who states a speed means other machines than those measured.
+    if (!stated && screen.server->flops_per_second > 0) {
+      options.throughput = {.flops_per_second = screen.server->flops_per_second, .measured = true};
+    }
+  }
   if (context.args().Has("slots")) {
     LOGLOG_ASSIGN_OR_RETURN(const int64_t slots, context.args().Int("slots", 1, 100'000));
     options.slots = static_cast<int>(slots);
@@ -125,7 +185,13 @@ absl::StatusOr<int> Submit(Context& context) {
 }
 
 absl::StatusOr<int> Explain(Context& context) {
-  LOGLOG_ASSIGN_OR_RETURN(const std::string text, ExplainField(context.args().One("FIELD")));
+  const std::string field = context.args().One("FIELD");
+  LOGLOG_ASSIGN_OR_RETURN(const std::string text, ExplainField(field));
+  if (context.machine_output()) {
+    context.PrintRecord(
+        {.columns = {{"field"}, {"text"}}, .rows = {{Cell::Text(field), Cell::Text(text)}}});
+    return kExitOk;
+  }
   context.Print(text);
   if (!absl::EndsWith(text, "\n")) context.Print("\n");
   return kExitOk;
@@ -148,7 +214,8 @@ std::vector<Command> PlanCommands() {
        .positionals = {kSpec, kOverrides},
        .flags = {{.name = "throughput",
                   .value = "TOKENS_PER_S",
-                  .help = "speed of one slot, for times"},
+                  .help = "speed of one slot, for times (default: as measured, else the spec's)",
+                  .from_env = true},
                  {.name = "slots",
                   .value = "N",
                   .help = "slots to reckon with (default: the live ones)"},

@@ -82,10 +82,15 @@ std::string RenderPlan(const PlanScreen& plan, const Style& style) {
     line("reuse", absl::StrCat(r.fresh.trials, " new, ", r.reused, " reused"));
   }
   line("model", absl::StrCat(RangeText(r.params_min, r.params_max), " parameters"));
+  // What is there already costs nothing again.
+  const auto fresh = [&](double count) {
+    return r.reused > 0 ? absl::StrCat("; ", HumanCount(count), " of them new") : "";
+  };
   line("tokens", absl::StrCat(HumanCount(static_cast<double>(r.all.tokens)), " in all, ",
-                              RangeText(r.tokens_min, r.tokens_max), " a trial"));
-  line("FLOPs",
-       absl::StrCat(HumanCount(r.all.flops), " exact; ", HumanCount(r.all.flops_6nd), " as 6ND"));
+                              RangeText(r.tokens_min, r.tokens_max), " a trial",
+                              fresh(static_cast<double>(r.fresh.tokens))));
+  line("FLOPs", absl::StrCat(HumanCount(r.all.flops), " exact; ", HumanCount(r.all.flops_6nd),
+                             " as 6ND", fresh(r.fresh.flops)));
   const std::string speed = SpeedText(r);
   if (r.slot_hours.has_value()) {
     line("time",
@@ -132,6 +137,8 @@ Table PlanTable(const PlanScreen& plan) {
                    {"tokens", true},
                    {"flops", true},
                    {"flops_6nd", true},
+                   {"tokens_new", true},
+                   {"flops_new", true},
                    {"trials_new", true},
                    {"trials_reused", true},
                    {"slot_hours", true},
@@ -156,6 +163,8 @@ Table PlanTable(const PlanScreen& plan) {
                  Cell::Int(r.all.tokens),
                  Cell::Count(r.all.flops),
                  Cell::Count(r.all.flops_6nd),
+                 Cell::Int(r.fresh.tokens),
+                 Cell::Count(r.fresh.flops),
                  Cell::Int(plan.server.has_value() ? plan.server->trials_new : r.fresh.trials),
                  Cell::Int(plan.server.has_value() ? plan.server->trials_reused : r.reused),
                  hours(r.slot_hours),

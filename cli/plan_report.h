@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/container/flat_hash_set.h"
 #include "cli/render/style.h"
 #include "cli/render/table.h"
 #include "plan/plan.h"
@@ -15,6 +16,8 @@ struct PlanOnServer {
   int trials_new = 0;
   int trials_reused = 0;
   int slots_total = 0;
+  absl::flat_hash_set<std::string> known_trials;  // sha256 of those reused, as far as found
+  double flops_per_second = 0;                    // of one slot, measured; 0 when unknown
 };
 
 struct PlanScreen {

@@ -12,6 +12,25 @@
 namespace loglog::cli {
 namespace {
 
+// All that is drawn, as numbers.
+Table PointsTable(const Plot& plot) {
+  Table table;
+  table.kind = "points";
+  table.columns = {{"series"}, {"what"}, {"x", true}, {"y", true}};
+  for (const PlotSeries& series : plot.series) {
+    const auto add = [&](const char* what, const std::vector<PlotPoint>& points) {
+      for (const PlotPoint& point : points) {
+        table.rows.push_back({Cell::Text(series.name), Cell::Text(what), Cell::Count(point.x),
+                              Cell::Real(point.y, 4)});
+      }
+    };
+    add("trial", series.trials);
+    add("mean", series.means);
+    for (const PlotCurve& curve : series.curves) add("curve", curve.points);
+  }
+  return table;
+}
+
 absl::StatusOr<int> PlotSweep(Context& context) {
   LOGLOG_ASSIGN_OR_RETURN(const int64_t height, context.args().Int("height", 5, 200));
   LOGLOG_ASSIGN_OR_RETURN(Client* const client, context.client());
@@ -35,6 +54,10 @@ absl::StatusOr<int> PlotSweep(Context& context) {
   }
   const Plot plot = BuildPlot(trials, fits, request);
   const std::string svg = context.args().Get("svg");
+  if (context.machine_output() && svg.empty()) {
+    context.Print(PointsTable(plot));
+    return kExitOk;
+  }
   if (svg.empty()) {
     Style style = context.style();
     if (context.args().On("ascii")) style.unicode = false;

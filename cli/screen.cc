@@ -239,7 +239,7 @@ std::string RenderScreen(const Screen& s, const Style& style) {
   for (size_t i = 0; i < s.pending_reasons.size() && i < 3; ++i) {
     absl::StrAppend(&out,
                     style.Dim(absl::StrCat(s.pending_reasons[i].second,
-                                           " pending: ", s.pending_reasons[i].first)),
+                                           " pending: ", OneLine(s.pending_reasons[i].first))),
                     "\n");
   }
   if (const std::string grid = RenderGrid(s.grid, style); !grid.empty()) {

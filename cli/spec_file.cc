@@ -38,8 +38,11 @@ absl::StatusOr<SweepSpec> LoadSpec(absl::string_view path,
 std::optional<int64_t> CountDataTokens(const SweepSpec& spec, absl::string_view split,
                                        absl::string_view data_root) {
   const std::string glob_field = absl::StrCat("data.", split, ".glob");
-  const std::string format = spec.base.Text(absl::StrCat("data.", split, ".format"));
-  if (format == "synthetic" || spec.base.IsNull(glob_field)) return std::nullopt;
+  const std::string format_field = absl::StrCat("data.", split, ".format");
+  // What only arms or an axis set has no one value, and so no one number of tokens.
+  if (spec.base.IsNull(format_field) || spec.base.IsNull(glob_field)) return std::nullopt;
+  const std::string format = spec.base.Text(format_field);
+  if (format == "synthetic") return std::nullopt;
   std::string pattern = spec.base.Text(glob_field);
   if (!absl::StartsWith(pattern, "/")) pattern = absl::StrCat(data_root, "/", pattern);
   glob_t found = {};

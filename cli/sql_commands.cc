@@ -31,20 +31,32 @@ Cell SqlCell(const SqlValue& value) {
   return Cell::None();
 }
 
-// The store that the coordinator serves when it is on this host, else ./loglog.db.
-std::string DefaultStore(Context& context) {
+// The store that the coordinator serves, or ./loglog.db when none answers. Its path is used
+// only where it means the same file to this process; a wrong store would answer too.
+absl::StatusOr<std::string> DefaultStore(Context& context) {
   const absl::StatusOr<std::unique_ptr<Client>> client =
       Client::Create({.address = context.address(),
                       .tls_ca = context.args().Get("tls-ca"),
                       .deadline_ms = 1'000,
                       .tries = 1});
-  if (client.ok()) {
-    if (const auto info = (*client)->GetServerInfo(); info.ok()) {
-      std::error_code error;
-      if (std::filesystem::exists(info->store_path(), error)) return info->store_path();
-    }
+  if (!client.ok()) return "./loglog.db";
+  const absl::StatusOr<v1::ServerInfo> info = (*client)->GetServerInfo();
+  if (!info.ok()) return "./loglog.db";
+  const std::string& path = info->store_path();
+  std::error_code error;
+  std::string why;
+  if (!IsLocalAddress(context.address())) {
+    why = ", on another host";
+  } else if (!std::filesystem::path(path).is_absolute()) {
+    why = ", relative to its own folder";
+  } else if (!std::filesystem::exists(path, error)) {
+    why = ", which is no file on this host";
+  } else {
+    return path;
   }
-  return "./loglog.db";
+  return WithHint(absl::FailedPreconditionError(absl::StrCat(
+                      "the coordinator at ", context.address(), " keeps its store at ", path, why)),
+                  "name the store's file with --store");
 }
 
 absl::StatusOr<int> Sql(Context& context) {
@@ -54,7 +66,9 @@ absl::StatusOr<int> Sql(Context& context) {
   }
   LOGLOG_ASSIGN_OR_RETURN(const int64_t max_rows, context.args().Int("max-rows", 1, 100'000'000));
   std::string path = context.args().Get("store");
-  if (path.empty()) path = DefaultStore(context);
+  if (path.empty()) {
+    LOGLOG_ASSIGN_OR_RETURN(path, DefaultStore(context));
+  }
   const absl::StatusOr<std::unique_ptr<ReadStore>> store = ReadStore::Open(path);
   if (!store.ok()) {
     return WithHint(store.status(),

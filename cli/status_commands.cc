@@ -8,6 +8,7 @@
 #include "cli/live.h"
 #include "cli/render/text.h"
 #include "cli/tables.h"
+#include "plan/suggest.h"
 
 namespace loglog::cli {
 namespace {
@@ -35,6 +36,12 @@ absl::StatusOr<int> Status(Context& context) {
   LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep,
                           SweepToShow(context, *client, context.args().One("SWEEP")));
   if (context.args().On("watch")) {
+    if (context.format() == Format::kCsv || context.format() == Format::kName) {
+      return WithHint(absl::InvalidArgumentError(
+                          absl::StrCat("status -w cannot print -o ", context.args().Get("output"),
+                                       ": it prints the sweep again whenever it changed")),
+                      "use -o jsonl, one object a line, or leave -w out");
+    }
     return FollowSweep(context, *client, sweep.name(), {.data_on_stdout = true});
   }
   if (context.machine_output()) {
@@ -67,13 +74,15 @@ absl::StatusOr<v1::Sweep> SweepToShow(Context& context, Client& client, absl::st
     if (!sweeps.ok()) return sweep;
     std::vector<std::string> names;
     for (const v1::Sweep& s : *sweeps) names.push_back(ShortName(s.name()));
-    const std::string guess = Nearest(ShortName(name), names);
+    const std::string guess = NearestWord(ShortName(name), names);
     return WithHint(absl::NotFoundError(absl::StrCat(
                         "no sweep named `", ShortName(name), "`",
                         guess.empty() ? "" : absl::StrCat(": did you mean `", guess, "`?"))),
                     "loglog sweep list");
   }
-  LOGLOG_ASSIGN_OR_RETURN(v1::Sweep sweep, client.NewestSweep());
+  LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep newest, client.NewestSweep());
+  // Lists leave the spec out.
+  LOGLOG_ASSIGN_OR_RETURN(v1::Sweep sweep, client.GetSweep(newest.name()));
   if (context.io().err_terminal && !context.machine_output()) {
     context.Note(context.err_style().Dim(absl::StrCat("newest sweep: ", ShortName(sweep.name()))));
   }
@@ -104,7 +113,7 @@ class Follower {
         options_(options),
         machine_(options.data_on_stdout && context.machine_output()),
         live_(!machine_ &&
-              (options.data_on_stdout ? context.io().out_terminal : context.io().err_terminal)),
+              (options.data_on_stdout ? context.animate_out() : context.animate_err())),
         out_(options.data_on_stdout ? *context.io().out : *context.io().err),
         style_(options.data_on_stdout ? context.style() : context.err_style()),
         region_(out_, context.io().columns, context.io().rows) {}

@@ -14,6 +14,9 @@ const Positional kSweep = {.name = "SWEEP", .help = "name of the sweep"};
 const Positional kSweepOrNewest = {
     .name = "SWEEP", .help = "name of the sweep (default: the newest)", .required = false};
 
+constexpr double kWaitMinS = 1e-3;
+constexpr double kWaitMaxS = 365 * 86400.0;
+
 absl::StatusOr<int> List(Context& context) {
   LOGLOG_ASSIGN_OR_RETURN(Client* const client, context.client());
   LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Sweep> sweeps, client->ListSweeps());
@@ -82,7 +85,8 @@ absl::StatusOr<int> Wait(Context& context) {
                           SweepToShow(context, *client, context.args().One("SWEEP")));
   FollowOptions options;
   if (context.args().Has("timeout")) {
-    LOGLOG_ASSIGN_OR_RETURN(options.timeout_s, context.args().Seconds("timeout"));
+    LOGLOG_ASSIGN_OR_RETURN(options.timeout_s,
+                            context.args().Seconds("timeout", kWaitMinS, kWaitMaxS));
   }
   LOGLOG_ASSIGN_OR_RETURN(const int code, FollowSweep(context, *client, sweep.name(), options));
   if (code == kExitInterrupted) return code;

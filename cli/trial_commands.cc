@@ -2,8 +2,10 @@
 #include <fstream>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/status.h"
 #include "cli/binaries.h"
 #include "cli/commands.h"
@@ -12,6 +14,7 @@
 #include "cli/tables.h"
 #include "cli/task_file.h"
 #include "nlohmann/json.hpp"
+#include "plan/spec.h"
 
 namespace loglog::cli {
 namespace {
@@ -98,9 +101,9 @@ absl::StatusOr<int> Logs(Context& context) {
   context.Print(EventTable(events));
   if (context.machine_output()) return kExitOk;
   const std::string message =
-      trial.state() == v1::Trial::PENDING ? trial.pending_reason() : trial.message();
+      OneLine(trial.state() == v1::Trial::PENDING ? trial.pending_reason() : trial.message());
   context.Note(absl::StrCat(StateWord(trial.state()), message.empty() ? "" : ": ", message));
-  const std::string words = LastWords(events);
+  const std::string words = OneLine(LastWords(events));
   if (!words.empty() && (message.empty() || !absl::StrContains(words, message))) {
     context.Note(absl::StrCat("last words: ", words));
   }
@@ -120,10 +123,35 @@ absl::StatusOr<int> CancelOne(Context& context) {
   return kExitOk;
 }
 
+bool IsDevice(absl::string_view device) {
+  int64_t index = 0;
+  return device == "cpu" || (absl::ConsumePrefix(&device, "cuda:") && !device.empty() &&
+                             absl::SimpleAtoi(device, &index) && index >= 0);
+}
+
+// The user's flags, and checkpoints as the trial's sweep makes them.
+absl::StatusOr<TaskOptions> TaskOptionsFor(Context& context, Client& client,
+                                           const v1::Trial& trial) {
+  TaskOptions options = {.data_root = context.args().Get("data-root"),
+                         .device = context.args().Get("device")};
+  if (!options.device.empty() && !IsDevice(options.device)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--device is `", options.device, "`: it takes cpu or cuda:<number>"));
+  }
+  LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep,
+                          client.GetSweep(trial.name().substr(0, trial.name().find("/trials/"))));
+  if (const auto spec = ParseSpec(sweep.spec_json(), "stored spec"); spec.ok()) {
+    options.checkpoint_every = spec->checkpoint.every;
+    options.checkpoint_keep = spec->checkpoint.keep;
+  }
+  return options;
+}
+
 absl::StatusOr<int> Reproduce(Context& context) {
   LOGLOG_ASSIGN_OR_RETURN(Client* const client, context.client());
   LOGLOG_ASSIGN_OR_RETURN(const std::string name, TrialToShow(context, *client));
   LOGLOG_ASSIGN_OR_RETURN(const v1::Trial trial, client->GetTrial(name));
+  LOGLOG_ASSIGN_OR_RETURN(const TaskOptions options, TaskOptionsFor(context, *client, trial));
   std::string folder = context.args().Get("dir");
   if (folder.empty()) {
     const std::vector<std::string> parts = absl::StrSplit(trial.name(), '/');
@@ -136,9 +164,8 @@ absl::StatusOr<int> Reproduce(Context& context) {
     return WithHint(absl::AlreadyExistsError(absl::StrCat(path, " exists: it is left as it is")),
                     "name another folder with --dir, or remove it");
   }
+  LOGLOG_ASSIGN_OR_RETURN(const std::string task, TaskFileFor(trial, options));
   std::filesystem::create_directories(folder, error);
-  LOGLOG_ASSIGN_OR_RETURN(const std::string task,
-                          TaskFileFor(trial, context.args().Get("data-root")));
   std::ofstream file(path, std::ios::binary);
   file << task;
   file.close();
@@ -147,9 +174,16 @@ absl::StatusOr<int> Reproduce(Context& context) {
         absl::StrCat("cannot write ", path, ": check the folder and the disk"));
   }
   const absl::StatusOr<std::string> trainer = FindBinary(context.io(), "loglog-trainer");
+  const std::string command =
+      absl::StrCat(ShellQuote(trainer.value_or("loglog-trainer")), " ", ShellQuote(path));
+  if (context.machine_output()) {
+    context.PrintRecord(
+        {.columns = {{"trial"}, {"task"}, {"command"}},
+         .rows = {{Cell::Text(trial.name()), Cell::Text(path), Cell::Text(command)}}});
+    return kExitOk;
+  }
   context.Note(absl::StrCat("wrote ", path, "; this runs ", trial.name(), " again, by hand:"));
-  context.Print(
-      absl::StrCat(ShellQuote(trainer.value_or("loglog-trainer")), " ", ShellQuote(path), "\n"));
+  context.Print(absl::StrCat(command, "\n"));
   if (trial.state() == v1::Trial::DONE) {
     context.Note(absl::StrCat("its final loss/val was ", PlainNumber(trial.final_loss()),
                               ", on trainer ", trial.trainer_version()));
@@ -201,7 +235,10 @@ std::vector<Command> TrialCommands() {
                   .help = "folder to write to (default reproduce-SWEEP-N)"},
                  {.name = "data-root",
                   .value = "DIR",
-                  .help = "folder that the spec's data globs are relative to (default: here)"}},
+                  .help = "folder that the spec's data globs are relative to (default: here)"},
+                 {.name = "device",
+                  .value = "DEVICE",
+                  .help = "cpu or cuda:<number> (default: cuda:0 for bf16, else cpu)"}},
        .run = Reproduce},
   };
 }

@@ -32,7 +32,9 @@ std::string Columns(const Table& table, bool wide, const Style& style) {
   std::vector<int> widths;
   for (const size_t i : shown) {
     int width = DisplayWidth(table.columns[i].key);
-    for (const auto& row : table.rows) width = std::max(width, DisplayWidth(row[i].text));
+    for (const auto& row : table.rows) {
+      width = std::max(width, DisplayWidth(OneLine(row[i].text)));
+    }
     widths.push_back(width);
   }
   const auto line = [&](auto&& text_of) {
@@ -50,7 +52,7 @@ std::string Columns(const Table& table, bool wide, const Style& style) {
   }));
   out += "\n";
   for (const auto& row : table.rows) {
-    absl::StrAppend(&out, line([&](size_t i) { return row[i].text; }), "\n");
+    absl::StrAppend(&out, line([&](size_t i) { return OneLine(row[i].text); }), "\n");
   }
   return out;
 }
@@ -170,7 +172,7 @@ std::string RenderRecord(const Table& table, Format format, const Style& style) 
     const Column& column = table.columns[i];
     if (column.hidden && format == Format::kTable) continue;
     const std::string key = absl::StrReplaceAll(column.key, {{"_", " "}});
-    const std::vector<std::string> lines = absl::StrSplit(table.rows[0][i].text, '\n');
+    const std::vector<std::string> lines = absl::StrSplit(Printable(table.rows[0][i].text), '\n');
     for (size_t l = 0; l < lines.size(); ++l) {
       absl::StrAppend(&out, style.Dim(PadRight(l == 0 ? key : "", width)), "  ", lines[l], "\n");
     }

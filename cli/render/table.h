@@ -15,7 +15,8 @@ enum class Format { kTable, kWide, kJson, kJsonl, kCsv, kName };
 
 absl::StatusOr<Format> ParseFormat(absl::string_view name);
 
-// One value in its three looks: for a person, for JSON and for CSV. A number that is
+// One value in its three looks: for a person, for JSON and for CSV. `text` may hold anything:
+// tables and records show no control character of it. A number that is
 // not finite is "-", null and empty; the state column beside it says why.
 struct Cell {
   std::string text;

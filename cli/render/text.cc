@@ -9,7 +9,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 
 namespace loglog::cli {
@@ -24,21 +26,6 @@ size_t EscapeLength(absl::string_view text, size_t i) {
 }
 
 bool IsContinuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
-
-int EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<int> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<int>(j);
-  for (size_t i = 1; i <= a.size(); ++i) {
-    int diagonal = row[0];
-    row[0] = static_cast<int>(i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const int substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-    }
-  }
-  return row[b.size()];
-}
 
 }  // namespace
 
@@ -156,6 +143,25 @@ std::string Fixed(double value, int decimals) {
   return std::isfinite(value) ? absl::StrFormat("%.*f", decimals, value) : "-";
 }
 
+std::string Printable(absl::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    const bool c1 = byte == 0xC2 && next >= 0x80 && next <= 0x9F;  // U+0080 to U+009F
+    const bool control = (byte < 0x20 && byte != '\n') || byte == 0x7F || c1;
+    out.push_back(control ? ' ' : text[i]);
+    if (c1) ++i;
+  }
+  return out;
+}
+
+std::string OneLine(absl::string_view text) {
+  while (absl::ConsumeSuffix(&text, "\n")) {
+  }
+  return absl::StrReplaceAll(Printable(text), {{"\n", " / "}});
+}
+
 std::string Plural(int64_t count, absl::string_view noun) {
   return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
 }
@@ -235,23 +241,6 @@ std::string ShellQuote(absl::string_view text) {
   }
   out.push_back('\'');
   return out;
-}
-
-std::string Nearest(absl::string_view word, const std::vector<std::string>& known) {
-  std::string best;
-  int best_distance = 1 + std::max<int>(1, static_cast<int>(word.size()) / 3);
-  for (const std::string& candidate : known) {
-    const int distance = EditDistance(word, candidate);
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = candidate;
-    }
-  }
-  if (!best.empty() || word.size() < 3) return best;
-  for (const std::string& candidate : known) {
-    if (candidate.rfind(std::string(word), 0) == 0) return candidate;
-  }
-  return best;
 }
 
 }  // namespace loglog::cli

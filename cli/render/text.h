@@ -30,6 +30,11 @@ std::string UtcTime(int64_t unix_ms);
 std::string Significant(double value, int digits);
 // `decimals` places; "-" when not finite.
 std::string Fixed(double value, int decimals);
+// Text from elsewhere, safe for a terminal: every control character but the line break is a
+// space (C1 controls such as the one-byte CSI included).
+std::string Printable(absl::string_view text);
+// The same on one line: line breaks are " / ", those at the end fall away.
+std::string OneLine(absl::string_view text);
 // "1 trial", "2 trials".
 std::string Plural(int64_t count, absl::string_view noun);
 // "[low, high]" with an unbounded side written "-inf" or "+inf".
@@ -46,9 +51,6 @@ std::string CsvField(absl::string_view text);
 
 // Text for the shell: quoted when it holds anything but plain characters.
 std::string ShellQuote(absl::string_view text);
-
-// The known word nearest to `word`, or "" when none is near enough to be a guess.
-std::string Nearest(absl::string_view word, const std::vector<std::string>& known);
 
 }  // namespace loglog::cli
 

@@ -82,11 +82,17 @@ TEST(TextTest, CsvAndShellQuotes) {
   EXPECT_EQ(ShellQuote(""), "''");
 }
 
-TEST(TextTest, NearestGuessesOnlyWhatIsNear) {
-  EXPECT_EQ(Nearest("statsu", {"status", "submit", "sweep"}), "status");
-  EXPECT_EQ(Nearest("xyzzy", {"status", "submit"}), "");
-  EXPECT_EQ(Nearest("comp", {"compare", "completion"}), "compare");
-  EXPECT_EQ(Nearest("", {"status"}), "");
+TEST(TextTest, NoControlCharacterIsPrintable) {
+  EXPECT_EQ(Printable("a\tb\x1b[2J\r\n\x7f"
+                      "c"),
+            "a b [2J \n c");
+  EXPECT_EQ(Printable("\xc2\x9b"
+                      "31m"),
+            " 31m");
+  EXPECT_EQ(Printable("\xc2\xa0 \xc3\xa9 \xe2\x94\x80"), "\xc2\xa0 \xc3\xa9 \xe2\x94\x80");
+  EXPECT_EQ(Printable("\xc2"), "\xc2");
+  EXPECT_EQ(OneLine("one\ntwo\n\n"), "one / two");
+  EXPECT_EQ(OneLine(""), "");
 }
 
 }  // namespace
