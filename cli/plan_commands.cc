@@ -27,6 +27,8 @@ const Positional kOverrides = {.name = "OVERRIDE",
 // No model is so small or machine so slow, and none so fast.
 constexpr double kTokensPerSecondMin = 1e-3;
 constexpr double kTokensPerSecondMax = 1e12;
+// A speed is not worth reading every trial of a large store for.
+constexpr int kSweepsForSpeed = 5;
 
 // FLOP/s of one slot in the middle of what these trials had; 0 when none was measured.
 // Tokens a second would hold for models of one size only.
@@ -58,9 +60,11 @@ void LookThroughSweeps(Client& client, const Expansion& expansion, const std::st
     names.clear();
     for (const v1::Sweep& sweep : *sweeps) names.push_back(sweep.name());
   }
+  int looked = 0;
   for (const std::string& name : names) {
     const bool all_found = static_cast<int>(server->known_trials.size()) >= server->trials_reused;
-    if (all_found && server->flops_per_second > 0) return;
+    const bool speed_is_there = server->flops_per_second > 0 || looked++ >= kSweepsForSpeed;
+    if (all_found && speed_is_there) return;
     const absl::StatusOr<std::vector<v1::Trial>> trials = client.ListTrials(name);
     if (!trials.ok()) return;
     for (const v1::Trial& trial : *trials) {
