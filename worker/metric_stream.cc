@@ -13,6 +13,7 @@ namespace {
 
 // How often the stream looks whether its session still stands.
 constexpr int64_t kLookMs = 500;
+constexpr int64_t kWarnEveryMs = 10'000;
 
 }  // namespace
 
@@ -100,6 +101,7 @@ void MetricStream::OnCallEnded(const grpc::Status& status, int64_t epoch) {
     case grpc::StatusCode::CANCELLED:
       return;
     case grpc::StatusCode::FAILED_PRECONDITION:
+      if (status.error_message().find("STALE_SESSION") == std::string::npos) break;
       spdlog::info("metric stream: {}", status.error_message());
       return session_->Invalidate(epoch);
     case grpc::StatusCode::INVALID_ARGUMENT: {
@@ -110,9 +112,16 @@ void MetricStream::OnCallEnded(const grpc::Status& status, int64_t epoch) {
       if (attempt_id != 0) options_.on_refused(attempt_id);
       return;
     }
-    default:
+    case grpc::StatusCode::UNAVAILABLE:  // the sync loop tells of it
       spdlog::debug("metric stream broke: {}", status.error_message());
+      return;
+    default:
+      break;
   }
+  const int64_t now_ms = Clock::Real()->monotonic_ms();
+  if (now_ms < quiet_until_ms_) return;
+  quiet_until_ms_ = now_ms + kWarnEveryMs;
+  spdlog::warn("metrics are not taken: {}; trying again", status.error_message());
 }
 
 bool MetricStream::Pause(int64_t ms) {

@@ -50,6 +50,7 @@ class MetricStream {
   CondVar stop_changed_;
   std::atomic<bool> stopping_ = false;
   grpc::ClientContext* call_ LOGLOG_GUARDED_BY(mutex_) = nullptr;
+  int64_t quiet_until_ms_ = 0;  // of the thread below
   std::thread thread_;
 };
 

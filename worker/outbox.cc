@@ -36,6 +36,7 @@ void Outbox::Seal(int64_t attempt_id, int64_t last_seq) {
 void Outbox::Drop(int64_t attempt_id) {
   MutexLock lock(mutex_);
   entries_.erase(attempt_id);
+  Changed();  // it may have been what others waited for
 }
 
 void Outbox::Bell(int64_t attempt_id) {
@@ -120,6 +121,7 @@ int64_t Outbox::BlameRefusal(absl::string_view why) {
     MutexLock lock(mutex_);
     one_at_a_time_ = true;
     if (Unanswered() != 1) return 0;
+    one_at_a_time_ = false;
     for (auto& [attempt_id, entry] : entries_) {
       if (entry->phase != Phase::kAsking && entry->in_flight.empty()) continue;
       culprit = attempt_id;

@@ -35,6 +35,7 @@ constexpr int kExitDiverged = 10;
 constexpr int kExitRefused = 20;
 constexpr int kExitOutOfMemory = 30;
 constexpr int kExitDeviceError = 40;
+constexpr int kExitHostUnusable = 41;
 constexpr int kExitAskedToStop = 143;
 
 // The last `count` lines that hold something.
@@ -97,6 +98,8 @@ std::pair<Kind, std::string> ClassifyCode(int code, const EventSummary& events, 
       return {Kind::kOutOfMemory, WithWords("trainer ran out of memory", line)};
     case kExitDeviceError:
       return {Kind::kDeviceError, WithWords("device error", line)};
+    case kExitHostUnusable:
+      return {Kind::kDeviceError, WithWords("data or disk of this host", line)};
     case kExitAskedToStop:
       return {Kind::kLost, "trainer was asked to stop by someone other than this worker"};
     default:

@@ -133,7 +133,11 @@ absl::StatusOr<std::unique_ptr<RunDir>> RunDir::Open(const Options& options) {
   LOGLOG_RETURN_IF_ERROR(lock.status());
   const std::string id_path = root + "/worker-id";
   LOGLOG_ASSIGN_OR_RETURN(std::string id, ChooseWorkerId(options.name, id_path));
-  LOGLOG_RETURN_IF_ERROR(WriteFileAtomically(id_path, id + "\n", kFileMode));
+  // Not again: a worker whose disk is full has to start, to report what it owes.
+  if (const absl::StatusOr<std::string> known = ReadFile(id_path);
+      !known.ok() || *known != id + "\n") {
+    LOGLOG_RETURN_IF_ERROR(WriteFileAtomically(id_path, id + "\n", kFileMode));
+  }
   std::unique_ptr<RunDir> run_dir(
       new RunDir(root, checkpoints, AbsolutePath(options.data_root), *std::move(lock)));
   run_dir->worker_id_ = std::move(id);
@@ -294,7 +298,8 @@ absl::StatusOr<Outcome> RunDir::RecoverOutcome(const std::string& store, int64_t
   }
   LOGLOG_ASSIGN_OR_RETURN(const EventSummary summary, EventFile::Summarize(dir + "/events.jsonl"));
   const Outcome outcome = ClassifyUnseenEnd(summary, CountMembers(store, attempt_id));
-  LOGLOG_RETURN_IF_ERROR(WriteOutcome(store, attempt_id, outcome));
+  // With a full disk it is reported all the same, and found out again next time.
+  LogIfError(WriteOutcome(store, attempt_id, outcome));
   return outcome;
 }
 
@@ -304,8 +309,10 @@ void RunDir::KillSurvivors() const {
       const std::string path = AttemptDir(store, attempt_id) + "/pid";
       const absl::StatusOr<std::string> identity = ReadFile(path);
       if (!identity.ok()) continue;
-      LogIfError(Annotate(KillRecordedProcess(*identity), path));
-      LogIfError(RemoveTree(path));
+      const absl::Status killed = KillRecordedProcess(*identity);
+      LogIfError(Annotate(killed, path));
+      // What does not die is named again by the next daemon.
+      if (killed.ok()) LogIfError(RemoveTree(path));
     }
   }
 }

@@ -23,7 +23,7 @@ constexpr int64_t kRegisterTimeoutMs = 10'000;
 // How much longer than its wait a long poll may take.
 constexpr int64_t kSyncSlackMs = 5'000;
 constexpr int64_t kWarnEveryMs = 10'000;
-// Least time between two syncs that brought nothing new.
+// Least time between two syncs of which the later brought nothing new.
 constexpr int64_t kQuietPauseMs = 100;
 // How soon a pause notices that the daemon is to leave.
 constexpr int64_t kDriveMs = 50;
@@ -258,7 +258,10 @@ bool SyncLoop::Sync() {
   told_idle_ = last_word;
   ApplyAnswer(call.response, sent_ms);
   const bool quick = options_.clock->monotonic_ms() - sent_ms < wait_ms;
-  if (quick && WishesFromProto(call.response).empty() && call.response.forget().empty()) {
+  const bool nothing = WishesFromProto(call.response).empty() && call.response.forget().empty();
+  const std::string answer = call.response.SerializeAsString();
+  const bool repeated = answer == std::exchange(last_answer_, answer);
+  if (quick && (nothing || repeated)) {
     MutexLock lock(mutex_);
     changed_.WaitFor(mutex_, kQuietPauseMs,
                      [&]() LOGLOG_REQUIRES(mutex_) { return wakes_ != wakes_seen; });
@@ -289,9 +292,11 @@ bool SyncLoop::Call(SyncCall* call, uint64_t wakes_seen) {
                                call->done = true;
                                changed_.NotifyAll();
                              });
+  const bool leave_alone = taken_back_;
   MutexLock lock(mutex_);
-  changed_.Wait(mutex_,
-                [&]() LOGLOG_REQUIRES(mutex_) { return call->done || wakes_ != wakes_seen; });
+  changed_.Wait(mutex_, [&]() LOGLOG_REQUIRES(mutex_) {
+    return call->done || (!leave_alone && wakes_ != wakes_seen);
+  });
   const bool answered = call->done;
   if (!answered) call->context.TryCancel();
   changed_.Wait(mutex_, [&] { return call->done; });

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <climits>
 #include <cstdio>
 #include <filesystem>
@@ -125,17 +126,19 @@ sigset_t BlockSignals() {
 class SignalThread {
  public:
   SignalThread(const sigset_t& signals, SyncLoop* loop)
-      : thread_([signals, loop] {
-          for (int count = 0, signal = 0; sigwait(&signals, &signal) == 0 && signal != SIGUSR2;) {
+      : thread_([this, signals, loop] {
+          for (int count = 0, signal = 0; sigwait(&signals, &signal) == 0 && !ending_;) {
             ++count == 1 ? loop->BeginDrain() : loop->Hurry();
           }
         }) {}
   ~SignalThread() {
+    ending_ = true;
     pthread_kill(thread_.native_handle(), SIGUSR2);
     thread_.join();
   }
 
  private:
+  std::atomic<bool> ending_ = false;
   std::thread thread_;
 };
 

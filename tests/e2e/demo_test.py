@@ -26,7 +26,7 @@ class Demo(unittest.TestCase):
             self.assertIn(needed, quiet)
         self.assertRegex(quiet, r"\[-?\d+\.\d+, -?\d+\.\d+\]")
         self.assertEqual(demo("--chaos"), quiet)
-        self.assertTrue(re.search(r"16 of 16|16/16", quiet), quiet)
+        self.assertTrue(re.search(r"20 of 20|20/20", quiet), quiet)
 
 
 if __name__ == "__main__":
