@@ -29,6 +29,7 @@ arms:
   small: {init.gamma: 1.0, train.weight_decay: 1.0}
   large: {init.gamma: 0.5, train.weight_decay: 0.1}
 fit:
+  - {form: "B*D^-b", by: arm}
   - {form: "E + B*D^-beta", by: arm}
   - {compare: [small, large]}
 """
