@@ -258,10 +258,14 @@ std::string RenderFloors(const std::vector<v1::Fit>& fits, const TrueFloor& trut
       absl::StrAppend(&out, "  ", fit.arm(), ": no interval of E\n");
       continue;
     }
-    const bool inside = e->low() <= floor && floor <= e->high();
+    const char* where = ", which holds the truth";
+    if (floor < e->low()) {
+      where = ", above the truth: the arm stays short of it, or the form does not hold";
+    } else if (floor > e->high()) {
+      where = ", below the truth: the form does not hold beyond these data";
+    }
     absl::StrAppend(&out, "  ", fit.arm(), ": E = ", Significant(e->estimate(), 4), " ",
-                    Interval(e->low(), e->high(), 4),
-                    inside ? ", which holds the truth" : ", which misses the truth", "\n");
+                    Interval(e->low(), e->high(), 4), where, "\n");
   }
   return out;
 }

@@ -114,7 +114,8 @@ TEST(FitReportTest, TheFloorOfTheSampleIsTheTruthOfTheLoss) {
   EXPECT_EQ(RenderFloors(fits, {.entropy_rate = 1.95, .val_floor = 1.89}, {}),
             "The floor E beside the truth   the source's entropy rate is 1.9500 nats a token; "
             "1.8900 on the validation sample\n"
-            "  small: E = 2.02 [1.9, 2.1], which misses the truth\n");
+            "  small: E = 2.02 [1.9, 2.1], above the truth: the arm stays short of it, or "
+            "the form does not hold\n");
   EXPECT_EQ(RenderFloors(fits, {}, {}), "");
 }
 
