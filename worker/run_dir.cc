@@ -15,10 +15,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "base/clock.h"
 #include "base/status.h"
 #include "base/unique_id.h"
 #include "worker/event_file.h"
-#include "worker/survivor.h"
 
 namespace loglog::worker {
 namespace {
@@ -29,6 +29,9 @@ constexpr mode_t kDirMode = 0700;
 constexpr mode_t kFileMode = 0600;
 constexpr size_t kFailedKept = 20;
 constexpr absl::string_view kAttemptPrefix = "attempt-";
+constexpr absl::string_view kSurvivorPrefix = "survivor-";
+// A process that is killed needs a moment, even after others have used up the time.
+constexpr int64_t kKillAtLeastMs = 100;
 
 std::string DefaultWorkerId() {
   char host[256] = {};
@@ -303,18 +306,52 @@ absl::StatusOr<Outcome> RunDir::RecoverOutcome(const std::string& store, int64_t
   return outcome;
 }
 
-void RunDir::KillSurvivors() const {
+bool RunDir::HoldsEventsOf(const std::string& store, const TaskOrder& order) const {
+  const std::string dir = AttemptDir(store, order.attempt_id);
+  const absl::StatusOr<std::string> task = ReadFile(dir + "/task.json");
+  // As ComposeTask wrote it. Another task is of a store that was put back to an older
+  // state and gave the number again.
+  const absl::string_view ordered =
+      absl::string_view(order.task_json).substr(0, order.task_json.rfind('}'));
+  if (!task.ok() || !absl::StartsWith(*task, ordered)) return false;
+  const absl::StatusOr<EventSummary> events = EventFile::Summarize(dir + "/events.jsonl");
+  return !events.ok() || events->lines > 0;
+}
+
+std::vector<std::string> RunDir::ProcessRecords() const {
+  std::vector<std::string> paths;
+  for (const std::string& name : Names(root_)) {
+    if (absl::StartsWith(name, kSurvivorPrefix)) paths.push_back(root_ + "/" + name);
+  }
   for (const std::string& store : ListStores()) {
     for (const int64_t attempt_id : ListAttempts(store)) {
-      const std::string path = AttemptDir(store, attempt_id) + "/pid";
-      const absl::StatusOr<std::string> identity = ReadFile(path);
-      if (!identity.ok()) continue;
-      const absl::Status killed = KillRecordedProcess(*identity);
-      LogIfError(Annotate(killed, path));
-      // What does not die is named again by the next daemon.
-      if (killed.ok()) LogIfError(RemoveTree(path));
+      paths.push_back(AttemptDir(store, attempt_id) + "/pid");
     }
   }
+  return paths;
+}
+
+std::vector<Survivor> RunDir::KillSurvivors(int64_t timeout_ms, KillFunction kill_function) const {
+  const int64_t deadline_ms = Clock::Real()->monotonic_ms() + timeout_ms;
+  std::vector<Survivor> survivors;
+  for (const std::string& path : ProcessRecords()) {
+    const absl::StatusOr<std::string> identity = ReadFile(path);
+    if (!identity.ok()) continue;
+    const int64_t left_ms = deadline_ms - Clock::Real()->monotonic_ms();
+    const absl::Status killed =
+        KillRecordedProcess(*identity, std::max(left_ms, kKillAtLeastMs), kill_function);
+    LogIfError(Annotate(killed, path));
+    if (!absl::IsDeadlineExceeded(killed)) {
+      LogIfError(RemoveTree(path));
+      continue;
+    }
+    // Out of the attempt's folder, which goes as soon as the attempt is reported.
+    std::string record =
+        absl::StrCat(root_, "/", kSurvivorPrefix, identity->substr(0, identity->find(' ')));
+    if (rename(path.c_str(), record.c_str()) != 0) record = path;
+    survivors.push_back({.identity = *identity, .record = std::move(record)});
+  }
+  return survivors;
 }
 
 }  // namespace loglog::worker

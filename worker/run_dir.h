@@ -1,6 +1,8 @@
 #ifndef LOGLOG_WORKER_RUN_DIR_H_
 #define LOGLOG_WORKER_RUN_DIR_H_
 
+#include <signal.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,11 +13,12 @@
 #include "base/file.h"
 #include "worker/outcome.h"
 #include "worker/slot.h"
+#include "worker/survivor.h"
 
 namespace loglog::worker {
 
 // The worker's files:
-//   <root>/worker-id, lock, store-id
+//   <root>/worker-id, lock, store-id, survivor-<pid>
 //   <root>/<store>/attempt-<id>/{task.json,events.jsonl,stderr.log,outcome.json,pid}
 //   <root>/<store>/failed/attempt-<id>/    the newest few that failed, for people
 //   <checkpoint root>/<store>/task-<id>/step-<step>/
@@ -69,14 +72,21 @@ class RunDir {
   // The outcome of an attempt found on disk: the one written, else what the events say
   // (and then it is written).
   absl::StatusOr<Outcome> RecoverOutcome(const std::string& store, int64_t attempt_id) const;
-  // Kills trainers of an earlier daemon that still live, in any store, and waits until
-  // they are gone. Only a process that is provably the recorded one is touched.
-  void KillSurvivors() const;
+  // The folder of the order's attempt is that of this very task and has events in it: an
+  // earlier daemon ran it.
+  bool HoldsEventsOf(const std::string& store, const TaskOrder& order) const;
+  // Kills trainers of earlier daemons that still live, in any store, and waits until
+  // they are gone, for all of them at most `timeout_ms` and a little. Only a process that
+  // is provably the recorded one is touched. Those that did not go keep a record in the
+  // root, however long it takes.
+  std::vector<Survivor> KillSurvivors(int64_t timeout_ms = 10'000,
+                                      KillFunction kill_function = ::kill) const;
 
  private:
   RunDir(std::string root, std::string checkpoint_root, std::string data_root,
          std::unique_ptr<LockFile> lock);
   void KeepNewestCheckpoint(const std::string& task_dir) const;
+  std::vector<std::string> ProcessRecords() const;
   void PruneFailed(const std::string& failed_dir) const;
 
   const std::string root_;

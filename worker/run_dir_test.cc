@@ -64,6 +64,42 @@ TEST_F(RunDirTest, WorkerIdStays) {
   EXPECT_EQ(RunDir::Open(named).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+// A worker whose disk is full has to start, to report what it owes.
+TEST_F(RunDirTest, StartWritesNothingThatIsKnown) {
+  const std::string path = run_dir_->root() + "/worker-id";
+  struct stat before, after;
+  ASSERT_EQ(stat(path.c_str(), &before), 0);
+  const std::string id = run_dir_->worker_id();
+  run_dir_.reset();
+  RunDir::Options options = Options();
+  ASSERT_TRUE(RunDir::Open(options).ok());
+  options.name = id;
+  ASSERT_TRUE(RunDir::Open(options).ok());
+  // Writing makes a new file in place of the old one.
+  ASSERT_EQ(stat(path.c_str(), &after), 0);
+  EXPECT_EQ(before.st_ino, after.st_ino);
+  EXPECT_EQ(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+}
+
+TEST_F(RunDirTest, OutcomeThatCannotBeWrittenIsReportedAllTheSame) {
+  MakeAttempt(17, 1);
+  AppendTo(Dir(17) + "/events.jsonl", RowLine(1));
+  ASSERT_TRUE(MakeDirs(Dir(17) + "/outcome.json/in-the-way").ok());
+  const absl::StatusOr<Outcome> outcome = run_dir_->RecoverOutcome(kStore, 17);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->kind, Outcome::Kind::kLost);
+  EXPECT_EQ(outcome->last_seq, 0);
+}
+
+TEST_F(RunDirTest, KnowsTheTaskWhoseEventsItHolds) {
+  MakeAttempt(17, 1);
+  EXPECT_FALSE(run_dir_->HoldsEventsOf(kStore, MakeOrder(17, 1, 20)));
+  AppendTo(Dir(17) + "/events.jsonl", RowLine(1));
+  EXPECT_TRUE(run_dir_->HoldsEventsOf(kStore, MakeOrder(17, 1, 20)));
+  EXPECT_FALSE(run_dir_->HoldsEventsOf(kStore, MakeOrder(17, 2, 20)));
+  EXPECT_FALSE(run_dir_->HoldsEventsOf(kStore, MakeOrder(18, 1, 20)));
+}
+
 TEST_F(RunDirTest, PrepareCompletesTheTaskByteForByte) {
   TaskOrder order{.attempt_id = 17, .task_id = 12, .resume_step = 500};
   order.resume_path = "/ckpt/\"odd\" $(id)";
@@ -168,6 +204,9 @@ TEST_F(RunDirTest, StoreIdsThatAreNoFolderNames) {
 
 class SurvivorTest : public RunDirTest {
  protected:
+  static absl::Status KillRecorded(const std::string& identity) {
+    return KillRecordedProcess(identity, kLongMs, ::kill);
+  }
   std::unique_ptr<Subprocess> StartSleeper() {
     return *Subprocess::Spawn({.argv = {"/bin/sleep", "1000"}});
   }
@@ -182,7 +221,31 @@ TEST_F(SurvivorTest, RecordedTrainersAreKilled) {
   ASSERT_TRUE(sleeper->WaitReaped(kLongMs, &status));
   EXPECT_EQ(status.signal, SIGKILL);
   EXPECT_FALSE(PathExists(Dir(17) + "/pid"));
-  run_dir_->KillSurvivors();
+  EXPECT_THAT(run_dir_->KillSurvivors(), IsEmpty());
+}
+
+// As in a driver that hangs. The record outlives the attempt, so that daemons to come
+// know of the process too.
+TEST_F(SurvivorTest, WhatDoesNotEndStaysOnRecord) {
+  std::unique_ptr<Subprocess> sleeper = StartSleeper();
+  MakeAttempt(17, 1);
+  ASSERT_TRUE(run_dir_->WritePid(kStore, 17, sleeper->pid()).ok());
+  const KillFunction in_vain = [](pid_t, int) { return 0; };
+  std::vector<Survivor> survivors = run_dir_->KillSurvivors(/*timeout_ms=*/0, in_vain);
+  ASSERT_EQ(survivors.size(), 1u);
+  run_dir_->Forget(kStore, 17);
+  survivors = run_dir_->KillSurvivors(/*timeout_ms=*/0, in_vain);
+  ASSERT_EQ(survivors.size(), 1u);
+  EXPECT_THAT(CheckSurvivors(&survivors),
+              HasSubstr(absl::StrCat("process ", sleeper->pid(), " does not end")));
+  EXPECT_TRUE(PathExists(survivors[0].record));
+  const std::string record = survivors[0].record;
+  EXPECT_THAT(run_dir_->KillSurvivors(), IsEmpty());
+  ExitStatus status;
+  ASSERT_TRUE(sleeper->WaitReaped(kLongMs, &status));
+  EXPECT_EQ(CheckSurvivors(&survivors), "");
+  EXPECT_THAT(survivors, IsEmpty());
+  EXPECT_FALSE(PathExists(record));
 }
 
 // A pid that was given to another process in the meantime, or a host that booted again.
@@ -192,11 +255,11 @@ TEST_F(SurvivorTest, OthersAreLeftAlone) {
   const std::vector<std::string> fields = absl::StrSplit(identity, ' ');
   ASSERT_EQ(fields.size(), 3u);
   EXPECT_THAT(fields[2], MatchesRegex("[0-9a-f-]{36}\n"));
-  EXPECT_TRUE(KillRecordedProcess(absl::StrCat(fields[0], " 12 ", fields[2])).ok());
-  EXPECT_TRUE(KillRecordedProcess(absl::StrCat(fields[0], " ", fields[1], " other-boot")).ok());
-  EXPECT_FALSE(KillRecordedProcess("1 2 3").ok());
-  EXPECT_FALSE(KillRecordedProcess("-5 2 3").ok());
-  EXPECT_FALSE(KillRecordedProcess("nonsense").ok());
+  EXPECT_TRUE(KillRecorded(absl::StrCat(fields[0], " 12 ", fields[2])).ok());
+  EXPECT_TRUE(KillRecorded(absl::StrCat(fields[0], " ", fields[1], " other-boot")).ok());
+  EXPECT_FALSE(KillRecorded("1 2 3").ok());
+  EXPECT_FALSE(KillRecorded("-5 2 3").ok());
+  EXPECT_FALSE(KillRecorded("nonsense").ok());
   EXPECT_EQ(kill(sleeper->pid(), 0), 0);
   ExitStatus status;
   EXPECT_FALSE(sleeper->TryReap(&status));

@@ -15,8 +15,10 @@ namespace loglog::worker {
 namespace {
 
 constexpr int64_t kHealthPeriodMs = 2'000;
-// How long a failed start keeps work away.
-constexpr int64_t kSpawnProblemMs = 30'000;
+// A look at the disks that takes longer means a file system that hangs.
+constexpr int64_t kHealthTimeoutMs = 10'000;
+// What SIGKILL has not ended after so long is stuck in the kernel.
+constexpr int64_t kStuckMs = 10'000;
 // How often the rest of a dead trainer's group is looked for.
 constexpr int64_t kReapPollMs = 5;
 
@@ -53,13 +55,21 @@ Supervisor::Supervisor(Options options)
               FeedAttempt(id, SlotEvent::Kind::kFence);
               ForgetHeld(id);
             });
-          })) {
+          })),
+      lease_guard_(options_.clock),
+      survivors_(options_.survivors),
+      files_(std::make_unique<FileThread>()) {
   BecomeSubreaper();
   wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   LOGLOG_CHECK(wake_fd_ >= 0);
   for (size_t i = 0; i < options_.devices.size(); ++i) {
     seats_.push_back(std::make_unique<Seat>(options_.stop_grace_ms));
   }
+  // Known before the first report, so that a host that is not well gets no work.
+  host_problem_ = LookAtHost();
+  unhealthy_ = host_problem_;
+  if (!unhealthy_.empty()) spdlog::error("taking no work: {}", unhealthy_);
+  next_health_ms_ = options_.clock->monotonic_ms() + kHealthPeriodMs;
   Publish();
   thread_ = std::thread([this] { Run(); });
 }
@@ -73,6 +83,7 @@ Supervisor::~Supervisor() {
   }
   Post([] {});
   thread_.join();
+  files_.reset();  // what it still does posts here
   close(wake_fd_);
 }
 
@@ -100,29 +111,39 @@ void Supervisor::PostAndWait(const std::function<void()>& work) {
   done_changed.Wait(done_mutex, [&] { return done; });
 }
 
-void Supervisor::SetStore(const std::string& store) {
+absl::Status Supervisor::SetStore(const std::string& store) {
   bool same = false;
   PostAndWait([&] {
-    same = store == store_;
+    same = store == store_ && !leaving_store_;
     if (same || store_.empty()) return;
     spdlog::warn(
         "the coordinator serves another store ({}) than before ({}); stopping its trainers", store,
         store_);
+    leaving_store_ = true;
     AbandonAll();
   });
-  if (same) return;
-  for (bool ready = false; !ready;) {
+  if (same) return absl::OkStatus();
+  for (;;) {
+    bool ready = false;
+    std::string stuck;
     PostAndWait([&] {
       ReapEnded();
       ready = !AnyProcess();
       if (ready) TakeUpStore(store);
+      if (!ready && !AnyEnding()) stuck = StuckProblem(options_.clock->monotonic_ms());
     });
-    if (!ready) poll(nullptr, 0, kReapPollMs);
+    if (ready) return absl::OkStatus();
+    if (!stuck.empty()) {
+      return absl::UnavailableError(absl::StrCat("cannot serve store ", store, ": ", stuck));
+    }
+    poll(nullptr, 0, kReapPollMs);
   }
 }
 
 void Supervisor::Apply(const std::vector<SlotWish>& wishes, const std::vector<int64_t>& forget_held,
                        bool stop_all, int64_t lease_deadline_ms) {
+  // Not by the supervisor's thread, which may be held up.
+  lease_guard_.SetDeadline(lease_deadline_ms);
   PostAndWait([&] {
     lease_deadline_ms_ = lease_deadline_ms;
     for (const SlotWish& wish : wishes) {
@@ -131,7 +152,8 @@ void Supervisor::Apply(const std::vector<SlotWish>& wishes, const std::vector<in
                       seats_.size());
         continue;
       }
-      if (wish.kind == SlotEvent::Kind::kRun && (draining_ || stop_all)) continue;
+      const bool run = wish.kind == SlotEvent::Kind::kRun;
+      if (run && (draining_ || stop_all || IsTaken(wish.order))) continue;
       Feed(*seats_[wish.slot],
            {.kind = wish.kind, .attempt_id = wish.attempt_id, .order = wish.order});
     }
@@ -156,7 +178,9 @@ void Supervisor::KillAll() {
   PostAndWait([this] {
     for (const auto& seat : seats_) {
       Feed(*seat, {.kind = SlotEvent::Kind::kStop, .attempt_id = seat->machine.attempt_id()});
-      if (seat->process != nullptr) seat->process->Kill();
+      if (seat->process == nullptr) continue;
+      seat->process->Kill();
+      seat->kill_sent_ms = std::min(seat->kill_sent_ms, options_.clock->monotonic_ms());
     }
   });
 }
@@ -198,10 +222,11 @@ void Supervisor::Run() {
     Publish();
     {
       MutexLock lock(mutex_);
-      if (stopping_ && posted_.empty() && !AnyProcess()) return;
+      if (stopping_ && posted_.empty() && !AnyEnding()) break;
     }
     WaitForSomething();
   }
+  LeaveStuckBehind();
 }
 
 void Supervisor::RunPosted() {
@@ -233,7 +258,11 @@ void Supervisor::WaitForSomething() {
   size_t next = 1;
   for (const auto& seat : seats_) {
     if (seat->process == nullptr) continue;
-    if (fds[next].revents != 0) seat->child_ended = true;
+    if (fds[next].revents != 0) {
+      // Reaping it kills the rest of its group.
+      seat->child_ended = true;
+      seat->kill_sent_ms = std::min(seat->kill_sent_ms, options_.clock->monotonic_ms());
+    }
     if (fds[next + 1].revents != 0 && seat->process->DrainBell()) {
       outbox_.Bell(seat->machine.attempt_id());
     }
@@ -256,15 +285,46 @@ void Supervisor::CheckTimers() {
     if (over) spdlog::debug("attempt {}: the lease is over", seat->machine.attempt_id());
     Feed(*seat, {.kind = SlotEvent::Kind::kTick, .lease_deadline_ms = lease_deadline_ms_});
   }
-  if (now_ms < next_health_ms_) return;
-  next_health_ms_ = now_ms + kHealthPeriodMs;
-  std::string problem = CheckHealth(health_);
-  if (problem.empty() && now_ms < spawn_problem_until_ms_) problem = spawn_problem_;
+  CheckHost(now_ms);
+  const std::string problem = Problem(now_ms);
   if (problem != unhealthy_) {
     if (problem.empty()) spdlog::info("healthy again");
     if (!problem.empty()) spdlog::error("taking no work: {}", problem);
     unhealthy_ = problem;
   }
+}
+
+// Another thread looks, because a file system that hangs must not hold up this one.
+void Supervisor::CheckHost(int64_t now_ms) {
+  if (now_ms < next_health_ms_) return;
+  next_health_ms_ = now_ms + kHealthPeriodMs;
+  if (health_pending_) return;
+  health_pending_ = true;
+  health_asked_ms_ = now_ms;
+  files_->Post([this] {
+    Post([this, problem = LookAtHost()] {
+      health_pending_ = false;
+      host_problem_ = problem;
+    });
+  });
+}
+
+std::string Supervisor::LookAtHost() {
+  std::string problem = CheckHealth(health_);
+  if (problem.empty()) problem = CheckSurvivors(&survivors_);
+  return problem;
+}
+
+std::string Supervisor::Problem(int64_t now_ms) const {
+  std::string stuck = StuckProblem(now_ms);
+  if (!stuck.empty()) return stuck;
+  if (health_pending_ && now_ms - health_asked_ms_ >= kHealthTimeoutMs) {
+    return absl::StrCat("the file system of ", options_.run_dir->root(), " or ",
+                        options_.run_dir->checkpoint_root(),
+                        " does not answer; look at its mount and its server");
+  }
+  if (!host_problem_.empty()) return host_problem_;
+  return now_ms < spawn_problem_until_ms_ ? spawn_problem_ : "";
 }
 
 void Supervisor::Publish() {
@@ -298,163 +358,33 @@ bool Supervisor::AnyProcess() const {
                      [](const auto& seat) { return seat->process != nullptr; });
 }
 
-// Slots. ---------------------------------------------------------------------------------
-
-void Supervisor::Feed(Seat& seat, const SlotEvent& event) {
-  for (const SlotAction& action : seat.machine.Handle(event, options_.clock->monotonic_ms())) {
-    Perform(seat, action);
-  }
+bool Supervisor::IsStuck(const Seat& seat, int64_t now_ms) const {
+  return seat.process != nullptr && seat.kill_sent_ms != kNever &&
+         now_ms - seat.kill_sent_ms >= kStuckMs;
 }
 
-void Supervisor::AbandonAll() {
+std::string Supervisor::StuckProblem(int64_t now_ms) const {
   for (const auto& seat : seats_) {
-    Feed(*seat, {.kind = SlotEvent::Kind::kAbandon, .attempt_id = seat->machine.attempt_id()});
+    if (IsStuck(*seat, now_ms)) return ProcessDoesNotEnd(seat->process->pid());
   }
+  return "";
 }
 
-void Supervisor::FeedAttempt(int64_t attempt_id, SlotEvent::Kind kind) {
+bool Supervisor::AnyEnding() const {
+  const int64_t now_ms = options_.clock->monotonic_ms();
+  return std::any_of(seats_.begin(), seats_.end(), [&](const auto& seat) {
+    return seat->process != nullptr && !IsStuck(*seat, now_ms);
+  });
+}
+
+void Supervisor::LeaveStuckBehind() {
+  // Their destructors would wait for them again. The daemon is about to end; the next one
+  // finds them by their pid files.
+  static auto* const left_behind = new std::vector<std::unique_ptr<TrainerProcess>>();
   for (const auto& seat : seats_) {
-    if (seat->machine.attempt_id() == attempt_id) {
-      Feed(*seat, {.kind = kind, .attempt_id = attempt_id});
-    }
-  }
-}
-
-void Supervisor::Perform(Seat& seat, const SlotAction& action) {
-  switch (action.kind) {
-    case SlotAction::Kind::kSpawn:
-      return Spawn(seat, action.order);
-    case SlotAction::Kind::kTerminate:
-      spdlog::info("attempt {}: asking its trainer to leave", action.attempt_id);
-      return seat.process->Terminate();
-    case SlotAction::Kind::kKill:
-      spdlog::warn("attempt {}: killing its trainer{}", action.attempt_id,
-                   seat.machine.stop_cause() == StopCause::kLease
-                       ? "; no sync succeeded before the end of the lease"
-                       : "");
-      return seat.process->Kill();
-    case SlotAction::Kind::kUpload:
-      return outbox_.Seal(action.attempt_id, action.last_seq);
-    case SlotAction::Kind::kForget:
-      outbox_.Drop(action.attempt_id);
-      return options_.run_dir->Forget(store_, action.attempt_id);
-    case SlotAction::Kind::kKeep:
-      return outbox_.Drop(action.attempt_id);
-  }
-}
-
-void Supervisor::Spawn(Seat& seat, const TaskOrder& order) {
-  const int slot = static_cast<int>(
-      std::find_if(seats_.begin(), seats_.end(), [&](const auto& s) { return s.get() == &seat; }) -
-      seats_.begin());
-  const int64_t attempt_id = order.attempt_id;
-  const std::string dir = options_.run_dir->AttemptDir(store_, attempt_id);
-  held_.erase(attempt_id);
-  absl::Status status =
-      options_.run_dir->Prepare(store_, order, options_.devices[slot].name, /*threads=*/1);
-  if (status.ok()) {
-    absl::StatusOr<std::unique_ptr<TrainerProcess>> process =
-        TrainerProcess::Start(options_.trainer, dir);
-    if (process.ok()) seat.process = *std::move(process);
-    status = process.status();
-  }
-  if (status.ok()) {
-    seat.child_ended = false;
-    outbox_.Add(attempt_id, dir + "/events.jsonl");
-    status = options_.run_dir->WritePid(store_, attempt_id, seat.process->pid());
-    if (!status.ok()) spdlog::warn("attempt {}: {}", attempt_id, std::string(status.message()));
-    spdlog::info("attempt {} of task {} runs in slot {} on {} from step {}, pid {}", attempt_id,
-                 order.task_id, slot, options_.devices[slot].name, order.resume_step,
-                 seat.process->pid());
-    return Feed(seat, {.kind = SlotEvent::Kind::kStarted, .attempt_id = attempt_id});
-  }
-  // The trial is not to blame for a host that cannot start a trainer, except for a task
-  // that nobody could read.
-  Outcome outcome{.kind = Outcome::Kind::kRefused};
-  if (!absl::IsInvalidArgument(status)) {
-    outcome.kind = Outcome::Kind::kLost;
-    spawn_problem_ = absl::StrCat("cannot start a trainer: ", status.message());
-    spawn_problem_until_ms_ = options_.clock->monotonic_ms() + kSpawnProblemMs;
-    next_health_ms_ = 0;
-  }
-  outcome.message = CleanMessage(status.message());
-  spdlog::error("attempt {} of task {} does not start: {}", attempt_id, order.task_id,
-                outcome.message);
-  outbox_.Add(attempt_id, dir + "/events.jsonl");
-  Feed(seat, {.kind = SlotEvent::Kind::kEnded, .attempt_id = attempt_id, .outcome = outcome});
-}
-
-void Supervisor::OnReaped(Seat& seat, const ExitStatus& status) {
-  const int64_t attempt_id = seat.machine.attempt_id();
-  const StopCause cause = seat.machine.stop_cause();
-  const std::string last_output = seat.process->last_output();
-  seat.process.reset();
-  const std::string dir = options_.run_dir->AttemptDir(store_, attempt_id);
-  Outcome outcome;
-  if (cause != StopCause::kDiscard && cause != StopCause::kAbandon) {
-    absl::StatusOr<EventSummary> events = EventFile::Summarize(dir + "/events.jsonl");
-    if (!events.ok()) {
-      spdlog::error("attempt {}: {}", attempt_id, std::string(events.status().message()));
-      events = EventSummary();
-    }
-    outcome = ClassifyExit(status, cause, *events,
-                           options_.run_dir->CountMembers(store_, attempt_id), last_output);
-    const absl::Status written = options_.run_dir->WriteOutcome(store_, attempt_id, outcome);
-    if (!written.ok()) spdlog::error("attempt {}: {}", attempt_id, std::string(written.message()));
-  }
-  const absl::Status removed = RemoveTree(dir + "/pid");
-  if (!removed.ok()) spdlog::warn("{}", std::string(removed.message()));
-  spdlog::info("attempt {} ended: {}{}{}", attempt_id, std::string(OutcomeName(outcome.kind)),
-               outcome.message.empty() ? "" : ": ", outcome.message);
-  Feed(seat, {.kind = SlotEvent::Kind::kEnded, .attempt_id = attempt_id, .outcome = outcome});
-}
-
-// What is owed. --------------------------------------------------------------------------
-
-void Supervisor::OnUploaded(int64_t attempt_id) {
-  const Outbox::Upload upload = outbox_.UploadOf(attempt_id);
-  const auto held = held_.find(attempt_id);
-  SlotEvent event{.kind = SlotEvent::Kind::kUploaded, .attempt_id = attempt_id};
-  if (!upload.refusal.empty()) {
-    // Part of its points is missing for good, so whatever it says of itself is void.
-    event.outcome = {.kind = Outcome::Kind::kFailed, .last_seq = upload.last_acknowledged};
-    event.outcome.message =
-        CleanMessage(absl::StrCat("the coordinator refused the events after number ",
-                                  upload.last_acknowledged, ": ", upload.refusal));
-    event.replaces_outcome = true;
-    const absl::Status written = options_.run_dir->WriteOutcome(store_, attempt_id, event.outcome);
-    if (!written.ok()) spdlog::error("attempt {}: {}", attempt_id, std::string(written.message()));
-  }
-  if (held != held_.end()) {
-    held->second.uploaded = true;
-    if (event.replaces_outcome) held->second.outcome = event.outcome;
-    return;
-  }
-  for (const auto& seat : seats_) Feed(*seat, event);
-}
-
-void Supervisor::ForgetHeld(int64_t attempt_id) {
-  if (held_.erase(attempt_id) == 0) return;
-  outbox_.Drop(attempt_id);
-  options_.run_dir->Forget(store_, attempt_id);
-}
-
-void Supervisor::TakeUpStore(const std::string& store) {
-  for (const auto& [attempt_id, held] : held_) outbox_.Drop(attempt_id);
-  held_.clear();
-  store_ = store;
-  for (const int64_t attempt_id : options_.run_dir->ListAttempts(store)) {
-    const absl::StatusOr<Outcome> outcome = options_.run_dir->RecoverOutcome(store, attempt_id);
-    if (!outcome.ok()) {
-      spdlog::error("attempt {} of an earlier daemon: {}", attempt_id,
-                    std::string(outcome.status().message()));
-      continue;
-    }
-    spdlog::info("attempt {} of an earlier daemon is reported as {}", attempt_id,
-                 std::string(OutcomeName(outcome->kind)));
-    held_[attempt_id] = {.outcome = *outcome};
-    outbox_.Add(attempt_id, options_.run_dir->AttemptDir(store, attempt_id) + "/events.jsonl");
-    outbox_.Seal(attempt_id, outcome->last_seq);
+    if (seat->process == nullptr) continue;
+    spdlog::error("leaving all the same: {}", ProcessDoesNotEnd(seat->process->pid()));
+    left_behind->push_back(std::move(seat->process));
   }
 }
 

@@ -5,18 +5,23 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "worker/device.h"
+#include "worker/file_thread.h"
 #include "worker/health.h"
+#include "worker/lease_guard.h"
 #include "worker/outbox.h"
 #include "worker/run_dir.h"
 #include "worker/slot.h"
+#include "worker/survivor.h"
 #include "worker/trainer_process.h"
 
 namespace loglog::worker {
@@ -58,12 +63,14 @@ class Supervisor {
     std::vector<Device> devices;  // one for each slot
     int64_t stop_grace_ms = 10'000;
     int64_t free_bytes_min = int64_t{256} << 20;
+    std::vector<Survivor> survivors;  // of earlier daemons; they keep work away
     Clock* clock = Clock::Real();
     Outbox::Options outbox;  // its callbacks are the supervisor's own
   };
 
   explicit Supervisor(Options options);
-  // Kills what still runs; its files stay for the next daemon.
+  // Kills what still runs; its files stay for the next daemon. Does not wait for ever
+  // for a process that SIGKILL does not end.
   ~Supervisor();
 
   Outbox& outbox() { return outbox_; }
@@ -72,8 +79,9 @@ class Supervisor {
   std::vector<int64_t> HeldAttempts(const std::string& store) const;
   // The store behind the coordinator. When it is another one than before, running
   // trainers are killed (their files stay) and what is on disk for it is taken up. Waits
-  // until that is done.
-  void SetStore(const std::string& store);
+  // until that is done. UNAVAILABLE, with the process named, when a trainer does not end;
+  // to be tried again.
+  absl::Status SetStore(const std::string& store);
 
   // The answer to a sync that was sent so that the lease ends at `lease_deadline_ms`.
   // Returns once it is applied, so that a view taken next shows it.
@@ -98,6 +106,7 @@ class Supervisor {
     Slot machine;
     std::unique_ptr<TrainerProcess> process;
     bool child_ended = false;  // wait for the rest of its group
+    int64_t kill_sent_ms = kNever;
   };
   struct Held {
     Outcome outcome;
@@ -114,40 +123,61 @@ class Supervisor {
   void WaitForSomething();
   void ReapEnded();
   void CheckTimers();
+  void CheckHost(int64_t now_ms);
+  std::string LookAtHost();  // on the file thread
+  std::string Problem(int64_t now_ms) const;
   void Publish() LOGLOG_EXCLUDES(mutex_);
   bool AnyProcess() const;
+  // SIGKILL was sent long ago, and it is still there.
+  bool IsStuck(const Seat& seat, int64_t now_ms) const;
+  std::string StuckProblem(int64_t now_ms) const;  // empty: none is
+  bool AnyEnding() const;                          // a process that is not stuck
+  void LeaveStuckBehind();
   void Feed(Seat& seat, const SlotEvent& event);
   void AbandonAll();
   void FeedAttempt(int64_t attempt_id, SlotEvent::Kind kind);
   void Perform(Seat& seat, const SlotAction& action);
+  // The order must not start: the attempt is here already.
+  bool IsTaken(const TaskOrder& order);
   void Spawn(Seat& seat, const TaskOrder& order);
   void OnReaped(Seat& seat, const ExitStatus& status);
   void OnUploaded(int64_t attempt_id);
   void ForgetHeld(int64_t attempt_id);
+  void Discard(int64_t attempt_id);
   void TakeUpStore(const std::string& store);
+  void TakeUp(int64_t attempt_id);
 
   const Options options_;
   const HealthOptions health_;
   Outbox outbox_;
+  LeaseGuard lease_guard_;
   int wake_fd_ = -1;
 
   // The supervisor's thread only.
   std::vector<std::unique_ptr<Seat>> seats_;
   std::map<int64_t, Held> held_;
   std::string store_;
+  bool leaving_store_ = false;  // its trainers were told so, another is not taken up yet
+  std::set<std::pair<std::string, int64_t>> discarding_;  // store, attempt
+  int64_t last_taken_ = 0;                                // attempt whose order was not started
   int64_t lease_deadline_ms_ = kNever;
   int64_t next_health_ms_ = 0;
+  bool health_pending_ = false;
+  int64_t health_asked_ms_ = 0;
+  std::string host_problem_;  // as it was found last
   std::string unhealthy_;
   std::string spawn_problem_;  // of the last start that failed; cleared by time
   int64_t spawn_problem_until_ms_ = 0;
   bool draining_ = false;
 
+  std::vector<Survivor> survivors_;  // the file thread only
   mutable Mutex mutex_;
   std::vector<std::function<void()>> posted_ LOGLOG_GUARDED_BY(mutex_);
   bool stopping_ LOGLOG_GUARDED_BY(mutex_) = false;
   WorkerView view_ LOGLOG_GUARDED_BY(mutex_);
   Mutex callback_mutex_;
   std::function<void()> on_urgent_ LOGLOG_GUARDED_BY(callback_mutex_);
+  std::unique_ptr<FileThread> files_;
   std::thread thread_;
 };
 

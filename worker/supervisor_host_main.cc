@@ -15,7 +15,7 @@ int main(int, char** argv) {
   if (!run_dir.ok()) return 1;
   loglog::worker::Supervisor supervisor(
       {.run_dir = run_dir->get(), .trainer = argv[2], .devices = {loglog::worker::Device()}});
-  supervisor.SetStore("5eed");
+  if (!supervisor.SetStore("5eed").ok()) return 1;
   const loglog::worker::TaskOrder order = loglog::worker::MakeOrder(17, 1, 1'000'000);
   supervisor.Apply({{.slot = 0, .kind = loglog::worker::SlotEvent::Kind::kRun, .order = order}}, {},
                    false, loglog::worker::kNever);

@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
@@ -69,6 +71,48 @@ class AckingStream {
   std::thread thread_;
 };
 
+// A file that stops whoever reads it, as one on a file system that hangs.
+class StuckFile {
+ public:
+  explicit StuckFile(const std::string& path) : path_(path) {
+    EXPECT_TRUE(RemoveTree(path).ok());
+    EXPECT_EQ(mkfifo(path.c_str(), 0600), 0);
+  }
+  ~StuckFile() { Release(); }
+  // Somebody is held up by it; false after kLongMs.
+  bool WaitForReader() {
+    return Eventually([this] {
+      fd_ = open(path_.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+      return fd_ >= 0;
+    });
+  }
+  void Release() {
+    if (fd_ >= 0) close(fd_);
+    fd_ = -1;
+  }
+
+ private:
+  const std::string path_;
+  int fd_ = -1;
+};
+
+// A process by its descriptor, which stays with it whoever reaps it.
+class WatchedProcess {
+ public:
+  explicit WatchedProcess(pid_t pid) : fd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))) {
+    EXPECT_GE(fd_, 0);
+  }
+  ~WatchedProcess() { close(fd_); }
+  // False after `timeout_ms`.
+  bool Ends(int64_t timeout_ms = kLongMs) {
+    pollfd ended = {.fd = fd_, .events = POLLIN, .revents = 0};
+    return poll(&ended, 1, static_cast<int>(timeout_ms)) == 1;
+  }
+
+ private:
+  const int fd_;
+};
+
 class SupervisorTest : public ::testing::Test {
  protected:
   void SetUp() override { StartDaemon(LOGLOG_FAKE_TRAINER); }
@@ -84,8 +128,10 @@ class SupervisorTest : public ::testing::Test {
                                                          .devices = {Device(), Device()},
                                                          .stop_grace_ms = 300,
                                                          .free_bytes_min = 0,
+                                                         .survivors = survivors_,
+                                                         .clock = daemon_clock_,
                                                          .outbox = {.flush_ms = 5, .poll_ms = 50}});
-    supervisor_->SetStore(kStore);
+    EXPECT_EQ(supervisor_->SetStore(kStore), absl::OkStatus());
   }
   void StopDaemon() {
     stream_.reset();
@@ -131,7 +177,17 @@ class SupervisorTest : public ::testing::Test {
   }
   static bool GroupIsGone(pid_t pid) { return kill(-pid, 0) != 0 && errno == ESRCH; }
 
+  bool Gone(int64_t attempt_id) {
+    return Eventually([&] { return !PathExists(Dir(attempt_id)); });
+  }
+  bool Unhealthy(const std::string& text) {
+    return Eventually([&] { return absl::StrContains(supervisor_->View().unhealthy, text); });
+  }
+
   TempDir dir_;
+  FakeClock clock_;
+  Clock* daemon_clock_ = Clock::Real();
+  std::vector<Survivor> survivors_;
   std::unique_ptr<RunDir> run_dir_;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<AckingStream> stream_;
@@ -153,7 +209,7 @@ TEST_F(SupervisorTest, TaskFromOrderToForget) {
   Wish(SlotEvent::Kind::kForget, 17);
   EXPECT_EQ(SlotNow().state, State::kIdle);
   EXPECT_FALSE(supervisor_->View().busy);
-  EXPECT_FALSE(PathExists(Dir(17)));
+  EXPECT_TRUE(Gone(17));
   EXPECT_THAT(*ListDir(run_dir_->TaskCheckpointDir(kStore, 17)), ElementsAre("step-00000025"));
 }
 
@@ -264,6 +320,147 @@ TEST_F(SupervisorTest, LeaseKillsOnTheWorkersOwnClock) {
   EXPECT_EQ(stream_->last_seq(17), outcome.last_seq);
 }
 
+// Rule 2 holds although the supervisor itself waits for a file system that hangs.
+TEST_F(SupervisorTest, LeaseKillsWhileTheSupervisorIsHeldUp) {
+  StopDaemon();
+  daemon_clock_ = &clock_;
+  StartDaemon(LOGLOG_FAKE_TRAINER);
+  ScopedMisbehaviour hang("hang_at=3;ignore_sigterm=1");
+  Run(17, 25, 0);
+  Run(18, 25, 1);
+  WaitForEvent(17, "\"step\":2,");
+  WaitForEvent(18, "\"step\":2,");
+  supervisor_->Apply({}, {}, false, clock_.monotonic_ms() + 5'000);
+  WatchedProcess trainer(Pid(17));
+  const pid_t other = Pid(18);
+  StuckFile stuck(Dir(18) + "/task.json");  // read when its trainer has ended
+  kill(other, SIGKILL);
+  ASSERT_TRUE(stuck.WaitForReader());
+  clock_.Advance(5'500);
+  EXPECT_TRUE(trainer.Ends());
+  EXPECT_EQ(SlotNow(0).state, State::kRunning);  // the supervisor could not look yet
+  stuck.Release();
+  Upload();
+  const Outcome outcome = Finish(0);
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kLost);
+  EXPECT_THAT(outcome.message, HasSubstr("lease"));
+}
+
+TEST_F(SupervisorTest, SlowFoldersDoNotHoldUpTheSupervisor) {
+  Upload();
+  Run(17, 5);
+  Finish();
+  StuckFile stuck(Dir(17) + "/outcome.json");  // read when the attempt is forgotten
+  Wish(SlotEvent::Kind::kForget, 17);
+  ASSERT_TRUE(stuck.WaitForReader());
+  EXPECT_EQ(SlotNow().state, State::kIdle);
+  Run(17, 5);  // not while its folder goes
+  EXPECT_EQ(SlotNow().state, State::kIdle);
+  Run(18, 5);
+  EXPECT_EQ(Finish().kind, Outcome::Kind::kDone);
+  stuck.Release();
+  EXPECT_TRUE(Gone(17));
+}
+
+// A trainer that leaves a dead child which nobody can bury: its group does not end.
+class UnburiedTest : public SupervisorTest {
+ protected:
+  // Attempt 17 in slot 0, killed, and long past the time that this may take.
+  void KillInVain() {
+    StopDaemon();
+    daemon_clock_ = &clock_;
+    StartDaemon(LOGLOG_FAKE_TRAINER);
+    {
+      ScopedMisbehaviour unburied("hang_at=3;unburied=" + keeper_path_);
+      Run(17, 25);
+      WaitForEvent(17, "\"step\":2,");
+    }
+    pid_ = Pid(17);
+    WatchedProcess trainer(pid_);
+    ASSERT_TRUE(Eventually(
+        [&] { return absl::SimpleAtoi(ReadFile(keeper_path_).value_or(""), &keeper_); }));
+    Wish(SlotEvent::Kind::kKill, 17);
+    // No longer there, or a zombie that is about to be reaped.
+    EXPECT_TRUE(trainer.Ends());
+    clock_.Advance(10'000);
+  }
+  void EndKeeper() {
+    if (keeper_ > 0) kill(std::exchange(keeper_, 0), SIGKILL);
+  }
+  void TearDown() override {
+    EndKeeper();
+    SupervisorTest::TearDown();
+  }
+
+  const std::string keeper_path_ = dir_.path() + "/keeper";
+  int keeper_ = 0;
+  pid_t pid_ = 0;
+};
+
+TEST_F(UnburiedTest, KeepsItsSlotAndNoWorkComes) {
+  KillInVain();
+  EXPECT_TRUE(Unhealthy(absl::StrCat("process ", pid_, " does not end")));
+  EXPECT_EQ(SlotNow().state, State::kStopping);
+  EXPECT_TRUE(PathExists(Dir(17) + "/pid"));
+  const absl::Status other = supervisor_->SetStore("0ther");
+  EXPECT_EQ(other.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(other.message()), HasSubstr(absl::StrCat("process ", pid_)));
+  EndKeeper();
+  EXPECT_TRUE(Becomes(State::kIdle));
+  EXPECT_TRUE(Eventually([&] { return supervisor_->View().unhealthy.empty(); }));
+  EXPECT_EQ(supervisor_->SetStore("0ther"), absl::OkStatus());
+}
+
+TEST_F(UnburiedTest, DoesNotKeepTheDaemonFromLeaving) {
+  KillInVain();
+  const std::string record = Dir(17) + "/pid";
+  StopDaemon();  // returns
+  EXPECT_TRUE(PathExists(record));
+}
+
+TEST_F(SupervisorTest, SurvivorsOfEarlierDaemonsKeepWorkAway) {
+  StopDaemon();
+  const auto sleeper = *Subprocess::Spawn({.argv = {"/bin/sleep", "1000"}});
+  const std::string record = dir_.path() + "/run/survivor-" + std::to_string(sleeper->pid());
+  AppendTo(record, *DescribeProcess(sleeper->pid()));
+  survivors_ = {{.identity = *ReadFile(record), .record = record}};
+  daemon_clock_ = &clock_;
+  StartDaemon(LOGLOG_FAKE_TRAINER);
+  EXPECT_THAT(supervisor_->View().unhealthy,
+              HasSubstr(absl::StrCat("process ", sleeper->pid(), " does not end")));
+  sleeper->KillGroup();
+  ExitStatus status;
+  ASSERT_TRUE(sleeper->WaitReaped(kLongMs, &status));
+  clock_.Advance(2'000);
+  supervisor_->StopAttempt(99);  // wakes it; there is no such attempt
+  EXPECT_TRUE(Eventually([&] { return supervisor_->View().unhealthy.empty(); }));
+  EXPECT_FALSE(PathExists(record));
+}
+
+// The order was given again although its trainer ran: what it wrote is reported, and its
+// numbers are not used twice.
+TEST_F(SupervisorTest, OrderOfAnAttemptThatRanBeforeIsNotStartedAgain) {
+  {
+    ScopedMisbehaviour hang("hang_at=3");
+    Run(17, 25);
+    WaitForEvent(17, "\"step\":2,");
+  }
+  StopDaemon();
+  StartDaemon(LOGLOG_FAKE_TRAINER);
+  const std::string events = Events(17);
+  Run(17, 25);
+  EXPECT_EQ(SlotNow().state, State::kIdle);
+  EXPECT_EQ(Events(17), events);
+  Upload();
+  EXPECT_TRUE(Eventually([&] { return supervisor_->View().held.count(17) == 1; }));
+  EXPECT_EQ(supervisor_->View().held.at(17).kind, Outcome::Kind::kLost);
+  EXPECT_EQ(supervisor_->View().held.at(17).last_seq, stream_->last_seq(17));
+  // Another task of that number is of a store that was put back; the old one is void.
+  Run(17, 5);
+  EXPECT_EQ(SlotNow().attempt_id, 17);
+  supervisor_->StopAttempt(17);
+}
+
 TEST_F(SupervisorTest, KillAndFenceReportNothing) {
   Upload();
   ScopedMisbehaviour hang("hang_at=3");
@@ -271,11 +468,11 @@ TEST_F(SupervisorTest, KillAndFenceReportNothing) {
   WaitForEvent(17, "\"step\":2,");
   Wish(SlotEvent::Kind::kKill, 17);
   EXPECT_TRUE(Becomes(State::kIdle));
-  EXPECT_FALSE(PathExists(Dir(17)));
+  EXPECT_TRUE(Gone(17));
   stream_->FenceFrom(18);
   Run(18, 25);
   EXPECT_TRUE(Becomes(State::kIdle));
-  EXPECT_FALSE(PathExists(Dir(18)));
+  EXPECT_TRUE(Gone(18));
 }
 
 TEST_F(SupervisorTest, FailuresCarryLastWords) {
@@ -289,7 +486,8 @@ TEST_F(SupervisorTest, FailuresCarryLastWords) {
   }
   EXPECT_LT(ReadFile(Dir(17) + "/stderr.log")->size(), 900'000u);
   Wish(SlotEvent::Kind::kForget, 17);
-  EXPECT_TRUE(PathExists(dir_.path() + "/run/5eed/failed/attempt-17/stderr.log"));
+  const std::string kept = dir_.path() + "/run/5eed/failed/attempt-17/stderr.log";
+  EXPECT_TRUE(Eventually([&] { return PathExists(kept); }));
   ScopedMisbehaviour crashes("signal_at=3;signal=11");
   Run(18, 25);
   const Outcome outcome = Finish();
@@ -395,7 +593,7 @@ TEST_F(SupervisorTest, NextDaemonReportsWhatIsOwed) {
   supervisor_->Apply({}, {17, 18}, false, kNever);
   EXPECT_THAT(supervisor_->View().held, IsEmpty());
   EXPECT_FALSE(supervisor_->View().busy);
-  EXPECT_THAT(run_dir_->ListAttempts(kStore), IsEmpty());
+  EXPECT_TRUE(Eventually([&] { return run_dir_->ListAttempts(kStore).empty(); }));
 }
 
 TEST_F(SupervisorTest, AnotherStoreTakesTheSlotsAndTheFirstGetsItsReportsLater) {
@@ -404,12 +602,12 @@ TEST_F(SupervisorTest, AnotherStoreTakesTheSlotsAndTheFirstGetsItsReportsLater) 
   Run(17, 25);
   WaitForEvent(17, "\"step\":2,");
   const pid_t pid = Pid(17);
-  supervisor_->SetStore("0ther");
+  EXPECT_EQ(supervisor_->SetStore("0ther"), absl::OkStatus());
   EXPECT_TRUE(GroupIsGone(pid));
   EXPECT_EQ(SlotNow().state, State::kIdle);
   EXPECT_THAT(supervisor_->View().held, IsEmpty());
   EXPECT_FALSE(supervisor_->View().busy);
-  supervisor_->SetStore(kStore);
+  EXPECT_EQ(supervisor_->SetStore(kStore), absl::OkStatus());
   EXPECT_TRUE(Eventually([&] { return supervisor_->View().held.size() == 1; }));
   EXPECT_EQ(supervisor_->View().held.at(17).kind, Outcome::Kind::kLost);
 }
@@ -430,13 +628,9 @@ TEST_F(SupervisorTest, DaemonsSuddenDeathEndsItsTrainers) {
   close(ends[0]);
   int pid = 0;
   ASSERT_TRUE(absl::SimpleAtoi(said.substr(0, said.find(' ')), &pid)) << said;
-  // A descriptor tells a dead process from its number.
-  const int trainer = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-  ASSERT_GE(trainer, 0);
+  WatchedProcess trainer(pid);
   (*daemon)->Signal(SIGKILL);
-  pollfd ended = {.fd = trainer, .events = POLLIN, .revents = 0};
-  EXPECT_EQ(poll(&ended, 1, static_cast<int>(kLongMs)), 1);
-  close(trainer);
+  EXPECT_TRUE(trainer.Ends());
   daemon->reset();
   StartDaemon(LOGLOG_FAKE_TRAINER);
   Upload();

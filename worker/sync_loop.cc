@@ -215,7 +215,10 @@ absl::Status SyncLoop::Register() {
 }
 
 absl::Status SyncLoop::OnRegistered(const v1::RegisterWorkerResponse& response) {
-  supervisor_->SetStore(response.store_id());
+  if (absl::Status status = supervisor_->SetStore(response.store_id()); !status.ok()) {
+    spdlog::warn("{}; trying again", std::string(status.message()));
+    return status;
+  }
   lease_ms_ = response.lease_ms();
   lease_margin_ms_ = std::min(response.lease_margin_ms(), lease_ms_ / 2);
   sync_interval_ms_ = response.sync_interval_ms();

@@ -1,6 +1,7 @@
 #include "worker/trainer_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -69,7 +70,7 @@ std::vector<std::string> TrainerEnvironment() {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(
-    const std::string& binary, const std::string& attempt_dir) {
+    const std::string& binary, const std::string& attempt_dir, LeaseGuard* guard) {
   Pipe bell, output;
   if (absl::Status status = bell.Open(); !status.ok()) return status;
   if (absl::Status status = output.Open(); !status.ok()) return status;
@@ -82,19 +83,23 @@ absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(
                                     .stderr_fd = output.write_fd,
                                     .fd3 = bell.write_fd});
   if (!process.ok()) return process.status();
+  // At once: opening the log below may already hang.
+  guard->Watch((*process)->pid());
   return std::unique_ptr<TrainerProcess>(
-      new TrainerProcess(*std::move(process), std::exchange(bell.read_fd, -1),
+      new TrainerProcess(*std::move(process), guard, std::exchange(bell.read_fd, -1),
                          std::exchange(output.read_fd, -1), attempt_dir + "/stderr.log"));
 }
 
-TrainerProcess::TrainerProcess(std::unique_ptr<Subprocess> process, int bell_fd, int output_fd,
-                               const std::string& log_path)
+TrainerProcess::TrainerProcess(std::unique_ptr<Subprocess> process, LeaseGuard* guard, int bell_fd,
+                               int output_fd, const std::string& log_path)
     : process_(std::move(process)),
+      guard_(guard),
       bell_fd_(bell_fd),
       output_fd_(output_fd),
       log_(log_path, kLogHeadBytes, kLogTailBytes) {}
 
 TrainerProcess::~TrainerProcess() {
+  LeaveGuard();
   if (bell_fd_ >= 0) close(bell_fd_);
   if (output_fd_ >= 0) close(output_fd_);
 }
@@ -114,7 +119,18 @@ void TrainerProcess::Terminate() {
 
 void TrainerProcess::Kill() { process_->KillGroup(); }
 
+bool TrainerProcess::ChildEnded() const {
+  pollfd child = {.fd = process_->pidfd(), .events = POLLIN, .revents = 0};
+  return poll(&child, 1, 0) == 1;
+}
+
+void TrainerProcess::LeaveGuard() {
+  killed_by_guard_ = guard_->Release(process_->pid()) || killed_by_guard_;
+}
+
 bool TrainerProcess::TryReap(ExitStatus* status) {
+  if (!ChildEnded()) return false;
+  LeaveGuard();
   if (!process_->TryReap(status)) return false;
   // Nobody writes any more, so this ends: at the end of the stream or when it is empty.
   while (output_fd_ >= 0 &&

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/subprocess.h"
+#include "worker/lease_guard.h"
 #include "worker/log_capture.h"
 
 namespace loglog::worker {
@@ -16,9 +17,11 @@ namespace loglog::worker {
 // Confined to the thread that started it, which must live as long as the trainer.
 class TrainerProcess {
  public:
-  // Runs `binary attempt_dir/task.json` in the attempt's folder.
+  // Runs `binary attempt_dir/task.json` in the attempt's folder, watched by `guard`,
+  // which must outlive it.
   static absl::StatusOr<std::unique_ptr<TrainerProcess>> Start(const std::string& binary,
-                                                               const std::string& attempt_dir);
+                                                               const std::string& attempt_dir,
+                                                               LeaseGuard* guard);
   ~TrainerProcess();
 
   pid_t pid() const { return process_->pid(); }
@@ -35,12 +38,19 @@ class TrainerProcess {
   void Kill();
   // See Subprocess::TryReap. Completes the log when true.
   bool TryReap(ExitStatus* status);
+  // The guard killed it; known once it has ended.
+  bool killed_by_guard() const { return killed_by_guard_; }
   const std::string& last_output() const { return log_.last_bytes(); }
 
  private:
-  TrainerProcess(std::unique_ptr<Subprocess> process, int bell_fd, int output_fd,
+  TrainerProcess(std::unique_ptr<Subprocess> process, LeaseGuard* guard, int bell_fd, int output_fd,
                  const std::string& log_path);
+  bool ChildEnded() const;
+  void LeaveGuard();
+
   const std::unique_ptr<Subprocess> process_;
+  LeaseGuard* const guard_;
+  bool killed_by_guard_ = false;
   int bell_fd_;
   int output_fd_;
   LogCapture log_;

@@ -164,13 +164,14 @@ absl::Status Serve(const Flags& flags, SyncLoop::Options sync, const sigset_t& s
                           ClientCredentials(flags.tls_ca));
   absl::StatusOr<std::unique_ptr<RunDir>> run_dir = RunDir::Open(flags.run_dir);
   if (!run_dir.ok()) return run_dir.status();
-  (*run_dir)->KillSurvivors();
+  std::vector<Survivor> survivors = (*run_dir)->KillSurvivors();
 
   Session session;
   Supervisor supervisor({.run_dir = run_dir->get(),
                          .trainer = flags.trainer,
                          .devices = sync.devices,
-                         .free_bytes_min = flags.min_free_mb << 20});
+                         .free_bytes_min = flags.min_free_mb << 20,
+                         .survivors = std::move(survivors)});
   const std::shared_ptr<grpc::Channel> channel = MakeChannel(flags.coordinator, credentials);
   SyncLoop loop(std::move(sync), channel, run_dir->get(), &supervisor, &session);
   SignalThread signal_thread(signals, &loop);

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <sstream>
 
@@ -37,6 +38,17 @@ std::map<std::string, std::string> ParsePairs(const std::string& text) {
   return pairs;
 }
 
+// For a child that was forked: keeps one of its own in the group, and leaves the group.
+[[noreturn]] void KeepUnburied(const std::string& path) {
+  if (fork() == 0) {
+    for (;;) pause();
+  }
+  setsid();
+  alarm(600);  // goes away by itself should the test not see to it
+  std::ofstream(path) << getpid();
+  for (;;) pause();
+}
+
 }  // namespace
 
 Misbehaviour Misbehaviour::FromEnvironment(int64_t first_seed) {
@@ -61,6 +73,8 @@ Misbehaviour Misbehaviour::FromEnvironment(int64_t first_seed) {
     if (fd < 0) return result;
     close(fd);
   }
+  result.unburied = pairs["unburied"];
+  pairs.erase("unburied");
   int64_t ignore_sigterm = 0, orphan = 0;
   take("exit_at", &result.exit_at);
   take("exit_code", &result.exit_code);
@@ -95,6 +109,7 @@ void Misbehaviour::Start() const {
     }
     _exit(0);
   }
+  if (!unburied.empty() && fork() == 0) KeepUnburied(unburied);
 }
 
 void Misbehaviour::AtStep(int64_t step, EventLog* log) const {

@@ -20,6 +20,8 @@ namespace loglog {
 //   bad_line_at=S     writes a line that is not JSON before the rows of step S
 //   partial_at=S      writes half a line and dies at step S
 //   orphan=1          leaves a process of its group behind, which ignores SIGTERM
+//   unburied=PATH     leaves a dead child in its group whose parent, outside of the group,
+//                     does not wait for it; that parent's pid goes to PATH
 //   flood=BYTES       writes so much to stderr first
 // The two first work together with any of the others.
 struct Misbehaviour {
@@ -32,6 +34,7 @@ struct Misbehaviour {
   int64_t bad_line_at = -1;
   int64_t partial_at = -1;
   bool orphan = false;
+  std::string unburied;
   int64_t flood = 0;
 
   // Exits with 2 and a message when the text is malformed.
