@@ -10,6 +10,8 @@
 // their ratio are printed.
 #include <unistd.h>
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -295,6 +297,7 @@ void Print(const char* what, const std::vector<double>& engine, const std::vecto
 }
 
 int Main(int argc, char** argv) {
+  spdlog::set_level(spdlog::level::warn);
   Load load;
   int rounds = 5;
   std::string dir = "/tmp";
