@@ -1,19 +1,15 @@
 // loglog-worker: runs trainers for a coordinator. Exit codes: 0 after a drain, 1 failure,
 // 2 usage.
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <atomic>
 #include <climits>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "base/duration.h"
@@ -21,7 +17,9 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "proto/credentials.h"
+#include "worker/exit_watchdog.h"
 #include "worker/metric_stream.h"
+#include "worker/signal_thread.h"
 #include "worker/sync_loop.h"
 
 namespace loglog::worker {
@@ -29,6 +27,10 @@ namespace {
 
 constexpr int kExitFailure = 1;
 constexpr int kExitUsage = 2;
+// More than leaving in order ever takes: after the first signal, a later one, the last word.
+constexpr int64_t kLeaveMs = 90'000;
+constexpr int64_t kLeaveHurriedMs = 45'000;
+constexpr int64_t kLeaveAtLastMs = 20'000;
 
 struct Flags {
   std::string coordinator;
@@ -110,38 +112,6 @@ std::string HostName() {
   return CleanMessage(host);
 }
 
-// Before any thread starts, so that all of them inherit it.
-sigset_t BlockSignals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGUSR1);  // what batch systems send some time before they kill
-  sigaddset(&signals, SIGUSR2);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  return signals;
-}
-
-// Where the blocked signals arrive: the first asks for a drain, the next hurries it.
-class SignalThread {
- public:
-  SignalThread(const sigset_t& signals, SyncLoop* loop)
-      : thread_([this, signals, loop] {
-          for (int count = 0, signal = 0; sigwait(&signals, &signal) == 0 && !ending_;) {
-            ++count == 1 ? loop->BeginDrain() : loop->Hurry();
-          }
-        }) {}
-  ~SignalThread() {
-    ending_ = true;
-    pthread_kill(thread_.native_handle(), SIGUSR2);
-    thread_.join();
-  }
-
- private:
-  std::atomic<bool> ending_ = false;
-  std::thread thread_;
-};
-
 // Pipes to trainers must not get the numbers of closed standard descriptors.
 void OpenStandardDescriptors() {
   int fd = 0;
@@ -166,6 +136,13 @@ absl::Status Serve(const Flags& flags, SyncLoop::Options sync, const sigset_t& s
   if (!run_dir.ok()) return run_dir.status();
   std::vector<Survivor> survivors = (*run_dir)->KillSurvivors();
 
+  // The kernel ends the trainers of a daemon that is gone.
+  ExitWatchdog watchdog(Clock::Real(), [] {
+    spdlog::error(
+        "leaving takes too long, does a file system hang? Ending at once; what is not reported "
+        "is, by the next loglog-worker started there");
+    _exit(kExitFailure);
+  });
   Session session;
   Supervisor supervisor({.run_dir = run_dir->get(),
                          .trainer = flags.trainer,
@@ -174,11 +151,16 @@ absl::Status Serve(const Flags& flags, SyncLoop::Options sync, const sigset_t& s
                          .survivors = std::move(survivors)});
   const std::shared_ptr<grpc::Channel> channel = MakeChannel(flags.coordinator, credentials);
   SyncLoop loop(std::move(sync), channel, run_dir->get(), &supervisor, &session);
-  SignalThread signal_thread(signals, &loop);
+  SignalThread signal_thread(signals, [&](int count) {
+    watchdog.Arm(count == 1 ? kLeaveMs : kLeaveHurriedMs);
+    count == 1 ? loop.BeginDrain() : loop.Hurry();
+  });
   MetricStream stream({.worker_id = (*run_dir)->worker_id(),
                        .on_refused = [&supervisor](int64_t id) { supervisor.StopAttempt(id); }},
                       channel, &session, &supervisor.outbox());
-  return loop.Run();
+  const absl::Status status = loop.Run();
+  watchdog.Arm(kLeaveAtLastMs);
+  return status;
 }
 
 int Main(int argc, char** argv) {
@@ -204,7 +186,7 @@ int Main(int argc, char** argv) {
   }
   OpenStandardDescriptors();
   RaiseDescriptorLimit();
-  const sigset_t signals = BlockSignals();
+  const sigset_t signals = BlockLeaveSignals();
   const auto devices = FindDevices(flags.device, flags.slots);
   if (!devices.ok()) return Fail(devices.status());
   SyncLoop::Options sync{.address = flags.coordinator,
