@@ -12,7 +12,13 @@
 namespace loglog::worker {
 namespace {
 
-grpc::Status Stale() { return {grpc::StatusCode::FAILED_PRECONDITION, "STALE_SESSION"}; }
+grpc::Status Stale() {
+  return {grpc::StatusCode::FAILED_PRECONDITION,
+          "STALE_SESSION: session 1 is over; register again"};
+}
+
+// Polls that wait so long wait as long as the rules say, not for a moment.
+constexpr int64_t kFullWaitMs = 1'000;
 
 }  // namespace
 
@@ -123,6 +129,24 @@ int FakeService::reports(int64_t attempt_id) {
   return reports_[attempt_id];
 }
 
+bool FakeService::WaitForAnswers(int more) {
+  int target = 0;
+  {
+    MutexLock lock(mutex_);
+    target = answers_ + more;
+  }
+  return WaitUntil([&]() LOGLOG_REQUIRES(mutex_) { return answers_ >= target; });
+}
+
+bool FakeService::WaitForStreams(int count) {
+  return WaitUntil([&]() LOGLOG_REQUIRES(mutex_) { return streams_ >= count; });
+}
+
+int FakeService::full_waits() {
+  MutexLock lock(mutex_);
+  return full_waits_;
+}
+
 int FakeService::streams() {
   MutexLock lock(mutex_);
   return streams_;
@@ -156,9 +180,15 @@ grpc::Status FakeService::SyncWorker(grpc::ServerContext* context,
     if (request->session_epoch() != epoch_) return Stale();
     if (context->IsCancelled()) return grpc::Status::CANCELLED;
     response->Clear();
-    if (Desire(*request, response) || Clock::Real()->monotonic_ms() >= until_ms) break;
+    if (Desire(*request, response)) break;
+    if (Clock::Real()->monotonic_ms() >= until_ms) {
+      full_waits_ += request->wait_ms() >= kFullWaitMs ? 1 : 0;
+      break;
+    }
     changed_.WaitFor(mutex_, 5, [] { return false; });
   }
+  ++answers_;
+  changed_.NotifyAll();
   response->set_lease_ms(rules_.lease_ms);
   response->set_sync_interval_ms(rules_.sync_interval_ms);
   response->set_drain(rules_.drain);
@@ -187,6 +217,12 @@ bool FakeService::Desire(const v1::SyncWorkerRequest& request, v1::SyncWorkerRes
     desired.set_attempt_id(report.attempt_id());
     const auto order = orders_.find(report.slot());
     const bool works = report.state() == v1::SlotReport::RUNNING;
+    if (rules_.forever_killed != 0) {
+      desired.set_attempt_id(rules_.forever_killed);
+      desired.set_action(v1::SlotDesired::KILL);
+      *response->add_slots() = desired;
+      continue;
+    }
     if (report.state() == v1::SlotReport::IDLE && order != orders_.end() && !request.draining() &&
         outcomes_.count(order->second.attempt_id) == 0 &&
         to_kill_.count(order->second.attempt_id) == 0 &&
@@ -219,6 +255,7 @@ grpc::Status FakeService::StreamMetrics(
   {
     MutexLock lock(mutex_);
     ++streams_;
+    changed_.NotifyAll();
   }
   v1::MetricBatch batch;
   while (stream->Read(&batch)) {
@@ -233,6 +270,7 @@ grpc::Status FakeService::StreamMetrics(
 grpc::Status FakeService::StoreBatch(const v1::MetricBatch& batch, v1::MetricAck* ack) {
   MutexLock lock(mutex_);
   if (batch.session_epoch() != epoch_) return Stale();
+  if (!rules_.stream_status.ok()) return rules_.stream_status;
   if (batch.events_size() == 0 && rules_.broken_questions > 0) {
     --rules_.broken_questions;
     return {grpc::StatusCode::UNAVAILABLE, "broken by the test"};

@@ -34,6 +34,8 @@ class FakeService : public v1::WorkerService::Service {
     int64_t refused_attempt = 0;  // INVALID_ARGUMENT for its events
     int64_t fenced_attempt = 0;
     bool drain = false;
+    grpc::Status stream_status = grpc::Status::OK;  // else of every batch
+    int64_t forever_killed = 0;  // an attempt whose KILL is repeated in every answer
   };
 
   explicit FakeService(std::string address) : address_(std::move(address)) {}
@@ -58,12 +60,15 @@ class FakeService : public v1::WorkerService::Service {
   bool WaitForOutcome(int64_t attempt_id, v1::AttemptOutcome* outcome);
   bool WaitForRegistrations(int count);
   bool WaitForSyncs(int more);
+  bool WaitForAnswers(int more);  // syncs that nobody took back
+  bool WaitForStreams(int count);
   bool WaitForEvents(int64_t attempt_id, int64_t count);
   std::vector<v1::RegisterWorkerRequest> registrations();
   v1::SyncWorkerRequest last_sync();
   int64_t event_count(int64_t attempt_id);
   int reports(int64_t attempt_id);  // how often its outcome was reported
   int streams();
+  int full_waits();  // long polls that nothing ended early
 
   grpc::Status RegisterWorker(grpc::ServerContext*, const v1::RegisterWorkerRequest* request,
                               v1::RegisterWorkerResponse* response) override;
@@ -93,6 +98,8 @@ class FakeService : public v1::WorkerService::Service {
   std::vector<v1::RegisterWorkerRequest> registrations_ LOGLOG_GUARDED_BY(mutex_);
   v1::SyncWorkerRequest last_sync_ LOGLOG_GUARDED_BY(mutex_);
   int syncs_ LOGLOG_GUARDED_BY(mutex_) = 0;
+  int answers_ LOGLOG_GUARDED_BY(mutex_) = 0;
+  int full_waits_ LOGLOG_GUARDED_BY(mutex_) = 0;
   int streams_ LOGLOG_GUARDED_BY(mutex_) = 0;
   std::map<int64_t, v1::AttemptOutcome> outcomes_ LOGLOG_GUARDED_BY(mutex_);
   std::map<int64_t, int> reports_ LOGLOG_GUARDED_BY(mutex_);

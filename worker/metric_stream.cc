@@ -101,7 +101,7 @@ void MetricStream::OnCallEnded(const grpc::Status& status, int64_t epoch) {
     case grpc::StatusCode::CANCELLED:
       return;
     case grpc::StatusCode::FAILED_PRECONDITION:
-      if (status.error_message().find("STALE_SESSION") == std::string::npos) break;
+      if (!SaysStaleSession(status.error_message())) break;
       spdlog::info("metric stream: {}", status.error_message());
       return session_->Invalidate(epoch);
     case grpc::StatusCode::INVALID_ARGUMENT: {

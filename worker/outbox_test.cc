@@ -195,6 +195,26 @@ TEST_F(OutboxTest, FencedAttemptFallsSilent) {
   outbox_->Acknowledge(17, 2, false);
 }
 
+// What is dropped may be what the others wait for.
+TEST_F(OutboxTest, DroppingWakesWhoWaits) {
+  for (const int64_t id : {1, 2}) {
+    AddRows(id, 0, 4);
+    outbox_->Add(id, Path(id));
+  }
+  EXPECT_EQ(Take(), "1@0+0");
+  EXPECT_EQ(Take(), "2@0+0");
+  EXPECT_EQ(outbox_->BlameRefusal("gap"), 0);
+  outbox_->Restart();
+  EXPECT_EQ(Take(), "1@0+0");
+  EXPECT_EQ(Take(), "");  // one at a time
+  std::thread dropper([this] { outbox_->Drop(1); });
+  // Only the news ends the wait.
+  EventBatch batch;
+  EXPECT_TRUE(outbox_->NextBatch(/*timeout_ms=*/3'600'000, &batch));
+  EXPECT_EQ(batch.attempt_id, 2);
+  dropper.join();
+}
+
 TEST_F(OutboxTest, FindsTheAttemptWhoseEventsAreRefused) {
   for (const int64_t id : {1, 2}) {
     AddRows(id, 0, 4);

@@ -35,6 +35,8 @@ TEST(OutcomeTest, ExitCodesOfTheContract) {
   EXPECT_EQ(Exit(30).kind, Kind::kOutOfMemory);
   EXPECT_EQ(Exit(40).kind, Kind::kDeviceError);
   EXPECT_EQ(Exit(41).kind, Kind::kDeviceError);
+  EXPECT_EQ(Exit(41).message,
+            "data or disk of this host: error: disk is made of cheese; buy another");
   EXPECT_EQ(Exit(1).kind, Kind::kFailed);
   EXPECT_EQ(Exit(1).exit_code, 1);
   EXPECT_EQ(

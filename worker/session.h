@@ -3,9 +3,17 @@
 
 #include <cstdint>
 
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
 #include "base/mutex.h"
 
 namespace loglog::worker {
+
+// Of a FAILED_PRECONDITION: the coordinator no longer knows the session. Others are not
+// mended by registering again.
+inline bool SaysStaleSession(absl::string_view message) {
+  return absl::StartsWith(message, "STALE_SESSION");
+}
 
 // The worker's registration with the coordinator, shared by the sync loop, which makes
 // it, and the metric stream, which uses it. Either may find that the coordinator no

@@ -23,7 +23,7 @@ constexpr int64_t kRegisterTimeoutMs = 10'000;
 // How much longer than its wait a long poll may take.
 constexpr int64_t kSyncSlackMs = 5'000;
 constexpr int64_t kWarnEveryMs = 10'000;
-// Least time between two syncs of which the later brought nothing new.
+// Least time between two syncs when nothing is new on this side.
 constexpr int64_t kQuietPauseMs = 100;
 // How soon a pause notices that the daemon is to leave.
 constexpr int64_t kDriveMs = 50;
@@ -33,8 +33,11 @@ constexpr int64_t kDrainUnreachableMs = 5'000;
 constexpr int64_t kAfterTakingBackMs = 50;
 // A daemon that leaves looks at its deadline so often.
 constexpr int64_t kDrainWaitMs = 500;
-// So many lost sessions in a minute mean a second worker with the same id.
-constexpr size_t kStaleTooOften = 5;
+// So many lost sessions in a minute are no restarts of a coordinator: a second worker has
+// the same id. First the two slow down, then one of them gives way.
+constexpr int kLostTooOften = 5;
+constexpr int kLostGiveUp = 12;
+constexpr int64_t kLostMemoryMs = 60'000;
 
 std::chrono::system_clock::time_point DeadlineIn(int64_t ms) {
   return std::chrono::system_clock::now() + std::chrono::milliseconds(ms);
@@ -51,6 +54,11 @@ bool IsTransient(grpc::StatusCode code) {
     default:
       return true;
   }
+}
+
+bool IsStale(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::FAILED_PRECONDITION &&
+         SaysStaleSession(status.error_message());
 }
 
 }  // namespace
@@ -139,16 +147,15 @@ absl::Status SyncLoop::Run() {
   const int64_t started_ms = options_.clock->monotonic_ms();
   for (;;) {
     if (DrainStep()) return absl::OkStatus();
-    bool reached = false;
-    if (session_->epoch() == 0) {
-      const absl::Status status = Register();
-      if (!status.ok() && !absl::IsUnavailable(status)) return status;
-      reached = status.ok();
-    } else {
-      reached = Sync();
-    }
-    if (reached) {
-      backoff_.Reset();
+    const bool registering = session_->epoch() == 0;
+    // Two workers that take the session from each other both register with success.
+    const bool fighting = SessionsAreShort();
+    if (registering) LOGLOG_RETURN_IF_ERROR(NoteLostSession());
+    if (registering && fighting) Pause(backoff_.NextMs());
+    const absl::Status status = registering ? Register() : Sync();
+    if (!status.ok() && !absl::IsUnavailable(status)) return status;
+    if (status.ok()) {
+      if (!fighting) backoff_.Reset();
       continue;
     }
     const int64_t tried_ms = options_.clock->monotonic_ms() - started_ms;
@@ -223,6 +230,7 @@ absl::Status SyncLoop::OnRegistered(const v1::RegisterWorkerResponse& response) 
   lease_margin_ms_ = std::min(response.lease_margin_ms(), lease_ms_ / 2);
   sync_interval_ms_ = response.sync_interval_ms();
   session_->Begin(response.session_epoch());
+  had_session_ = true;
   spdlog::info("registered as {} at {} with {} slot(s), lease {} ms, session {}",
                run_dir_->worker_id(), options_.address, options_.devices.size(), lease_ms_,
                response.session_epoch());
@@ -235,7 +243,7 @@ absl::Status SyncLoop::OnRegistered(const v1::RegisterWorkerResponse& response) 
 
 // Syncs. ---------------------------------------------------------------------------------
 
-bool SyncLoop::Sync() {
+absl::Status SyncLoop::Sync() {
   uint64_t wakes_seen = 0;
   {
     MutexLock lock(mutex_);
@@ -255,21 +263,29 @@ bool SyncLoop::Sync() {
   // The lease counts from before the request leaves, on this clock alone.
   const int64_t sent_ms = options_.clock->monotonic_ms();
   taken_back_ = !Call(&call, wakes_seen);
-  if (taken_back_) return true;
-  if (!call.status.ok()) return OnSyncFailed(call.status);
+  if (taken_back_) return absl::OkStatus();
+  if (IsStale(call.status)) {
+    OnReached();
+    spdlog::info("{}; registering again", call.status.error_message());
+    session_->Invalidate(epoch);
+    return absl::OkStatus();
+  }
+  if (!call.status.ok()) {
+    OnUnreachable(call.status);
+    return absl::UnavailableError(call.status.error_message());
+  }
   OnReached();
   told_idle_ = last_word;
   ApplyAnswer(call.response, sent_ms);
   const bool quick = options_.clock->monotonic_ms() - sent_ms < wait_ms;
-  const bool nothing = WishesFromProto(call.response).empty() && call.response.forget().empty();
-  const std::string answer = call.response.SerializeAsString();
-  const bool repeated = answer == std::exchange(last_answer_, answer);
-  if (quick && (nothing || repeated)) {
+  if (quick) {
+    // Whatever was wished for: a wish that is not true yet comes again at once, and what
+    // this side does about it wakes the loop.
     MutexLock lock(mutex_);
     changed_.WaitFor(mutex_, kQuietPauseMs,
                      [&]() LOGLOG_REQUIRES(mutex_) { return wakes_ != wakes_seen; });
   }
-  return true;
+  return absl::OkStatus();
 }
 
 int64_t SyncLoop::WaitMs() const {
@@ -317,24 +333,24 @@ void SyncLoop::ApplyAnswer(const v1::SyncWorkerResponse& response, int64_t sent_
                      response.drain(), sent_ms + lease_ms_ - lease_margin_ms_);
 }
 
-bool SyncLoop::OnSyncFailed(const grpc::Status& status) {
-  if (status.error_code() != grpc::StatusCode::FAILED_PRECONDITION) {
-    OnUnreachable(status);
-    return false;
-  }
-  spdlog::info("session {} is over ({}); registering again", session_->epoch(),
-               status.error_message());
-  session_->Invalidate(session_->epoch());
-  const int64_t now_ms = options_.clock->monotonic_ms();
-  stale_times_ms_.push_back(now_ms);
-  if (stale_times_ms_.size() <= kStaleTooOften) return true;
-  stale_times_ms_.erase(stale_times_ms_.begin());
-  if (now_ms - stale_times_ms_.front() > 60'000) return true;
-  spdlog::error(
-      "sessions of worker {} end again and again: does another worker use this id? Give "
-      "each worker its own --name",
-      run_dir_->worker_id());
-  return false;
+int SyncLoop::LostSessions() {
+  const int64_t since_ms = options_.clock->monotonic_ms() - kLostMemoryMs;
+  std::erase_if(lost_times_ms_, [since_ms](int64_t ms) { return ms < since_ms; });
+  return static_cast<int>(lost_times_ms_.size());
+}
+
+bool SyncLoop::SessionsAreShort() { return LostSessions() > kLostTooOften; }
+
+// Before the next registration, whether this loop or the metric stream found out: who gives
+// way must not take the session from the other once more.
+absl::Status SyncLoop::NoteLostSession() {
+  if (!std::exchange(had_session_, false)) return absl::OkStatus();
+  lost_times_ms_.push_back(options_.clock->monotonic_ms());
+  if (LostSessions() < kLostGiveUp) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "sessions of worker ", run_dir_->worker_id(), " at ", options_.address, " ended ",
+      kLostGiveUp, " times in a minute, so another worker uses this id; give each worker its own ",
+      "--name and --run-dir"));
 }
 
 void SyncLoop::OnUnreachable(const grpc::Status& status) {

@@ -43,8 +43,8 @@ class SyncLoop {
   ~SyncLoop();
 
   // OK after a drain. Any other status names what to fix: the coordinator speaks another
-  // protocol (FAILED_PRECONDITION), refuses the worker (its code), or could not be
-  // reached in connect_timeout_ms (UNAVAILABLE).
+  // protocol or another worker has the same id (FAILED_PRECONDITION), it refuses the
+  // worker (its code), or could not be reached in connect_timeout_ms (UNAVAILABLE).
   absl::Status Run();
 
   // Something changed that the coordinator should hear at once.
@@ -61,12 +61,16 @@ class SyncLoop {
   absl::Status Register();
   v1::RegisterWorkerRequest RegisterRequest(const std::string& store) const;
   absl::Status OnRegistered(const v1::RegisterWorkerResponse& response);
-  // Reports and applies the answer. False when the coordinator could not be asked.
-  bool Sync();
+  // Reports and applies the answer. UNAVAILABLE: the coordinator could not be asked.
+  absl::Status Sync();
   int64_t WaitMs() const;
   bool Call(SyncCall* call, uint64_t wakes_seen) LOGLOG_EXCLUDES(mutex_);
   void ApplyAnswer(const v1::SyncWorkerResponse& response, int64_t sent_ms);
-  bool OnSyncFailed(const grpc::Status& status);
+  // Counts the session that was lost, if one was. FAILED_PRECONDITION when so many were
+  // that it cannot be chance any more.
+  absl::Status NoteLostSession();
+  int LostSessions();  // in the last minute
+  bool SessionsAreShort();
   // Starts what a new drain request asks for; true when the daemon may leave.
   bool DrainStep();
   bool DrainIsOver(int64_t now_ms);
@@ -90,14 +94,14 @@ class SyncLoop {
   int64_t sync_interval_ms_ = 0;
   bool registered_once_ = false;
   Backoff backoff_;
-  std::string last_answer_;
   Drain drain_begun_ = Drain::kNo;
   int64_t drain_deadline_ms_ = 0;
   bool taken_back_ = false;           // the last sync was
   bool told_idle_ = false;            // a sync said: draining, nothing left
   int64_t unreachable_since_ms_ = 0;  // 0: reached
   int64_t next_warning_ms_ = 0;
-  std::vector<int64_t> stale_times_ms_;  // recent losses of the session
+  bool had_session_ = false;            // since the last look at lost ones
+  std::vector<int64_t> lost_times_ms_;  // recent losses of the session
 
   Mutex mutex_;
   CondVar changed_;
