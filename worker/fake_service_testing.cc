@@ -129,15 +129,6 @@ int FakeService::reports(int64_t attempt_id) {
   return reports_[attempt_id];
 }
 
-bool FakeService::WaitForAnswers(int more) {
-  int target = 0;
-  {
-    MutexLock lock(mutex_);
-    target = answers_ + more;
-  }
-  return WaitUntil([&]() LOGLOG_REQUIRES(mutex_) { return answers_ >= target; });
-}
-
 bool FakeService::WaitForStreams(int count) {
   return WaitUntil([&]() LOGLOG_REQUIRES(mutex_) { return streams_ >= count; });
 }
@@ -170,7 +161,8 @@ grpc::Status FakeService::RegisterWorker(grpc::ServerContext*,
 grpc::Status FakeService::SyncWorker(grpc::ServerContext* context,
                                      const v1::SyncWorkerRequest* request,
                                      v1::SyncWorkerResponse* response) {
-  const int64_t until_ms = Clock::Real()->monotonic_ms() + request->wait_ms();
+  const int64_t arrival_ms = Clock::Real()->monotonic_ms();
+  const int64_t until_ms = arrival_ms + request->wait_ms();
   MutexLock lock(mutex_);
   if (rules_.sync_status.ok() && request->session_epoch() == epoch_) Note(*request);
   // Short waits, because nothing wakes this thread when the caller gives up.
@@ -180,15 +172,15 @@ grpc::Status FakeService::SyncWorker(grpc::ServerContext* context,
     if (request->session_epoch() != epoch_) return Stale();
     if (context->IsCancelled()) return grpc::Status::CANCELLED;
     response->Clear();
-    if (Desire(*request, response)) break;
+    const bool thought = Clock::Real()->monotonic_ms() >= arrival_ms + rules_.think_ms;
+    if (thought && Desire(*request, response)) break;
+    response->Clear();
     if (Clock::Real()->monotonic_ms() >= until_ms) {
       full_waits_ += request->wait_ms() >= kFullWaitMs ? 1 : 0;
       break;
     }
     changed_.WaitFor(mutex_, 5, [] { return false; });
   }
-  ++answers_;
-  changed_.NotifyAll();
   response->set_lease_ms(rules_.lease_ms);
   response->set_sync_interval_ms(rules_.sync_interval_ms);
   response->set_drain(rules_.drain);

@@ -34,6 +34,7 @@ class FakeService : public v1::WorkerService::Service {
     int64_t refused_attempt = 0;  // INVALID_ARGUMENT for its events
     int64_t fenced_attempt = 0;
     bool drain = false;
+    int64_t think_ms = 0;                           // from a sync's arrival to its answer, at least
     grpc::Status stream_status = grpc::Status::OK;  // else of every batch
     int64_t forever_killed = 0;  // an attempt whose KILL is repeated in every answer
   };
@@ -60,7 +61,6 @@ class FakeService : public v1::WorkerService::Service {
   bool WaitForOutcome(int64_t attempt_id, v1::AttemptOutcome* outcome);
   bool WaitForRegistrations(int count);
   bool WaitForSyncs(int more);
-  bool WaitForAnswers(int more);  // syncs that nobody took back
   bool WaitForStreams(int count);
   bool WaitForEvents(int64_t attempt_id, int64_t count);
   std::vector<v1::RegisterWorkerRequest> registrations();
@@ -98,7 +98,6 @@ class FakeService : public v1::WorkerService::Service {
   std::vector<v1::RegisterWorkerRequest> registrations_ LOGLOG_GUARDED_BY(mutex_);
   v1::SyncWorkerRequest last_sync_ LOGLOG_GUARDED_BY(mutex_);
   int syncs_ LOGLOG_GUARDED_BY(mutex_) = 0;
-  int answers_ LOGLOG_GUARDED_BY(mutex_) = 0;
   int full_waits_ LOGLOG_GUARDED_BY(mutex_) = 0;
   int streams_ LOGLOG_GUARDED_BY(mutex_) = 0;
   std::map<int64_t, v1::AttemptOutcome> outcomes_ LOGLOG_GUARDED_BY(mutex_);
