@@ -289,7 +289,7 @@ template <typename T>
 void Engine::OnReader(ReaderPool* pool, Reply<T> reply,
                       std::function<absl::StatusOr<T>(const ReadStore&)> body) {
   pool->Post([reply, body = std::move(body)](const ReadStore& store) { reply(body(store)); },
-             [reply](const absl::Status& dropped) { reply(dropped); });
+             reply);
 }
 
 template <typename T>

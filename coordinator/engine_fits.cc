@@ -90,7 +90,7 @@ void Engine::CreateFit(const std::string& sweep, const FitTarget& target, Reply<
       return view;
     });
   };
-  compute_->Post(compute, [reply](const absl::Status& dropped) { reply(dropped); });
+  compute_->Post(compute, reply);
 }
 
 absl::StatusOr<FitRow> Engine::InsertFit(int64_t sweep_id, FitRow fit) {

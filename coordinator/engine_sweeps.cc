@@ -84,7 +84,7 @@ void Engine::CreateSweep(const std::string& spec_json, const std::string& reques
     OnStrand<CreateAnswer>(
         reply, [this, sweep, validate_only] { return ApplyCreate(sweep.get(), validate_only); });
   };
-  readers_->Post(expand, [reply](const absl::Status& dropped) { reply(dropped); });
+  readers_->Post(expand, reply);
 }
 
 absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, bool validate_only) {
