@@ -17,7 +17,7 @@ ARROWS = {
     "fit": {"base"},
     "proto": set(),
     "coordinator": {"base", "shards", "plan", "store", "fit", "proto"},
-    "worker": {"base", "shards", "proto"},
+    "worker": {"base", "proto"},
     "trainer": {"shards"},
     "cli": {"base", "shards", "plan", "store", "proto"},
 }
