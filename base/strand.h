@@ -16,9 +16,11 @@ namespace loglog {
 // a batch starts is run as one group between `begin` and `commit`, so that one
 // durable commit serves many callers (group commit). A closure returns what to do
 // once its group has been committed: answering the caller.
-// Thread-safe; hooks and closures run on the strand's own thread.
+// Thread-safe; hooks and closures run on the strand's own thread. A strand without one
+// runs them when RunGroup is called: a simulation, whose time is its own, is one thread.
 class Strand {
  public:
+  enum class Thread { kOwn, kCaller };
   // Told how the group's commit ended; not OK means that all of it was rolled back.
   using After = std::function<void(const absl::Status& committed)>;
   // Returns the work to do after the group's commit; may be empty.
@@ -34,7 +36,7 @@ class Strand {
     std::function<int64_t()> idle_ms;
   };
 
-  explicit Strand(Hooks hooks, int max_group = 512);
+  explicit Strand(Hooks hooks, int max_group = 512, Thread thread = Thread::kOwn);
   // Stops; see Stop().
   ~Strand();
   Strand(const Strand&) = delete;
@@ -42,6 +44,9 @@ class Strand {
 
   // False once stopping: the closure was dropped and will never run.
   [[nodiscard]] bool Post(Work work) LOGLOG_EXCLUDES(mutex_);
+  // Thread::kCaller only: runs one group, an empty one too, so that what is due by the
+  // clock is done. True when more is queued.
+  bool RunGroup() LOGLOG_EXCLUDES(mutex_);
   // Runs what is queued, then joins. Idempotent. Not callable from the strand.
   void Stop() LOGLOG_EXCLUDES(mutex_);
   bool InStrand() const { return std::this_thread::get_id() == thread_id_; }
@@ -50,11 +55,13 @@ class Strand {
   void Run();
   // Waits for work or for the time to run without; false when there is nothing left
   // to do for ever. `*group` may come back empty.
-  bool TakeGroup(int64_t idle_ms, std::vector<Work>* group) LOGLOG_EXCLUDES(mutex_);
-  void RunGroup(std::vector<Work>* group);
+  bool WaitForGroup(int64_t idle_ms, std::vector<Work>* group) LOGLOG_EXCLUDES(mutex_);
+  std::vector<Work> TakeGroup() LOGLOG_REQUIRES(mutex_);
+  void Execute(std::vector<Work>* group);
 
   const Hooks hooks_;
   const int max_group_;
+  const Thread where_;
   Mutex mutex_;
   CondVar wake_;
   std::deque<Work> queue_ LOGLOG_GUARDED_BY(mutex_);

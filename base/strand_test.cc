@@ -141,6 +141,35 @@ TEST(StrandTest, KnowsItsOwnThread) {
   EXPECT_TRUE(inside);
 }
 
+TEST(StrandTest, WithoutAThreadItRunsWhenTold) {
+  std::vector<std::string> seen;
+  Strand strand({.begin = [&] { seen.push_back("begin"); },
+                 .commit =
+                     [&] {
+                       seen.push_back("commit");
+                       return absl::OkStatus();
+                     },
+                 .idle_ms = nullptr},
+                /*max_group=*/2, Strand::Thread::kCaller);
+  for (const char* name : {"a", "b", "c"}) {
+    ASSERT_TRUE(strand.Post([&seen, name]() -> Strand::After {
+      seen.push_back(name);
+      return nullptr;
+    }));
+  }
+  EXPECT_TRUE(seen.empty());
+  EXPECT_TRUE(strand.RunGroup());
+  EXPECT_EQ(seen, (std::vector<std::string>{"begin", "a", "b", "commit"}));
+  EXPECT_FALSE(strand.RunGroup());
+  EXPECT_EQ(seen.size(), 7);
+  ASSERT_TRUE(strand.Post([&]() -> Strand::After {
+    seen.push_back("last");
+    return nullptr;
+  }));
+  strand.Stop();
+  EXPECT_EQ(seen.at(8), "last");
+}
+
 TEST(StrandTest, ManyThreadsPostAndEachOneKeepsItsOrder) {
   constexpr int kThreads = 4;
   constexpr int kPosts = 500;

@@ -57,14 +57,19 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const std::string& store_pa
                                                      const EngineOptions& options) {
   LOGLOG_ASSIGN_OR_RETURN(std::unique_ptr<Store> store, Store::Open(store_path));
   std::unique_ptr<Engine> engine(new Engine(std::move(store), options));
-  LOGLOG_ASSIGN_OR_RETURN(engine->readers_, ReaderPool::Open(store_path, options.reader_threads));
-  LOGLOG_ASSIGN_OR_RETURN(engine->compute_, ReaderPool::Open(store_path, options.compute_threads));
+  const bool own = options.own_threads;
+  LOGLOG_ASSIGN_OR_RETURN(engine->readers_,
+                          ReaderPool::Open(store_path, own ? options.reader_threads : 0));
+  LOGLOG_ASSIGN_OR_RETURN(engine->compute_,
+                          ReaderPool::Open(store_path, own ? options.compute_threads : 0));
   LOGLOG_RETURN_IF_ERROR(engine->Reload());
   Engine* const self = engine.get();
+  constexpr int kGroupMax = 512;
   engine->strand_ =
       std::make_unique<Strand>(Strand::Hooks{.begin = [self] { self->BeginGroup(); },
                                              .commit = [self] { return self->CommitGroup(); },
-                                             .idle_ms = [self] { return self->IdleMs(); }});
+                                             .idle_ms = [self] { return self->IdleMs(); }},
+                               kGroupMax, own ? Strand::Thread::kOwn : Strand::Thread::kCaller);
   return engine;
 }
 
@@ -106,6 +111,16 @@ void Engine::Stop() {
   if (compute_ != nullptr) compute_->Stop();
   if (readers_ != nullptr) readers_->Stop();
   if (strand_ != nullptr) strand_->Stop();
+}
+
+int64_t Engine::Run() {
+  bool more = true;
+  while (more) {
+    more = strand_->RunGroup();
+    more = readers_->RunQueued() || more;
+    more = compute_->RunQueued() || more;
+  }
+  return IdleMs();
 }
 
 size_t Engine::Poke() {

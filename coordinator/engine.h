@@ -110,6 +110,9 @@ class Engine {
   void GetFit(const std::string& sweep, int64_t number, Reply<FitView> reply);
   void ListFits(const std::string& sweep, Reply<std::vector<FitView>> reply);
 
+  // EngineOptions::own_threads = false only: does all that is asked of it and all that is
+  // due by its clock. Returns after how many milliseconds something will be due.
+  int64_t Run();
   // Runs what is due by the clock and answers parked calls that waited long enough; for
   // tests, whose clock does not move by itself. Returns when that is done: how many calls
   // are parked.

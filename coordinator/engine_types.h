@@ -20,6 +20,8 @@ struct EngineOptions {
   std::string version;
   int reader_threads = 2;
   int compute_threads = 1;
+  // Without threads of its own the engine works only while Engine::Run is called.
+  bool own_threads = true;
   // Keep the fits of running sweeps up to date. Off in benchmarks of other things.
   bool refit = true;
 };

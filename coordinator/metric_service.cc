@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/status.h"
+#include "coordinator/worker_service_convert.h"
 #include "proto/rpc_status.h"
 
 namespace loglog {
@@ -14,74 +14,6 @@ namespace {
 // Batches of one stream that are on their way to the store or back. More of them would
 // only wait longer: reading stops, and the transport holds the sender back.
 constexpr int kInFlightMax = 16;
-
-// A row's names are indices into the batch's dictionary.
-absl::StatusOr<MetricRow> RowFrom(const v1::MetricRow& row) {
-  if (row.name_size() != row.value_size()) {
-    return absl::InvalidArgumentError(absl::StrCat("row of step ", row.step(), " has ",
-                                                   row.name_size(), " names and ", row.value_size(),
-                                                   " values"));
-  }
-  MetricRow out;
-  out.member = row.member();
-  out.step = row.step();
-  out.tokens = row.tokens();
-  for (int i = 0; i < row.name_size(); ++i) {
-    out.values.push_back({static_cast<int>(row.name(i)), row.value(i)});
-  }
-  return out;
-}
-
-absl::StatusOr<TrainerEvent> EventFrom(const v1::TrainerEvent& event) {
-  switch (event.event_case()) {
-    case v1::TrainerEvent::kStarted: {
-      const v1::AttemptStarted& started = event.started();
-      return AttemptStart{started.resume_step(),          started.trainer_version(),
-                          started.data_sha256(),          started.params_total(),
-                          started.params_non_embedding(), started.flops_per_token(),
-                          started.total_steps()};
-    }
-    case v1::TrainerEvent::kRow: {
-      LOGLOG_ASSIGN_OR_RETURN(MetricRow row, RowFrom(event.row()));
-      return row;
-    }
-    case v1::TrainerEvent::kCheckpoint: {
-      const v1::CheckpointCommitted& checkpoint = event.checkpoint();
-      return CheckpointCommit{checkpoint.step(), checkpoint.path(), checkpoint.sha256(),
-                              checkpoint.bytes()};
-    }
-    case v1::TrainerEvent::kMemberEnded: {
-      const v1::MemberEnded& ended = event.member_ended();
-      return MemberEnd{ended.member(), ended.diverged(),   ended.step(),
-                       ended.tokens(), ended.final_loss(), ended.summary_json()};
-    }
-    default:  // notices, ignored lines, and kinds of a newer worker: they keep their number
-      return CountedOnly{};
-  }
-}
-
-absl::StatusOr<BatchRequest> RequestFrom(const v1::MetricBatch& message) {
-  BatchRequest request;
-  request.worker_id = message.worker_id();
-  request.session_epoch = message.session_epoch();
-  request.batch.attempt_id = message.attempt_id();
-  request.batch.first_seq = message.first_seq();
-  request.batch.metrics.assign(message.names().begin(), message.names().end());
-  for (int i = 0; i < message.events_size(); ++i) {
-    const v1::TrainerEvent& event = message.events(i);
-    absl::StatusOr<TrainerEvent> converted = EventFrom(event);
-    if (!converted.ok()) {
-      return Annotate(converted.status(), absl::StrCat("attempt ", message.attempt_id(), ", event ",
-                                                       message.first_seq() + i));
-    }
-    request.batch.events.push_back(*std::move(converted));
-    if (event.event_case() == v1::TrainerEvent::kNotice) {
-      request.notices.push_back(
-          {i, event.notice().kind(), event.notice().step(), event.notice().detail_json()});
-    }
-  }
-  return request;
-}
 
 class MetricReactor : public grpc::ServerBidiReactor<v1::MetricBatch, v1::MetricAck>,
                       public std::enable_shared_from_this<MetricReactor> {
@@ -141,7 +73,7 @@ class MetricReactor : public grpc::ServerBidiReactor<v1::MetricBatch, v1::Metric
   // thread could hand that one over first.
   void Store() {
     const int64_t attempt_id = batch_.attempt_id();
-    absl::StatusOr<BatchRequest> request = RequestFrom(batch_);
+    absl::StatusOr<BatchRequest> request = FromProto(batch_);
     {
       MutexLock lock(mutex_);
       if (!request.ok()) {

@@ -1,5 +1,6 @@
 #include "coordinator/reader_pool.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/status.h"
@@ -14,12 +15,13 @@ constexpr char kStopping[] = "the coordinator is stopping; call again";
 
 absl::StatusOr<std::unique_ptr<ReaderPool>> ReaderPool::Open(const std::string& path, int threads) {
   std::unique_ptr<ReaderPool> pool(new ReaderPool());
-  for (int i = 0; i < threads; ++i) {
+  for (int i = 0; i < std::max(threads, 1); ++i) {
     LOGLOG_ASSIGN_OR_RETURN(std::unique_ptr<ReadStore> store, ReadStore::Open(path));
     pool->stores_.push_back(std::move(store));
   }
-  for (const std::unique_ptr<ReadStore>& store : pool->stores_) {
-    pool->threads_.emplace_back([pool = pool.get(), &store = *store] { pool->Run(store); });
+  for (int i = 0; i < threads; ++i) {
+    const ReadStore& store = *pool->stores_[i];
+    pool->threads_.emplace_back([pool = pool.get(), &store] { pool->Run(store); });
   }
   return pool;
 }
@@ -39,6 +41,16 @@ void ReaderPool::Post(Job job, Dropped dropped) {
   }
   dropped(stopping ? absl::UnavailableError(kStopping)
                    : absl::UnavailableError("too many questions wait already; call again later"));
+}
+
+bool ReaderPool::RunQueued() {
+  std::deque<std::pair<Job, Dropped>> queue;
+  {
+    MutexLock lock(mutex_);
+    queue.swap(queue_);
+  }
+  for (const auto& [job, dropped] : queue) job(*stores_.front());
+  return !queue.empty();
 }
 
 void ReaderPool::DropQueued() {

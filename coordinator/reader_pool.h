@@ -17,7 +17,8 @@
 namespace loglog {
 
 // Threads that answer questions, each with its own read-only connection to the store:
-// lists, curves and fits take none of the strand's time.
+// lists, curves and fits take none of the strand's time. A pool of no threads answers when
+// RunQueued is called.
 // Thread-safe.
 class ReaderPool {
  public:
@@ -32,6 +33,8 @@ class ReaderPool {
   // Calls either `job`, on a thread of the pool, or `dropped` with UNAVAILABLE, here or
   // in DropQueued: when stopping, or when more jobs wait than anybody would wait for.
   void Post(Job job, Dropped dropped) LOGLOG_EXCLUDES(mutex_);
+  // On the calling thread, for a pool of no threads. False when nothing was queued.
+  bool RunQueued() LOGLOG_EXCLUDES(mutex_);
   // Takes no more jobs and drops those that wait. Idempotent.
   void DropQueued() LOGLOG_EXCLUDES(mutex_);
   // DropQueued, then waits for the jobs that run. Idempotent.
@@ -41,7 +44,7 @@ class ReaderPool {
   ReaderPool() = default;
   void Run(const ReadStore& store);
 
-  std::vector<std::unique_ptr<ReadStore>> stores_;  // one for each thread
+  std::vector<std::unique_ptr<ReadStore>> stores_;  // one for each thread, at least one
   Mutex mutex_;
   CondVar wake_;
   std::deque<std::pair<Job, Dropped>> queue_ LOGLOG_GUARDED_BY(mutex_);

@@ -3,12 +3,9 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,40 +17,15 @@
 #include "worker/lease_guard.h"
 #include "worker/outbox.h"
 #include "worker/run_dir.h"
-#include "worker/slot.h"
+#include "worker/seats.h"
 #include "worker/survivor.h"
 #include "worker/trainer_process.h"
 
 namespace loglog::worker {
 
-// What the coordinator wishes of a slot.
-struct SlotWish {
-  int slot = 0;
-  SlotEvent::Kind kind = SlotEvent::Kind::kTick;  // kRun, kStop, kKill or kForget
-  int64_t attempt_id = 0;
-  TaskOrder order;  // kRun
-};
-
-// What the worker reports.
-struct SlotView {
-  Slot::State state = Slot::State::kIdle;
-  int64_t attempt_id = 0;
-  Outcome outcome;  // when finished
-  bool operator==(const SlotView&) const = default;
-};
-struct WorkerView {
-  std::vector<SlotView> slots;
-  std::map<int64_t, Outcome> held;  // of earlier daemons: uploaded, report owed
-  std::string unhealthy;
-  bool busy = false;  // a slot is not idle, or something is still owed
-  // Grows when the coordinator should hear at once: a slot became idle or finished, a
-  // held attempt was uploaded, or health changed.
-  uint64_t urgent = 0;
-};
-
-// Runs the trainers of all slots: slot state machines, processes, run directories and
-// the outbox, on a thread of its own, which starts the trainers too (their parent-death
-// signal is tied to it). Knows nothing of the wire.
+// Runs the trainers of all slots: the seats on a thread of its own, which starts the
+// trainers too (their parent-death signal is tied to it), the outbox, and the host's
+// health. Knows nothing of the wire.
 // Thread-safe but for construction and destruction.
 class Supervisor {
  public:
@@ -100,19 +72,6 @@ class Supervisor {
   void OnUrgent(std::function<void()> callback) LOGLOG_EXCLUDES(callback_mutex_);
 
  private:
-  // A slot with what belongs to it.
-  struct Seat {
-    explicit Seat(int64_t stop_grace_ms) : machine(stop_grace_ms) {}
-    Slot machine;
-    std::unique_ptr<TrainerProcess> process;
-    bool child_ended = false;  // wait for the rest of its group
-    int64_t kill_sent_ms = kNever;
-  };
-  struct Held {
-    Outcome outcome;
-    bool uploaded = false;
-  };
-
   // Queues for the supervisor's thread.
   void Post(std::function<void()> work) LOGLOG_EXCLUDES(mutex_);
   void PostAndWait(const std::function<void()>& work);
@@ -121,55 +80,16 @@ class Supervisor {
   void Run();
   void RunPosted() LOGLOG_EXCLUDES(mutex_);
   void WaitForSomething();
-  void ReapEnded();
-  void CheckTimers();
-  void CheckHost(int64_t now_ms);
+  void CheckHost();
   std::string LookAtHost();  // on the file thread
   std::string Problem(int64_t now_ms) const;
   void Publish() LOGLOG_EXCLUDES(mutex_);
-  bool AnyProcess() const;
-  // SIGKILL was sent long ago, and it is still there.
-  bool IsStuck(const Seat& seat, int64_t now_ms) const;
-  std::string StuckProblem(int64_t now_ms) const;  // empty: none is
-  bool AnyEnding() const;                          // a process that is not stuck
-  void LeaveStuckBehind();
-  void Feed(Seat& seat, const SlotEvent& event);
-  void AbandonAll();
-  void FeedAttempt(int64_t attempt_id, SlotEvent::Kind kind);
-  void Perform(Seat& seat, const SlotAction& action);
-  // The order must not start: the attempt is here already.
-  bool IsTaken(const TaskOrder& order);
-  void Spawn(Seat& seat, const TaskOrder& order);
-  void OnReaped(Seat& seat, const ExitStatus& status);
-  void OnUploaded(int64_t attempt_id);
-  void ForgetHeld(int64_t attempt_id);
-  void Discard(int64_t attempt_id);
-  void TakeUpStore(const std::string& store);
-  void TakeUp(int64_t attempt_id);
 
   const Options options_;
   const HealthOptions health_;
   Outbox outbox_;
   LeaseGuard lease_guard_;
   int wake_fd_ = -1;
-
-  // The supervisor's thread only.
-  std::vector<std::unique_ptr<Seat>> seats_;
-  std::map<int64_t, Held> held_;
-  std::string store_;
-  bool leaving_store_ = false;  // its trainers were told so, another is not taken up yet
-  std::set<std::pair<std::string, int64_t>> discarding_;  // store, attempt
-  int64_t last_taken_ = 0;                                // attempt whose order was not started
-  int64_t lease_deadline_ms_ = kNever;
-  int64_t next_health_ms_ = 0;
-  bool health_pending_ = false;
-  int64_t health_asked_ms_ = 0;
-  std::string host_problem_;  // as it was found last
-  std::string unhealthy_;
-  std::string spawn_problem_;  // of the last start that failed; cleared by time
-  int64_t spawn_problem_until_ms_ = 0;
-  bool draining_ = false;
-
   std::vector<Survivor> survivors_;  // the file thread only
   mutable Mutex mutex_;
   std::vector<std::function<void()>> posted_ LOGLOG_GUARDED_BY(mutex_);
@@ -178,6 +98,15 @@ class Supervisor {
   Mutex callback_mutex_;
   std::function<void()> on_urgent_ LOGLOG_GUARDED_BY(callback_mutex_);
   std::unique_ptr<FileThread> files_;
+
+  // The supervisor's thread only.
+  Seats seats_;
+  int64_t next_health_ms_ = 0;
+  bool health_pending_ = false;
+  int64_t health_asked_ms_ = 0;
+  std::string host_problem_;  // as it was found last
+  std::string unhealthy_;
+
   std::thread thread_;
 };
 

@@ -8,6 +8,7 @@
 #include "base/subprocess.h"
 #include "worker/lease_guard.h"
 #include "worker/log_capture.h"
+#include "worker/trainer.h"
 
 namespace loglog::worker {
 
@@ -15,16 +16,16 @@ namespace loglog::worker {
 // The trainer dies with this daemon: it asks for a parent-death signal and then compares
 // its parent with LOGLOG_PARENT_PID.
 // Confined to the thread that started it, which must live as long as the trainer.
-class TrainerProcess {
+class TrainerProcess : public Trainer {
  public:
   // Runs `binary attempt_dir/task.json` in the attempt's folder, watched by `guard`,
   // which must outlive it.
   static absl::StatusOr<std::unique_ptr<TrainerProcess>> Start(const std::string& binary,
                                                                const std::string& attempt_dir,
                                                                LeaseGuard* guard);
-  ~TrainerProcess();
+  ~TrainerProcess() override;
 
-  pid_t pid() const { return process_->pid(); }
+  pid_t pid() const override { return process_->pid(); }
   // For poll(); -1 once closed at the other end.
   int pidfd() const { return process_->pidfd(); }
   int bell_fd() const { return bell_fd_; }
@@ -33,14 +34,12 @@ class TrainerProcess {
   // Empties the bell. True when it had rung.
   bool DrainBell();
   void DrainOutput();
-  // Asks the trainer to write a checkpoint and leave, also when it is stopped.
-  void Terminate();
-  void Kill();
-  // See Subprocess::TryReap. Completes the log when true.
-  bool TryReap(ExitStatus* status);
-  // The guard killed it; known once it has ended.
-  bool killed_by_guard() const { return killed_by_guard_; }
-  const std::string& last_output() const { return log_.last_bytes(); }
+  void Terminate() override;
+  void Kill() override;
+  // Completes the log when true.
+  bool TryReap(ExitStatus* status) override;
+  bool killed_by_guard() const override { return killed_by_guard_; }
+  const std::string& last_output() const override { return log_.last_bytes(); }
 
  private:
   TrainerProcess(std::unique_ptr<Subprocess> process, LeaseGuard* guard, int bell_fd, int output_fd,
