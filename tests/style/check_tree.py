@@ -36,8 +36,12 @@ TEST_LINES_MAX = 800
 
 
 def tracked():
-    out = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, check=True)
-    return [name for name in out.stdout.decode().split("\0") if name]
+    try:
+        out = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, check=True)
+        return [name for name in out.stdout.decode().split("\0") if name]
+    except (OSError, subprocess.CalledProcessError):  # no git here, or not a clone
+        names = (path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if path.is_file())
+        return [name for name in names if not name.startswith(("build", "."))]
 
 
 def main():
