@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/duration.h"
+#include "base/failpoint.h"
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/mutex.h"
@@ -169,8 +170,10 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kExitUsage;
   }
-  if (const absl::Status status = SetUpLogging(flags.log, "loglog-coordinator"); !status.ok()) {
-    std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
+  absl::Status ready = SetUpLogging(flags.log, "loglog-coordinator");
+  if (ready.ok()) ready = ArmFailpointFromEnvironment();
+  if (!ready.ok()) {
+    std::fprintf(stderr, "error: %s\n", std::string(ready.message()).c_str());
     return kExitUsage;
   }
   const absl::StatusOr<EngineOptions> options = EngineOptionsFrom(flags);

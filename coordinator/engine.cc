@@ -8,6 +8,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "base/failpoint.h"
 #include "base/status.h"
 #include "coordinator/names.h"
 #include "nlohmann/json.hpp"
@@ -170,7 +171,9 @@ absl::Status Engine::CommitGroup() {
   if (group_error_.ok()) Dispatch();
   if (group_error_.ok()) CollectSyncAnswers();
   absl::Status status = group_error_;
+  LOGLOG_FAILPOINT("engine.commit.before");
   if (status.ok() && store_->in_transaction()) status = store_->Commit();
+  LOGLOG_FAILPOINT("engine.answer.before");
   EndTransaction();
   for (const auto& [level, line] : log_lines_) spdlog::log(level, line);
   log_lines_.clear();
@@ -229,6 +232,7 @@ void Engine::Log(spdlog::level::level_enum level, std::string line) {
 // ---- from the store
 
 absl::Status Engine::Reload() {
+  LOGLOG_FAILPOINT("engine.reload");
   auto scheduler = std::make_unique<Scheduler>(options_.scheduler);
   auto progress = std::make_unique<Progress>();
   orders_.clear();

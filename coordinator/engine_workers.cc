@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/failpoint.h"
 #include "base/status.h"
 #include "coordinator/engine.h"
 #include "nlohmann/json.hpp"
@@ -268,6 +269,7 @@ absl::Status Engine::Execute(const Grant& grant) {
   attempt.resume_step = checkpoint.has_value() ? checkpoint->step : 0;
   attempt.create_ms = wall_ms_;
   LOGLOG_ASSIGN_OR_RETURN(const LeasedAttempt leased, store_->InsertAttempt(attempt));
+  LOGLOG_FAILPOINT("engine.grant.stored");
   scheduler_->Granted(grant, leased.attempt_id, checkpoint.has_value(), now_ms_);
 
   AttemptRow row;
@@ -352,6 +354,7 @@ absl::StatusOr<BatchAnswer> Engine::ApplyBatch(BatchRequest* request) {
     batch.tokens_per_second = progress_->TokensArrived(batch.attempt_id, tokens, now_ms_);
   }
   const absl::StatusOr<BatchResult> result = store_->ApplyBatch(batch);
+  LOGLOG_FAILPOINT("engine.batch.applied");
   if (absl::IsNotFound(result.status())) return BatchAnswer{-1, /*forget=*/true};
   if (absl::IsOutOfRange(result.status())) {
     return absl::InvalidArgumentError(absl::StrCat("first_seq: ", result.status().message()));

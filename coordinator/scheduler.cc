@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/duration.h"
+#include "base/failpoint.h"
 
 namespace loglog {
 namespace {
@@ -269,6 +270,7 @@ void Scheduler::Tick(int64_t now_ms, Actions* actions) {
   while (!leases_.empty() && leases_.begin()->first + options_.lease_margin_ms <= now_ms) {
     const int64_t attempt_id = leases_.begin()->second;
     const std::string& worker_id = attempts_.at(attempt_id).worker_id;
+    LOGLOG_FAILPOINT("lease.expired");
     Lose(attempt_id,
          absl::StrCat("workers/", worker_id, " was silent for longer than its lease of ",
                       FormatDurationMs(LeaseMs())),
@@ -283,6 +285,7 @@ void Scheduler::Tick(int64_t now_ms, Actions* actions) {
         !IsConnected(worker)) {
       continue;
     }
+    LOGLOG_FAILPOINT("lease.silent_worker");
     SetState(worker_id, &worker, WorkerState::kLost,
              absl::StrCat("silent for longer than its lease of ", FormatDurationMs(LeaseMs())),
              actions);

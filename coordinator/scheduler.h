@@ -172,7 +172,8 @@ class Scheduler {
     int slot_count = 0;  // slots beyond are of an earlier registration
     std::vector<Slot> slots;
     std::vector<int64_t> held;
-    // Live attempts that ran before its boot; it reports them once all is uploaded.
+    // Live attempts that ran before its boot, as it said last; it reports how they ended
+    // once all of them is uploaded.
     std::set<int64_t> owed;
     std::vector<int64_t> failed_keys;  // different ones, in a row
   };

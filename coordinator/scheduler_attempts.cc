@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/failpoint.h"
 #include "coordinator/scheduler.h"
 
 namespace loglog {
@@ -132,6 +133,7 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
     return;
   }
   if (complete) {
+    LOGLOG_FAILPOINT("lease.outcome_complete");
     // The result is in the store, however the process went down after it.
     Close(attempt_id, EndsWell(outcome.kind) ? StateOf(outcome.kind) : AttemptState::kDone, outcome,
           actions);
@@ -149,6 +151,7 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
     CountFailure(task_id, &task, attempt.worker_id, wrong.message, now_ms, actions);
     return;
   }
+  LOGLOG_FAILPOINT("lease.outcome");
   Close(attempt_id, StateOf(outcome.kind), outcome, actions);
   switch (outcome.kind) {
     case OutcomeKind::kFailed:
@@ -196,6 +199,7 @@ void Scheduler::ApplyLateOutcome(int64_t attempt_id, const EndedAttempt& ended,
   const auto task = tasks_.find(ended.task_id);
   // With results still missing it has not done its work, whatever it says.
   if (task != tasks_.end() && (task->second.ends_trials || task->second.attempt_id != 0)) return;
+  LOGLOG_FAILPOINT("lease.late_outcome");
   actions->push_back(EndAttempt{attempt_id, ended.task_id, "", StateOf(outcome.kind),
                                 outcome.exit_code, outcome.signal, outcome.message});
   if (task != tasks_.end()) FinishTask(ended.task_id, actions);

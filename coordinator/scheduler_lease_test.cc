@@ -195,11 +195,13 @@ TEST_F(LeaseTest, Rule11_WhatANewBootHoldsIsNotOrderedAgain) {
   ASSERT_NE(attempt, 0);
   Register("w", 1, "boot-2", {attempt});
   // While it uploads what the trainer left, the attempt lives on.
+  owed_ = {attempt};
   for (int i = 0; i < 3; ++i) {
     AdvanceAndTick(kLease);
     EXPECT_EQ(Sync("w", {Idle()}).slots[0].action, DesiredAction::kNone);
   }
   EXPECT_FALSE(HasEnded(attempt));
+  owed_ = {};
   Sync("w", {Idle()}, {{attempt, {OutcomeKind::kLost, 0, 9, ""}}});
   EXPECT_EQ(Ended(attempt), AttemptState::kLost);
 }
@@ -210,8 +212,38 @@ TEST_F(LeaseTest, Rule11_AStoppedAttemptThatIsHeldWaitsForItsReport) {
   scheduler_.DrainWorker("w", "", &actions_);
   Note();
   Register("w", 1, "boot-2", {attempt});
+  owed_ = {attempt};
   SyncIdle("w");
   EXPECT_FALSE(HasEnded(attempt));
+}
+
+// Whether the coordinator was there when the worker was started anew makes no difference.
+TEST_F(LeaseTest, Rule11_WhatIsOwedIsKnownFromEachSync) {
+  Register("w");
+  TaskRow task;
+  task.task_id = 50;
+  task.members = {{0, 50}};  // its trial has ended
+  scheduler_.AddTask(task, {}, now());
+  AttemptRow attempt;
+  attempt.attempt_id = 70;
+  attempt.task_id = 50;
+  attempt.worker_id = "w";
+  attempt.state = AttemptState::kStopping;
+  scheduler_.AddAttempt(attempt, now());
+  task_of_[70] = 50;
+  owed_ = {70};
+  for (int i = 0; i < 3; ++i) {
+    AdvanceAndTick(kLease);
+    Sync("w", {Idle()}, {}, /*draining=*/true);
+  }
+  EXPECT_FALSE(HasEnded(70));
+  EXPECT_NE(StateOf("w"), WorkerState::kGone);
+  // It has lost its disk: what the store has of the attempt is complete all the same.
+  owed_ = {};
+  Sync("w", {Idle()}, {}, /*draining=*/true);
+  EXPECT_EQ(Ended(70), AttemptState::kDone);
+  EXPECT_EQ(Task(50).state, TaskState::kDone);
+  EXPECT_EQ(StateOf("w"), WorkerState::kGone);
 }
 
 // A coordinator with shorter leases than the one before it.

@@ -67,7 +67,7 @@ class SchedulerWorld : public ::testing::Test {
                     const std::string& unhealthy = "") {
     Tick();
     scheduler_.Sync(
-        {worker_id, slots, held, draining, unhealthy}, [this](int64_t id) { return FindEnded(id); },
+        {worker_id, slots, held, owed_, draining, unhealthy}, [this](int64_t id) { return FindEnded(id); },
         now(), &actions_);
     scheduler_.SetOffering(worker_id, true);
     Note();
@@ -165,6 +165,7 @@ class SchedulerWorld : public ::testing::Test {
   FakeClock clock_;
   Scheduler scheduler_;
   Actions actions_;
+  std::vector<int64_t> owed_;  // what a sync says of it
   bool resume_ = false;  // whether grants start from a checkpoint
   int64_t last_attempt_id_ = 0;
   std::map<int64_t, int64_t> newest_;

@@ -64,6 +64,7 @@ struct SyncReport {
   std::string worker_id;
   std::vector<SlotReport> slots;  // every slot once
   std::vector<HeldReport> held;
+  std::vector<int64_t> owed;  // attempts of an earlier boot that are still uploaded
   bool draining = false;
   std::string unhealthy;
 };

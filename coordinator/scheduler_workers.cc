@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "coordinator/scheduler.h"
 
 namespace loglog {
@@ -37,9 +38,11 @@ void Scheduler::Register(const WorkerRow& row, absl::Span<const int64_t> held, i
     for (const Slot slot : std::vector<Slot>(known->second.slots)) {
       if (slot.attempt_id == 0) continue;
       if (std::find(held.begin(), held.end(), slot.attempt_id) != held.end()) {
+        LOGLOG_FAILPOINT("lease.kept_by_new_boot");
         KeepHeld(slot.attempt_id, now_ms, actions);
         continue;
       }
+      LOGLOG_FAILPOINT("lease.revoked_by_new_boot");
       Lose(slot.attempt_id, absl::StrCat("workers/", row.worker_id, " was started anew"), now_ms,
            actions);
     }
@@ -173,9 +176,13 @@ void Scheduler::Sync(const SyncReport& report, const FindEnded& find_ended, int6
       ApplyOutcome(held.attempt_id, held.outcome, now_ms, actions);
     }
   }
-  std::erase_if(worker.owed,
-                [this](int64_t attempt_id) { return !attempts_.contains(attempt_id); });
-  for (const int64_t attempt_id : worker.owed) Renew(attempt_id, &attempts_.at(attempt_id), now_ms);
+  worker.owed.clear();
+  for (const int64_t attempt_id : report.owed) {
+    const auto attempt = attempts_.find(attempt_id);
+    if (attempt == attempts_.end() || attempt->second.worker_id != worker_id) continue;
+    worker.owed.insert(attempt_id);
+    Renew(attempt_id, &attempt->second, now_ms);
+  }
   bool busy = false;
   for (const SlotReport& slot : report.slots) {
     SyncSlot(worker_id, &worker, slot, find_ended, now_ms, actions);
@@ -183,7 +190,8 @@ void Scheduler::Sync(const SyncReport& report, const FindEnded& find_ended, int6
   }
   if (worker.state == WorkerState::kQuarantined) {
     // Stays so until an operator resumes it.
-  } else if (report.draining && !busy && report.held.empty() && !worker.operator_drain) {
+  } else if (report.draining && !busy && report.held.empty() && report.owed.empty() &&
+             !worker.operator_drain) {
     SetState(worker_id, &worker, WorkerState::kGone, "drained", actions);
   } else if (worker.operator_drain) {
     SetState(worker_id, &worker, WorkerState::kDraining, worker.reason, actions);
@@ -215,6 +223,7 @@ void Scheduler::SyncSlot(const std::string& worker_id, Worker* worker, const Slo
   if (!live) {
     const std::optional<EndedAttempt> ended = find_ended(report.attempt_id);
     slot.stale = !ended.has_value() || !ended->newest || ended->state != AttemptState::kLost;
+    if (slot.stale) LOGLOG_FAILPOINT("lease.stale_report");
     if (ended.has_value() && report.state == SlotState::kFinished) {
       ApplyLateOutcome(report.attempt_id, *ended, report.outcome, actions);
     }
@@ -238,14 +247,23 @@ void Scheduler::ReturnUnstarted(const Worker& worker, int64_t attempt_id, int64_
   const bool never_started = attempt.state == AttemptState::kLeased || !attempt.stop_reason.empty();
   const bool will_not = worker.draining || !worker.unhealthy.empty();
   if (!never_started || (!will_not && attempt.stop_reason.empty())) return;
+  LOGLOG_FAILPOINT("lease.returned_unstarted");
   const int64_t task_id = attempt.task_id;
   ReportedOutcome outcome;
   outcome.message = absl::StrCat("workers/", attempt.worker_id, " had not started it");
-  const bool cancelled = tasks_.at(task_id).cancelled;
-  Close(attempt_id, cancelled ? AttemptState::kCancelled : AttemptState::kStopped, outcome,
-        actions);
+  const Task& task = tasks_.at(task_id);
+  const bool cancelled = task.cancelled;
+  // Its results are all here, whatever became of the report.
+  const bool complete = task.ends_trials && task.open.empty();
+  Close(attempt_id,
+        cancelled  ? AttemptState::kCancelled
+        : complete ? AttemptState::kDone
+                   : AttemptState::kStopped,
+        outcome, actions);
   if (cancelled) {
     EraseTask(task_id);
+  } else if (complete) {
+    FinishTask(task_id, actions);
   } else {
     Requeue(task_id, &tasks_.at(task_id), 0, outcome.message, now_ms, actions);
   }

@@ -237,6 +237,7 @@ absl::StatusOr<SyncRequest> FromProto(const v1::SyncWorkerRequest& message) {
     report.outcome = *std::move(outcome);
     request.report.held.push_back(std::move(report));
   }
+  request.report.owed.assign(message.owed().begin(), message.owed().end());
   return request;
 }
 

@@ -64,7 +64,7 @@ PowerSum::PowerSum(std::vector<std::vector<double>> ln_x, std::vector<double> y,
 }
 
 PowerSum::Row PowerSum::Evaluate(const double* theta, int point) const {
-  double a[1 + 2];
+  double a[1 + 2] = {};
   a[0] = theta[0];
   double largest = a[0];
   for (int k = 0; k < terms(); ++k) {
@@ -104,7 +104,7 @@ double PowerSum::Value(Loss loss, const double* theta, double* gradient) const {
 double PowerSum::Predict(const double* theta, absl::Span<const double> ln_x) const {
   LOGLOG_CHECK(static_cast<int>(ln_x.size()) == terms());
   double largest = theta[0];
-  double a[2];
+  double a[2] = {};
   for (int k = 0; k < terms(); ++k) {
     a[k] = theta[1 + 2 * k] - theta[2 + 2 * k] * (ln_x[k] - ln_x_mean_[k]);
     largest = std::max(largest, a[k]);
@@ -217,9 +217,9 @@ void PowerSum::ProjectTerms(const std::vector<const double*>& powers, double* th
     const double inverse = std::exp(-y_[i]);
     double column[3] = {inverse, 0, 0};
     for (int k = 0; k < terms(); ++k) column[1 + k] = inverse * powers[k][i];
-    for (int a = 0; a < n; ++a) {
+    for (int a = 0; a < 3; ++a) {
       right[a] += weight_[i] * column[a];
-      for (int b = 0; b < n; ++b) gram[a][b] += weight_[i] * column[a] * column[b];
+      for (int b = 0; b < 3; ++b) gram[a][b] += weight_[i] * column[a] * column[b];
     }
   }
   const double e_bounds[2] = {std::exp(box_.low[0]), std::exp(box_.high[0])};

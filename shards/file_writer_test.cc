@@ -12,7 +12,7 @@ namespace {
 
 TEST(FileWriter, ErrorsCarryTheirNumber) {
   try {
-    FileWriter("/proc/none/file");
+    const FileWriter writer("/proc/none/file");
     ADD_FAILURE() << "nothing was thrown";
   } catch (const FileError& error) {
     EXPECT_EQ(error.error(), ENOENT);

@@ -22,6 +22,8 @@ namespace fs = std::filesystem;
 // Documents are told apart by the first 16 bits of their hash when the cut is made:
 // memory does not grow with the number of documents.
 constexpr int kBins = 1 << 16;
+// A document begins with a byte that no text has.
+constexpr std::string_view kBeginOfDocument("\0", 1);
 
 int Bin(std::string_view document) {
   Sha256 hash;
@@ -69,7 +71,7 @@ class ShardSetWriter {
 
   void AddDocument(std::string_view text) {
     ++set_.documents;
-    AddTokens(std::string_view("", 1));
+    AddTokens(kBeginOfDocument);
     AddTokens(text);
   }
 

@@ -100,9 +100,11 @@ void SyntheticSource::Fill(Stream stream, int64_t order_seed, int64_t index, int
 }
 
 double SyntheticSource::EntropyRate(int64_t seq_len) const {
-  const double answers = static_cast<double>((seq_len + 1) / 2);
-  const double contexts = static_cast<double>(seq_len / 2);
-  return (answers * answer_entropy_ + contexts * context_entropy_) / (answers + contexts);
+  const int64_t contexts = seq_len / 2;
+  const int64_t answers = seq_len - contexts;
+  return (static_cast<double>(answers) * answer_entropy_ +
+          static_cast<double>(contexts) * context_entropy_) /
+         static_cast<double>(seq_len);
 }
 
 double SyntheticSource::ContextProbability(int64_t context) const {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/failpoint.h"
 #include "base/status.h"
 
 namespace loglog::worker {
@@ -141,12 +142,14 @@ void Seats::Spawn(Seat& seat, const TaskOrder& order) {
   held_.erase(attempt_id);
   absl::Status status =
       options_.run_dir->Prepare(store_, order, options_.devices[slot].name, /*threads=*/1);
+  LOGLOG_FAILPOINT("worker.prepared");
   if (status.ok()) {
     absl::StatusOr<std::unique_ptr<Trainer>> trainer = options_.start(dir);
-    if (trainer.ok()) seat.trainer = *std::move(trainer);
     status = trainer.status();
+    if (status.ok()) seat.trainer = *std::move(trainer);
   }
   if (status.ok()) {
+    LOGLOG_FAILPOINT("worker.started");
     seat.child_ended = false;
     seat.kill_sent_ms = kNever;
     options_.outbox->Add(attempt_id, dir + "/events.jsonl");
@@ -206,6 +209,7 @@ void Seats::OnReaped(Seat& seat, const ExitStatus& status) {
   }
   const std::string last_output = seat.trainer->last_output();
   seat.trainer.reset();
+  LOGLOG_FAILPOINT("worker.reaped");
   const std::string dir = options_.run_dir->AttemptDir(store_, attempt_id);
   Outcome outcome;
   if (cause != StopCause::kDiscard && cause != StopCause::kAbandon) {
@@ -219,6 +223,7 @@ void Seats::OnReaped(Seat& seat, const ExitStatus& status) {
     const absl::Status written = options_.run_dir->WriteOutcome(store_, attempt_id, outcome);
     if (!written.ok()) spdlog::error("attempt {}: {}", attempt_id, std::string(written.message()));
   }
+  LOGLOG_FAILPOINT("worker.outcome_written");
   const absl::Status removed = RemoveTree(dir + "/pid");
   if (!removed.ok()) spdlog::warn("{}", std::string(removed.message()));
   spdlog::info("attempt {} ended: {}{}{}", attempt_id, std::string(OutcomeName(outcome.kind)),
@@ -229,6 +234,7 @@ void Seats::OnReaped(Seat& seat, const ExitStatus& status) {
 // What is owed. --------------------------------------------------------------------------
 
 void Seats::OnUploaded(int64_t attempt_id) {
+  LOGLOG_FAILPOINT("worker.uploaded");
   const Outbox::Upload upload = options_.outbox->UploadOf(attempt_id);
   const auto held = held_.find(attempt_id);
   SlotEvent event{.kind = SlotEvent::Kind::kUploaded, .attempt_id = attempt_id};
@@ -256,13 +262,17 @@ void Seats::ForgetHeld(int64_t attempt_id) {
 
 // Removing many or large files takes its time, on some file systems a long one.
 void Seats::Discard(int64_t attempt_id) {
+  LOGLOG_FAILPOINT("worker.discarded");
   options_.outbox->Drop(attempt_id);
   discarding_.insert({store_, attempt_id});
-  options_.away([run_dir = options_.run_dir, store = store_,
-                 attempt_id] { run_dir->Forget(store, attempt_id); },
-                [this, store = store_, attempt_id] {
-                  discarding_.erase({store, attempt_id});
-                });
+  options_.away(
+      [run_dir = options_.run_dir, store = store_, attempt_id] {
+        run_dir->Forget(store, attempt_id);
+        LOGLOG_FAILPOINT("worker.forgotten");
+      },
+      [this, store = store_, attempt_id] {
+        discarding_.erase({store, attempt_id});
+      });
 }
 
 void Seats::LeaveStore(const std::string& store) {
@@ -292,6 +302,7 @@ void Seats::TakeUp(int64_t attempt_id) {
   }
   spdlog::info("attempt {} of an earlier daemon is reported as {}", attempt_id,
                std::string(OutcomeName(outcome->kind)));
+  LOGLOG_FAILPOINT("worker.held_taken_up");
   held_[attempt_id] = {.outcome = *outcome};
   options_.outbox->Add(attempt_id,
                        options_.run_dir->AttemptDir(store_, attempt_id) + "/events.jsonl");
@@ -310,7 +321,11 @@ void Seats::Fill(WorkerView* view) const {
     view->slots.push_back(std::move(slot));
   }
   for (const auto& [attempt_id, held] : held_) {
-    if (held.uploaded) view->held[attempt_id] = held.outcome;
+    if (held.uploaded) {
+      view->held[attempt_id] = held.outcome;
+    } else {
+      view->owed.push_back(attempt_id);
+    }
   }
 }
 

@@ -38,6 +38,7 @@ struct SlotView {
 struct WorkerView {
   std::vector<SlotView> slots;
   std::map<int64_t, Outcome> held;  // of earlier daemons: uploaded, report owed
+  std::vector<int64_t> owed;        // of earlier daemons: not all uploaded yet
   std::string unhealthy;
   bool busy = false;  // a slot is not idle, or something is still owed
   // Grows when the coordinator should hear at once: a slot became idle or finished, a

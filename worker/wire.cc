@@ -147,6 +147,7 @@ v1::SyncWorkerRequest ToProto(const WorkerView& view) {
     held->set_attempt_id(attempt_id);
     *held->mutable_outcome() = ToProto(outcome);
   }
+  request.mutable_owed()->Add(view.owed.begin(), view.owed.end());
   request.set_unhealthy(CleanMessage(view.unhealthy));
   return request;
 }

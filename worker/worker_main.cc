@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/duration.h"
+#include "base/failpoint.h"
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/status.h"
@@ -173,6 +174,7 @@ int Main(int argc, char** argv) {
     return app.exit(e, std::cout, std::cerr) == 0 ? 0 : kExitUsage;
   }
   absl::Status status = SetUpLogging(flags.log, "loglog-worker");
+  if (status.ok()) status = ArmFailpointFromEnvironment();
   if (!status.ok()) return Fail(status);
   const absl::StatusOr<int64_t> connect_timeout_ms = ParseDurationMs(flags.connect_timeout);
   if (!connect_timeout_ms.ok()) return Fail(connect_timeout_ms.status());

@@ -9,9 +9,10 @@
 
 namespace loglog {
 
-EventLog::EventLog(const std::string& path) : bell_(fcntl(3, F_GETFL) >= 0) {
-  if (bell_) fcntl(3, F_SETFL, fcntl(3, F_GETFL) | O_NONBLOCK);
-  // Where descriptor 3 is closed, the file must not become the bell.
+EventLog::EventLog(const std::string& path, int bell_fd)
+    : bell_fd_(fcntl(bell_fd, F_GETFL) >= 0 ? bell_fd : -1) {
+  if (bell_fd_ >= 0) fcntl(bell_fd_, F_SETFL, fcntl(bell_fd_, F_GETFL) | O_NONBLOCK);
+  // Where the bell is closed, the file must not become it.
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
   if (fd < 0) throw std::runtime_error(path + ": " + strerror(errno));
   fd_ = fcntl(fd, F_DUPFD_CLOEXEC, 4);
@@ -25,7 +26,8 @@ void EventLog::Bytes(const std::string& bytes) {
     throw std::runtime_error(std::string("cannot write events.jsonl: ") + strerror(errno));
   }
   // The bell may be closed or full; the file is the truth.
-  [[maybe_unused]] const ssize_t rung = bell_ ? write(3, bytes.data(), bytes.size()) : 0;
+  [[maybe_unused]] const ssize_t rung =
+      bell_fd_ >= 0 ? write(bell_fd_, bytes.data(), bytes.size()) : 0;
 }
 
 void EventLog::Sync() {

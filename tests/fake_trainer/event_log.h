@@ -6,17 +6,17 @@
 
 namespace loglog {
 
-// events.jsonl, and the same lines to descriptor 3 when it is open.
+// events.jsonl, and the same lines to the bell when that descriptor is open.
 class EventLog {
  public:
-  explicit EventLog(const std::string& path);
+  EventLog(const std::string& path, int bell_fd);
   ~EventLog();
   void Line(const nlohmann::ordered_json& event) { Bytes(event.dump() + "\n"); }
   void Bytes(const std::string& bytes);
   void Sync();
 
  private:
-  const bool bell_;
+  const int bell_fd_;  // -1: none
   int fd_ = -1;
 };
 

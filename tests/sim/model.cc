@@ -1,0 +1,217 @@
+#include "tests/sim/model.h"
+
+#include <sqlite3.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/check.h"
+
+namespace loglog::sim {
+
+struct Model::Table {
+  std::vector<std::vector<std::string>> rows;
+  int64_t Int(size_t row, size_t column) const { return std::stoll(rows[row][column]); }
+};
+
+namespace {
+
+using Rows = std::vector<std::vector<std::string>>;
+
+// All rows as text. Doubles keep all their digits.
+Rows Select(const std::string& path, const std::string& sql) {
+  sqlite3* db = nullptr;
+  LOGLOG_CHECK(sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE, nullptr) == SQLITE_OK);
+  sqlite3_exec(db, "PRAGMA query_only = 1; PRAGMA wal_autocheckpoint = 0", nullptr, nullptr,
+               nullptr);
+  // The last to close a database folds its log in; a mere reader must not.
+  sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  sqlite3_stmt* statement = nullptr;
+  Rows rows;
+  int code = sqlite3_prepare_v2(db, sql.c_str(), -1, &statement, nullptr);
+  while (code == SQLITE_OK || code == SQLITE_ROW) {
+    code = sqlite3_step(statement);
+    if (code != SQLITE_ROW) break;
+    std::vector<std::string>& row = rows.emplace_back();
+    for (int i = 0; i < sqlite3_column_count(statement); ++i) {
+      if (sqlite3_column_type(statement, i) == SQLITE_FLOAT) {
+        char text[40];
+        sqlite3_snprintf(sizeof(text), text, "%!.17g", sqlite3_column_double(statement, i));
+        row.emplace_back(text);
+      } else {
+        const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, i));
+        row.emplace_back(text == nullptr ? "NULL" : text);
+      }
+    }
+  }
+  if (code != SQLITE_DONE) rows = {{"error", sqlite3_errmsg(db), sql}};
+  sqlite3_finalize(statement);
+  sqlite3_close(db);
+  return rows;
+}
+
+}  // namespace
+
+void Model::Breach(const std::string& what) {
+  if (breach_.empty()) breach_ = what;
+}
+
+void Model::OnAcknowledged(int64_t attempt_id, int64_t last_seq) {
+  int64_t& known = acknowledged_.try_emplace(attempt_id, -1).first->second;
+  known = std::max(known, last_seq);
+}
+
+void Model::ExpectNone(const std::string& path, const std::string& what, const std::string& sql) {
+  const Rows rows = Select(path, sql);
+  if (!rows.empty()) Breach(absl::StrCat(what, ": ", absl::StrJoin(rows.front(), ", ")));
+}
+
+void Model::CheckAcknowledged(const Table& attempts) {
+  std::map<int64_t, int64_t> stored;
+  for (size_t i = 0; i < attempts.rows.size(); ++i) stored[attempts.Int(i, 0)] = attempts.Int(i, 1);
+  for (const auto& [attempt_id, last_seq] : acknowledged_) {
+    const auto found = stored.find(attempt_id);
+    if (found == stored.end() ? last_seq >= 0 : found->second < last_seq) {
+      Breach(absl::StrCat("attempt ", attempt_id, ": event ", last_seq,
+                          " was acknowledged, but the store has them only up to ",
+                          found == stored.end() ? -1 : found->second));
+    }
+  }
+}
+
+// What an attempt that is not its task's newest wrote stays as it was.
+void Model::CheckFenced(const Table& attempts) {
+  for (size_t i = 0; i < attempts.rows.size(); ++i) {
+    if (attempts.Int(i, 2) == 1) continue;
+    const int64_t attempt_id = attempts.Int(i, 0);
+    const auto [it, is_new] = fenced_at_.try_emplace(attempt_id, attempts.Int(i, 1));
+    if (!is_new && it->second != attempts.Int(i, 1)) {
+      Breach(absl::StrCat("attempt ", attempt_id,
+                          " wrote although its task has a newer one: its last event went from ",
+                          it->second, " to ", attempts.Int(i, 1)));
+    }
+  }
+}
+
+void Model::CheckBudgets(const std::string& path) {
+  if (retried_) return;
+  // An attempt that was lost and told later that it was done counts as lost once. Two count
+  // as nothing: one that a worker gave back before it had started it, and one that was lost
+  // when all its results were there, which ends its task.
+  ExpectNone(path, "failure_count is not the number of failed attempts",
+             "SELECT t.task_id, t.failure_count, count(a.attempt_id) FROM tasks t LEFT JOIN "
+             "attempts a ON a.task_id = t.task_id AND a.state IN ('FAILED', 'OUT_OF_MEMORY') "
+             "GROUP BY t.task_id HAVING t.failure_count <> count(a.attempt_id)");
+  ExpectNone(path, "lost_count is not the number of lost attempts",
+             "SELECT t.task_id, t.lost_count, count(a.attempt_id) AS n, "
+             "coalesce(sum(a.state IN ('LOST', 'DEVICE_ERROR') OR (a.state = 'STOPPED' AND "
+             "a.message NOT LIKE '%had not started it%')), 0) AS lost, coalesce(sum(a.state IN "
+             "('DONE', 'DIVERGED')), 0) AS well FROM tasks t LEFT JOIN attempts a ON a.task_id = "
+             "t.task_id GROUP BY t.task_id HAVING t.lost_count < lost - (t.state = 'DONE') OR "
+             "t.lost_count > lost + "
+             "well");
+}
+
+void Model::LookAtStore(const std::string& path) {
+  Table attempts;
+  attempts.rows = Select(path,
+                         "SELECT a.attempt_id, a.last_seq, t.last_attempt_id = a.attempt_id FROM "
+                         "attempts a JOIN tasks t ON t.task_id = a.task_id ORDER BY 1");
+  if (!attempts.rows.empty() && attempts.rows[0][0] == "error") {
+    return Breach(absl::StrCat("the store cannot be read: ", attempts.rows[0][1]));
+  }
+  CheckAcknowledged(attempts);
+  CheckFenced(attempts);
+  CheckBudgets(path);
+  ExpectNone(path, "two live attempts of one task",
+             "SELECT task_id, count(*) FROM attempts WHERE state IN ('LEASED', 'RUNNING', "
+             "'STOPPING') GROUP BY task_id HAVING count(*) > 1");
+  ExpectNone(path, "two live attempts in one slot",
+             "SELECT worker_id, slot, count(*) FROM attempts WHERE state IN ('LEASED', 'RUNNING', "
+             "'STOPPING') GROUP BY worker_id, slot HAVING count(*) > 1");
+  ExpectNone(path, "a trial ended well twice",
+             "SELECT sweep_id, trial_id, count(*) FROM events WHERE kind IN ('trial.done', "
+             "'trial.diverged') GROUP BY sweep_id, trial_id HAVING count(*) > 1");
+  ExpectNone(path, "a task was done twice",
+             "SELECT task_id, count(*) FROM attempts WHERE state IN ('DONE', 'DIVERGED') GROUP BY "
+             "task_id HAVING count(*) > 1");
+  ExpectNone(path, "a live attempt of a task that is not running",
+             "SELECT a.attempt_id, t.task_id, t.state FROM attempts a JOIN tasks t ON t.task_id = "
+             "a.task_id WHERE a.state IN ('LEASED', 'RUNNING', 'STOPPING') AND t.state NOT IN "
+             "('RUNNING', 'CANCELLED')");
+  ExpectNone(path, "a running task without a live attempt",
+             "SELECT t.task_id FROM tasks t LEFT JOIN attempts a ON a.task_id = t.task_id AND "
+             "a.state IN ('LEASED', 'RUNNING', 'STOPPING') WHERE t.state = 'RUNNING' AND "
+             "a.attempt_id IS NULL");
+  ExpectNone(path, "a sweep's counts are wrong",
+             "SELECT c.sweep_id, c.done, sum(t.state = 'DONE'), c.pending, sum(t.state = "
+             "'PENDING') FROM sweep_counts c JOIN sweep_trials st ON st.sweep_id = c.sweep_id "
+             "JOIN trials t ON t.trial_id = st.trial_id GROUP BY c.sweep_id HAVING c.total <> "
+             "count(*) OR c.done <> sum(t.state = 'DONE') OR c.pending <> sum(t.state = "
+             "'PENDING') OR c.running <> sum(t.state = 'RUNNING') OR c.failed <> sum(t.state = "
+             "'FAILED') OR c.cancelled <> sum(t.state = 'CANCELLED')");
+  ExpectNone(path, "a trial that diverged is tried again",
+             "SELECT t.trial_id, k.state, k.failure_count FROM trials t JOIN tasks k ON k.task_id "
+             "= t.task_id JOIN attempts a ON a.attempt_id = k.last_attempt_id WHERE t.state = "
+             "'DIVERGED' AND k.state = 'PENDING'");
+  for (const std::string& sweep : submitted_) {
+    if (Select(path, absl::StrCat("SELECT 1 FROM sweeps WHERE name = '", sweep, "'")).empty()) {
+      Breach(absl::StrCat("sweep ", sweep, " was promised and is gone"));
+    }
+  }
+}
+
+void Model::LookAtEnd(const std::string& path) {
+  LookAtStore(path);
+  ExpectNone(path, "a live attempt at the end",
+             "SELECT attempt_id, state FROM attempts WHERE state IN ('LEASED', 'RUNNING', "
+             "'STOPPING')");
+  ExpectNone(path, "a trial that did not end well",
+             "SELECT trial_id, state, message FROM trials WHERE state NOT IN ('DONE', "
+             "'DIVERGED')");
+  ExpectNone(path, "a trial without a summary",
+             "SELECT t.trial_id FROM trials t LEFT JOIN trial_summary u ON u.trial_id = t.trial_id "
+             "WHERE u.trial_id IS NULL");
+  ExpectNone(path, "the file is damaged",
+             "SELECT * FROM pragma_integrity_check WHERE integrity_check <> 'ok'");
+  ExpectNone(path, "a reference leads nowhere", "SELECT * FROM pragma_foreign_key_check");
+}
+
+bool Model::AllEndedWell(const std::string& path) {
+  return Select(path,
+                "SELECT 1 FROM sweeps WHERE state IN ('ACTIVE', 'PAUSED') UNION ALL SELECT 1 FROM "
+                "trials WHERE state NOT IN ('DONE', 'DIVERGED') UNION ALL SELECT 1 FROM attempts "
+                "WHERE state IN ('LEASED', 'RUNNING', 'STOPPING')")
+      .empty();
+}
+
+std::string Model::WhatIsOpen(const std::string& path) {
+  std::string text;
+  for (const std::string sql :
+       {"SELECT 'sweep', name, state FROM sweeps WHERE state IN ('ACTIVE', 'PAUSED')",
+        "SELECT 'trial', t.trial_id, t.state, k.task_id, k.state, k.message FROM trials t LEFT "
+        "JOIN tasks k ON k.task_id = t.task_id WHERE t.state NOT IN ('DONE', 'DIVERGED')",
+        "SELECT 'attempt', attempt_id, task_id, worker_id, slot, state FROM attempts WHERE state "
+        "IN ('LEASED', 'RUNNING', 'STOPPING')",
+        "SELECT 'worker', worker_id, state, reason FROM workers"}) {
+    for (const auto& row : Select(path, sql)) absl::StrAppend(&text, absl::StrJoin(row, " "), "; ");
+  }
+  return text;
+}
+
+std::map<std::string, std::string> Model::Results(const std::string& path) {
+  std::map<std::string, std::string> results;
+  for (const auto& row :
+       Select(path,
+              "SELECT DISTINCT trial_sha256, state, final_loss, diverged_step, summary_json, "
+              "config_json, seed, data_sha256 FROM v_trials ORDER BY 1")) {
+    results[row[0]] = absl::StrCat(absl::StrJoin(row, " "), "\n");
+  }
+  for (const auto& row : Select(path,
+                                "SELECT trial_sha256, metric, step, tokens, value FROM v_points "
+                                "ORDER BY 1, 2, 3")) {
+    absl::StrAppend(&results[row[0]], absl::StrJoin(row.begin() + 1, row.end(), " "), "\n");
+  }
+  return results;
+}
+
+}  // namespace loglog::sim

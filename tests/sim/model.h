@@ -1,0 +1,56 @@
+#ifndef LOGLOG_TESTS_SIM_MODEL_H_
+#define LOGLOG_TESTS_SIM_MODEL_H_
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace loglog::sim {
+
+// What must hold of a run, whatever goes wrong. It is told what the outside sees and
+// looks into the store with SQL of its own; it knows nothing of how the parts work.
+// The first breach is kept and ends the run.
+class Model {
+ public:
+  const std::string& breach() const { return breach_; }
+  void Breach(const std::string& what);
+
+  // A worker heard that the coordinator has the events up to this number.
+  void OnAcknowledged(int64_t attempt_id, int64_t last_seq);
+  // A user heard that this sweep exists.
+  void OnSubmitted(const std::string& sweep) { submitted_.insert(sweep); }
+  // A retry by a user gives tasks fresh budgets: their counts tell nothing any more.
+  void OnRetried() { retried_ = true; }
+  // The store at rest: what it may say at any time.
+  void LookAtStore(const std::string& path);
+  // What it must say when all is over.
+  void LookAtEnd(const std::string& path);
+
+  // Every sweep that was not cancelled is done, and no trial is open.
+  static bool AllEndedWell(const std::string& path);
+  // What keeps it from being so, for a message.
+  static std::string WhatIsOpen(const std::string& path);
+  // All that a store knows of its trials but who did the work and when, as text by trial.
+  static std::map<std::string, std::string> Results(const std::string& path);
+
+ private:
+  struct Table;
+
+  void CheckAcknowledged(const Table& attempts);
+  void CheckFenced(const Table& attempts);
+  void CheckBudgets(const std::string& path);
+  // Rows of `sql` are breaches; the text says of what.
+  void ExpectNone(const std::string& path, const std::string& what, const std::string& sql);
+
+  std::string breach_;
+  std::map<int64_t, int64_t> acknowledged_;  // last number by attempt
+  std::map<int64_t, int64_t> fenced_at_;     // by attempt that is not its task's newest
+  std::set<std::string> submitted_;
+  bool retried_ = false;
+};
+
+}  // namespace loglog::sim
+
+#endif  // LOGLOG_TESTS_SIM_MODEL_H_

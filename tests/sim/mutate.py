@@ -1,0 +1,76 @@
+"""Copies sources with rules broken in them, each broken only when it is asked for by name:
+
+    mutate.py ROOT OUT_DIR          writes the copies and OUT_DIR/mutations.txt, the names
+
+A rule is one expression of one file. A text that is not there any more is an error here, so
+that the list cannot fall behind the code."""
+
+import pathlib
+import sys
+
+# name, file, what stands there, what stands there when the rule is broken
+MUTATIONS = [
+    # An attempt that is not its task's newest writes nothing any more.
+    ("fence", "store/store_attempts.cc",
+     "context.newest_attempt_id != batch.attempt_id", "false"),
+    # What was acknowledged survives a loss of power.
+    ("durability", "store/connection.cc",
+     '"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4096;"\n'
+     '        "PRAGMA journal_size_limit = 67108864; SELECT 1 FROM sqlite_schema"',
+     '"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 4096;"\n'
+     '        "PRAGMA journal_size_limit = 67108864; SELECT 1 FROM sqlite_schema"'),
+    # Events that were stored before are passed over.
+    ("resend", "store/store_attempts.cc",
+     "static_cast<int>(std::min(size, context.last_seq + 1 - batch.first_seq))", "0"),
+    # What an earlier attempt wrote after the step of resumption is superseded.
+    ("supersede", "store/store_attempts.cc",
+     "Supersede(attempt.task_id, leased.attempt_id, attempt.resume_step, &leased.superseded)",
+     "absl::OkStatus()"),
+    # A worker kills its trainers when its lease ends.
+    ("lease_kill", "worker/slot.cc", "now_ms >= lease_deadline_ms", "false"),
+    # A slot is idle only when its trainer is gone.
+    ("reap_first", "worker/slot.cc",
+     "HasTrainer() ? Kill(StopCause::kDiscard) : BecomeIdle(SlotAction::Kind::kForget)",
+     "BecomeIdle(SlotAction::Kind::kForget)"),
+    # An outcome is told until the coordinator says that it has it.
+    ("finished_until_forget", "worker/slot.cc",
+     "state_ != State::kUploading", "(state_ = State::kIdle, attempt_id_ = 0, true)"),
+    # No lease ends within one lease after the coordinator's start.
+    ("grace", "coordinator/scheduler_attempts.cc",
+     "std::max(LeaseMs(), row.lease_ms)", "1"),
+    # The coordinator waits longer than the worker before it gives a lease up.
+    ("margin", "coordinator/scheduler_attempts.cc", "now_ms + lease_ms", "now_ms + lease_ms / 3"),
+    # A host's fault does not spend the user's retries.
+    ("budgets", "coordinator/scheduler_attempts.cc", "++task->lost_count",
+     "++task->failure_count"),
+    # A loss that is not finite is an outcome.
+    ("divergence", "coordinator/scheduler_attempts.cc",
+     "kind == OutcomeKind::kDone || kind == OutcomeKind::kDiverged",
+     "kind == OutcomeKind::kDone"),
+    # A late report counts only when no newer attempt exists.
+    ("late_outcome", "coordinator/scheduler_attempts.cc", "!ended.newest", "false"),
+    # A daemon that was started anew has no leases but those it holds on disk.
+    ("new_boot", "coordinator/scheduler_workers.cc",
+     "known->second.boot_id != row.boot_id", "false"),
+]
+
+HEAD = '#include "tests/sim/mutation.h"\n'
+
+
+def main(root, out):
+    texts = {}
+    for name, file, right, wrong in MUTATIONS:
+        text = texts.get(file) or (root / file).read_text()
+        if text.count(right) != 1:
+            sys.exit(f"mutate.py: rule {name}: {file} has {text.count(right)} times '{right}', not once; "
+                     "bring MUTATIONS up to date")
+        texts[file] = text.replace(right, f'(::loglog::sim::Broken("{name}") ? ({wrong}) : ({right}))')
+    for file, text in texts.items():
+        path = out / file.replace("/", "_")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(HEAD + text)
+    (out / "mutations.txt").write_text("".join(name + "\n" for name, *_ in MUTATIONS))
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
