@@ -199,7 +199,8 @@ std::optional<EndedAttempt> Engine::FindEnded(int64_t attempt_id) {
   const absl::StatusOr<TaskRow> task = store_->read().GetTask(attempt->task_id);
   Must(task.status());
   if (!task.ok()) return std::nullopt;
-  return EndedAttempt{attempt->task_id, attempt->state, task->last_attempt_id == attempt_id};
+  return EndedAttempt{attempt->task_id, attempt->state, task->last_attempt_id == attempt_id,
+                      task->state == TaskState::kCancelled};
 }
 
 void Engine::CancelSync(const std::string& worker_id, int64_t ticket) {

@@ -196,6 +196,8 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
 void Scheduler::ApplyLateOutcome(int64_t attempt_id, const EndedAttempt& ended,
                                  const ReportedOutcome& outcome, Actions* actions) {
   if (ended.state != AttemptState::kLost || !ended.newest || !EndsWell(outcome.kind)) return;
+  // Its results were not taken, so it was not done.
+  if (ended.cancelled) return;
   const auto task = tasks_.find(ended.task_id);
   // With results still missing it has not done its work, whatever it says.
   if (task != tasks_.end() && (task->second.ends_trials || task->second.attempt_id != 0)) return;

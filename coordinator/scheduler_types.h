@@ -73,7 +73,8 @@ struct SyncReport {
 struct EndedAttempt {
   int64_t task_id = 0;
   AttemptState state = AttemptState::kLost;
-  bool newest = false;  // no newer attempt of its task exists
+  bool newest = false;     // no newer attempt of its task exists
+  bool cancelled = false;  // its task was
 };
 
 // ---- what it is told

@@ -150,7 +150,10 @@ void Simulation::OnStart(const Worker& worker, const Process& started) {
       }
       // Only who could not look at the clock may have let a lease run out unseen; and a
       // process may outlive its daemon by a moment.
-      if (other->SleptWithin(kLeaseOverMs) || !other->running()) continue;
+      if (other->SleptWithin(kLeaseOverMs) || worker.SleptWithin(kLeaseOverMs) ||
+          !other->running()) {
+        continue;
+      }
       model_.Breach(absl::StrCat("task ", started.task_id(), " runs twice: attempt ",
                                  process->attempt_id(), " on ", other->id(), " still lives, ",
                                  started.attempt_id(), " starts on ", worker.id()));
