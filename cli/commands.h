@@ -24,6 +24,7 @@ std::vector<Command> ServerCommands();  // up, worker ...
 std::vector<Command> DataCommands();
 std::vector<Command> ExportCommands();
 std::vector<Command> SqlCommands();
+std::vector<Command> StoreCommands();  // store check, backup, seal, compact
 std::vector<Command> DoctorCommands();
 std::vector<Command> ShellCommands();  // completion version
 

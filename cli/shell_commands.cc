@@ -32,7 +32,7 @@ std::vector<Command> AllCommands() {
   for (const auto& group :
        {DemoCommands(), PlanCommands(), StatusCommands(), FitCommands(), PlotCommands(),
         ServerCommands(), SweepCommands(), TrialCommands(), DataCommands(), ExportCommands(),
-        SqlCommands(), DoctorCommands(), ShellCommands()}) {
+        SqlCommands(), StoreCommands(), DoctorCommands(), ShellCommands()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   return all;

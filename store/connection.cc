@@ -21,7 +21,7 @@ std::string PathOf(sqlite3* db) {
 
 absl::Status IoStatus(sqlite3* db, const std::string& what) {
   const int error = db == nullptr ? 0 : sqlite3_system_errno(db);
-  if (error == ENOSPC || error == EDQUOT) {
+  if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
     return absl::ResourceExhaustedError(
         absl::StrCat(what, ": the disk is full; free some space, nothing acknowledged is lost"));
   }

@@ -143,14 +143,7 @@ absl::StatusOr<std::unique_ptr<ReadStore>> ReadStore::Open(absl::string_view pat
     return absl::NotFoundError(absl::StrCat("store ", path, " does not exist"));
   }
   LOGLOG_ASSIGN_OR_RETURN(auto connection, Connection::Open(file, Connection::Mode::kRead));
-  int version = 0;
-  LOGLOG_RETURN_IF_ERROR(
-      CheckSchema(connection.get(), static_cast<int>(Migrations().size()), &version));
-  if (version != static_cast<int>(Migrations().size())) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("store ", path, " has schema version ", version, ", this program reads ",
-                     Migrations().size(), "; start a coordinator on it once to migrate it"));
-  }
+  LOGLOG_RETURN_IF_ERROR(RequireThisSchema(connection.get(), path));
   auto store = std::make_unique<ReadStore>(connection.get());
   store->owned_ = std::move(connection);
   return store;

@@ -1,16 +1,15 @@
 #include "store/schema.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/file.h"
 #include "base/status.h"
+#include "store/copy_database.h"
+#include "store/partial_file.h"
+#include "store/store_file.h"
 
 namespace loglog {
 namespace {
@@ -36,51 +35,6 @@ absl::Status RunStep(Connection* db, const Migration& migration, int version) {
   return Annotate(status, absl::StrCat("migration ", migration.name));
 }
 
-absl::Status CopyPages(sqlite3* from, sqlite3* to) {
-  sqlite3_backup* backup = sqlite3_backup_init(to, "main", from, "main");
-  if (backup == nullptr) return SqliteStatus(to, sqlite3_errcode(to), "start a backup");
-  int code = SQLITE_OK;
-  do {
-    code = sqlite3_backup_step(backup, 4096);
-  } while (code == SQLITE_OK);
-  sqlite3_backup_finish(backup);
-  return code == SQLITE_DONE ? absl::OkStatus() : SqliteStatus(to, code, "back up");
-}
-
-// A copy of the database at `from`, in the place of what an earlier attempt left.
-absl::Status CopyToPartial(const std::string& from, const std::string& partial) {
-  unlink(partial.c_str());
-  LOGLOG_ASSIGN_OR_RETURN(auto source, Connection::Open(from, Connection::Mode::kRead));
-  sqlite3* target = nullptr;
-  int code =
-      sqlite3_open_v2(partial.c_str(), &target,
-                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
-  absl::Status status = code == SQLITE_OK ? CopyPages(source->handle(), target)
-                                          : SqliteStatus(target, code, "create " + partial);
-  sqlite3_close(target);
-  if (!status.ok()) unlink(partial.c_str());
-  return status;
-}
-
-// Until the directory is synced, a crash may undo a rename.
-void SyncDirectoryOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  fsync(fd);
-  close(fd);
-}
-
-absl::Status Publish(const std::string& partial, const std::string& to) {
-  if (std::rename(partial.c_str(), to.c_str()) != 0) {
-    return absl::InternalError(
-        absl::StrCat("rename ", partial, " to ", to, ": ", std::strerror(errno)));
-  }
-  SyncDirectoryOf(to);
-  return absl::OkStatus();
-}
-
 bool SameBytes(const std::string& a, const std::string& b) {
   std::ifstream left(a, std::ios::binary), right(b, std::ios::binary);
   std::vector<char> left_part(1 << 16), right_part(1 << 16);
@@ -99,14 +53,13 @@ bool SameBytes(const std::string& a, const std::string& b) {
 // the same bytes, as after a migration that was cut short.
 absl::Status BackUpBeforeMigration(const std::string& path, int version) {
   const std::string name = absl::StrCat(path, ".v", version, ".backup");
-  const std::string partial = name + ".partial";
-  LOGLOG_RETURN_IF_ERROR(CopyToPartial(path, partial));
+  LOGLOG_ASSIGN_OR_RETURN(const mode_t mode, FileMode(path));
+  LOGLOG_ASSIGN_OR_RETURN(auto partial, PartialFile::Create(name + ".partial", mode));
+  LOGLOG_RETURN_IF_ERROR(CopyDatabase(path, partial->path()));
   for (int number = 1;; ++number) {
     const std::string to = number == 1 ? name : absl::StrCat(name, ".", number);
-    if (access(to.c_str(), F_OK) != 0) return Publish(partial, to);
-    if (!SameBytes(partial, to)) continue;
-    unlink(partial.c_str());
-    return absl::OkStatus();
+    if (!PathExists(to)) return partial->Publish(to, PartialFile::Target::kMustBeNew);
+    if (SameBytes(partial->path(), to)) return absl::OkStatus();
   }
 }
 
@@ -133,20 +86,20 @@ absl::Status CheckSchema(Connection* db, int newest, int* version) {
   return absl::OkStatus();
 }
 
+absl::Status RequireThisSchema(Connection* db, absl::string_view path) {
+  int version = 0;
+  LOGLOG_RETURN_IF_ERROR(CheckSchema(db, static_cast<int>(Migrations().size()), &version));
+  if (version == static_cast<int>(Migrations().size())) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("store ", path, " has schema version ", version, ", this program reads ",
+                   Migrations().size(), "; start a coordinator on it once to migrate it"));
+}
+
 absl::Status RefuseForeignDatabase(const std::string& path) {
-  if (access(path.c_str(), F_OK) != 0) return absl::OkStatus();
+  if (!PathExists(path)) return absl::OkStatus();
   LOGLOG_ASSIGN_OR_RETURN(auto db, Connection::Open(path, Connection::Mode::kInspect));
   int version = 0;
   return CheckSchema(db.get(), static_cast<int>(Migrations().size()), &version);
-}
-
-absl::Status CopyDatabase(const std::string& from, const std::string& to) {
-  if (access(to.c_str(), F_OK) == 0) {
-    return absl::AlreadyExistsError(absl::StrCat("backup ", to, " exists; move it away"));
-  }
-  const std::string partial = to + ".partial";
-  LOGLOG_RETURN_IF_ERROR(CopyToPartial(from, partial));
-  return Publish(partial, to);
 }
 
 absl::Status Migrate(Connection* db, absl::Span<const Migration> migrations) {

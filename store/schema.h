@@ -28,6 +28,9 @@ inline constexpr int kApplicationId = 0x4c6f4c67;
 // an empty file.
 absl::Status CheckSchema(Connection* db, int newest, int* version);
 
+// FAILED_PRECONDITION: not a store of exactly this program's schema, which its readers need.
+absl::Status RequireThisSchema(Connection* db, absl::string_view path);
+
 // FAILED_PRECONDITION: the file at `path` is another program's database, or a newer
 // store. Leaves the file as it is; a missing one is fine.
 absl::Status RefuseForeignDatabase(const std::string& path);
@@ -36,10 +39,6 @@ absl::Status RefuseForeignDatabase(const std::string& path);
 // holds something is first copied to PATH.v<N>.backup, or, where an older store's copy
 // has that name, to PATH.v<N>.backup.2 and so on.
 absl::Status Migrate(Connection* db, absl::Span<const Migration> migrations);
-
-// Copies the database at `from` to the new file `to`, durably and all or nothing, while
-// others write. ALREADY_EXISTS: `to` is there.
-absl::Status CopyDatabase(const std::string& from, const std::string& to);
 
 }  // namespace loglog
 

@@ -126,10 +126,6 @@ absl::Status Store::Atomically(const std::function<absl::Status()>& body) {
   return status;
 }
 
-absl::Status Store::Backup(absl::string_view to_path) const {
-  return CopyDatabase(path_, std::string(to_path));
-}
-
 absl::StatusOr<std::optional<std::string>> Store::FindRequest(absl::string_view request_id) const {
   std::optional<std::string> answer;
   Cursor row = db_->Query("SELECT answer FROM requests WHERE request_id = ?1", request_id);

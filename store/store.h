@@ -137,10 +137,6 @@ class Store {
   // (`created` false); else numbers and stores this one.
   absl::StatusOr<FitRow> InsertFit(const FitRow& fit, bool* created = nullptr);
 
-  // Copies the store to a new file while work goes on; needs no transaction.
-  // ALREADY_EXISTS: `to_path` is there.
-  absl::Status Backup(absl::string_view to_path) const;
-
   // For tests of the schema and of the statements.
   Connection* connection() { return db_.get(); }
 

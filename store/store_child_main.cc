@@ -2,6 +2,12 @@
 //   store_child hold STORE             opens it, says "open", ends with its input
 //   store_child write STORE SEED       writes for ever and says what was acknowledged
 //   store_child golden STORE           makes the store whose dump is in golden/
+//   store_child backup STORE TO        copies it and says "done"
+//   store_child full STORE TO BYTES    the same where no file may be longer than BYTES
+//   store_child killed STORE TO BYTES  the same, killed by the kernel at that length
+#include <sys/resource.h>
+
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
@@ -11,6 +17,7 @@
 #include "base/check.h"
 #include "shards/sha256.h"
 #include "store/store.h"
+#include "store/upkeep.h"
 
 namespace loglog {
 namespace {
@@ -163,6 +170,19 @@ int Golden(const std::string& path) {
   return 0;
 }
 
+// As a full disk does, the limit refuses the write; or the signal ends the process in it.
+int Backup(const std::string& path, const std::string& to, rlim_t bytes_max, bool killed) {
+  if (bytes_max > 0) {
+    std::signal(SIGXFSZ, killed ? SIG_DFL : SIG_IGN);
+    const rlimit no_core = {0, 0}, limit = {bytes_max, bytes_max};
+    setrlimit(RLIMIT_CORE, &no_core);
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  const absl::Status status = BackupStore(path, to).status();
+  std::puts(status.ok() ? "done" : absl::StatusCodeToString(status.code()).c_str());
+  return 0;
+}
+
 }  // namespace
 }  // namespace loglog
 
@@ -171,6 +191,10 @@ int main(int argc, char** argv) {
   if (mode == "hold") return loglog::Hold(argv[2]);
   if (mode == "write" && argc > 3) return loglog::Write(argv[2], std::stoul(argv[3]));
   if (mode == "golden") return loglog::Golden(argv[2]);
-  std::fprintf(stderr, "usage: store_child hold|write|golden STORE [SEED]\n");
+  if (mode == "backup" && argc > 3) return loglog::Backup(argv[2], argv[3], 0, false);
+  if (argc > 4 && (mode == "full" || mode == "killed")) {
+    return loglog::Backup(argv[2], argv[3], std::stoul(argv[4]), mode == "killed");
+  }
+  std::fprintf(stderr, "usage: store_child hold|write|golden|backup|full|killed STORE ...\n");
   return 2;
 }

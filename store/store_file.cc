@@ -101,6 +101,15 @@ absl::Status CheckStorePlace(const std::string& store_path, bool create) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<mode_t> FileMode(const std::string& store_path) {
+  struct stat info = {};
+  if (stat(store_path.c_str(), &info) == 0) return info.st_mode & 0777;
+  if (errno == ENOENT) {
+    return absl::NotFoundError(absl::StrCat("store ", store_path, " does not exist"));
+  }
+  return ErrnoStatus(errno, absl::StrCat("cannot look at store ", store_path));
+}
+
 absl::Status RefuseForeignFile(const std::string& store_path) {
   const int fd = open(store_path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return absl::OkStatus();

@@ -1,6 +1,8 @@
 #ifndef LOGLOG_STORE_STORE_FILE_H_
 #define LOGLOG_STORE_STORE_FILE_H_
 
+#include <sys/types.h>
+
 #include <memory>
 #include <string>
 
@@ -21,6 +23,9 @@ absl::StatusOr<std::unique_ptr<LockFile>> LockStore(const std::string& store_pat
 // NOT_FOUND: the directory of `store_path` is missing. PERMISSION_DENIED: it, or the
 // file, cannot be written.
 absl::Status CheckStorePlace(const std::string& store_path, bool create);
+
+// The permissions of a file, for a copy of it. NOT_FOUND.
+absl::StatusOr<mode_t> FileMode(const std::string& store_path);
 
 // FAILED_PRECONDITION when the directory of `store_path` is on a network file system.
 absl::Status RefuseNetworkFileSystem(const std::string& store_path);

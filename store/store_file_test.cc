@@ -5,9 +5,6 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -20,69 +17,14 @@
 #include "store/connection.h"
 #include "store/schema.h"
 #include "store/store.h"
+#include "store/store_child_testing.h"
 #include "store/store_testing.h"
-
-extern char** environ;
 
 namespace loglog {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
-
-// store_child as a process whose output the test reads.
-class Child {
- public:
-  explicit Child(std::vector<std::string> arguments) {
-    int input[2];
-    int output[2];
-    EXPECT_EQ(pipe2(input, O_CLOEXEC), 0);
-    EXPECT_EQ(pipe2(output, O_CLOEXEC), 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, input[0], 0);
-    posix_spawn_file_actions_adddup2(&actions, output[1], 1);
-    arguments.insert(arguments.begin(), LOGLOG_STORE_CHILD);
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    EXPECT_EQ(posix_spawn(&pid_, LOGLOG_STORE_CHILD, &actions, nullptr, argv.data(), environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(input[0]);
-    close(output[1]);
-    input_ = input[1];
-    output_ = fdopen(output[0], "r");
-  }
-  ~Child() {
-    Kill();
-    std::fclose(output_);
-    close(input_);
-  }
-  // Empty at the end of its output.
-  std::string ReadLine() {
-    char line[64];
-    if (std::fgets(line, sizeof(line), output_) == nullptr) return "";
-    return line;
-  }
-  void Kill() {
-    if (pid_ == 0) return;
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-    pid_ = 0;
-  }
-  int Wait() {
-    int status = -1;
-    waitpid(pid_, &status, 0);
-    pid_ = 0;
-    return status;
-  }
-  pid_t pid() const { return pid_; }
-
- private:
-  pid_t pid_ = 0;
-  int input_ = -1;
-  std::FILE* output_ = nullptr;
-};
 
 int64_t CountSql(Store* store, const std::string& sql) {
   Cursor row = store->connection()->Query(sql);
@@ -476,23 +418,6 @@ TEST(StoreFileTest, ABackupOfAnotherStoreIsNotTakenForThisOnes) {
   auto backup = Store::Open(path + ".v1.backup.2");
   ASSERT_TRUE(backup.ok()) << backup.status();
   CheckGolden(backup->get());
-}
-
-TEST(StoreFileTest, ABackupOfABusyStoreIsWhole) {
-  TempFolder folder;
-  auto store = std::move(Store::Open(folder / "store.db")).value();
-  ASSERT_TRUE(store->Begin().ok());
-  ASSERT_TRUE(store->CreateSweep(SimpleSweep("phase", 50, 2)).ok());
-  ASSERT_TRUE(store->Commit().ok());
-  ASSERT_TRUE(store->Begin().ok());
-  ASSERT_TRUE(store->CreateSweep(SimpleSweep("open", 5, 1, 100)).ok());
-  ASSERT_TRUE(store->Backup(folder / "copy.db").ok());
-  EXPECT_TRUE(absl::IsAlreadyExists(store->Backup(folder / "copy.db")));
-  ASSERT_TRUE(store->Commit().ok());
-  auto copy = std::move(Store::Open(folder / "copy.db")).value();
-  EXPECT_EQ(copy->store_id(), store->store_id());
-  EXPECT_EQ(copy->read().GetSweep("phase")->counts.total, 100);
-  EXPECT_TRUE(absl::IsNotFound(copy->read().GetSweep("open").status()));
 }
 
 }  // namespace
