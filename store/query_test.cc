@@ -3,12 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <thread>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "store/connection.h"
 #include "store/read_store.h"
 #include "store/store.h"
@@ -198,6 +204,7 @@ void UseEverything(Store* store) {
   ASSERT_TRUE(store->SetSweepState(id, SweepState::kPaused, 0).ok());
   ASSERT_TRUE(store->SetWorkerState("a", WorkerState::kLive, "").ok());
   ASSERT_TRUE(store->SetWorkerSyncTime("a", 5).ok());
+  ASSERT_TRUE(store->UpsertWorker(SimpleWorker("a")).ok());
   EventRow event;
   event.kind = "x";
   event.sweep_id = id;
@@ -264,6 +271,64 @@ TEST_F(QueryTest, T02_NoStatementScansATable) {
   }
   EXPECT_GT(explained, 60);
   EXPECT_TRUE(scans.empty()) << absl::StrJoin(scans, "\n");
+}
+
+std::string OneSpace(const std::string& text) {
+  return absl::StrJoin(absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty()), " ");
+}
+
+// The SQL in a source: string literals, those beside each other joined, that begin as a
+// statement or as a condition does. A statement put together from macros shows as its pieces.
+std::vector<std::string> SqlIn(const std::string& path) {
+  std::ifstream file(path);
+  std::vector<std::string> pieces;
+  std::string joined;
+  const auto end_piece = [&] {
+    for (const char* word : {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH", " WHERE", "WHERE"}) {
+      if (absl::StartsWith(joined, absl::StrCat(word, " "))) pieces.push_back(OneSpace(joined));
+    }
+    joined.clear();
+  };
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text.compare(i, 2, "//") == 0) {
+      i = text.find('\n', i);
+    } else if (text[i] == '"') {
+      for (++i; text[i] != '"'; ++i) {
+        if (text[i] == '\\') ++i;
+        joined += text[i];
+      }
+    } else if (!absl::ascii_isspace(text[i]) && text[i] != '\\') {
+      end_piece();
+    }
+  }
+  return pieces;
+}
+
+// So that the test above explains every statement of the coordinator, and not only those that
+// somebody remembered to drive.
+TEST_F(QueryTest, T02_EveryStatementOfTheSourcesIsExplained) {
+  UseEverything(store_.get());
+  if (HasFatalFailure()) return;
+  std::string explained;
+  for (const std::string& sql : store_->connection()->PreparedSql()) {
+    absl::StrAppend(&explained, OneSpace(sql), "\n");
+  }
+  // They are asked by a person or at a migration, and may read whole tables.
+  const std::vector<std::string> others = {"check.cc", "schema.cc", "upkeep.cc", "connection.cc"};
+  int pieces = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(LOGLOG_STORE_SOURCES)) {
+    const std::string name = entry.path().filename().string();
+    if (!absl::EndsWith(name, ".cc") || absl::EndsWith(name, "_test.cc") ||
+        absl::EndsWith(name, "_testing.cc") || std::count(others.begin(), others.end(), name) > 0) {
+      continue;
+    }
+    for (const std::string& sql : SqlIn(entry.path())) {
+      ++pieces;
+      EXPECT_TRUE(absl::StrContains(explained, sql)) << name << ": drive this one, too: " << sql;
+    }
+  }
+  EXPECT_GT(pieces, 60);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +15,7 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "store/check.h"
 #include "store/connection.h"
 #include "store/schema.h"
 #include "store/store.h"
@@ -313,16 +315,29 @@ TEST(StoreFileTest, T15_KillNineAtRandomMomentsLosesNothingAcknowledged) {
   EXPECT_GT(acknowledged, 0);
 }
 
-// A store as version 1 wrote it, from its dump.
-void MakeGolden(const std::string& path) {
+// A store as that version wrote it, from its dump.
+void MakeGolden(const std::string& path, int version) {
   auto db = Connection::Open(path, Connection::Mode::kCreate);
   ASSERT_TRUE(db.ok());
-  const std::string dump = ReadFile(LOGLOG_STORE_GOLDEN "/store-v1.sql");
+  const std::string dump = ReadFile(absl::StrCat(LOGLOG_STORE_GOLDEN "/store-v", version, ".sql"));
   ASSERT_FALSE(dump.empty());
   const absl::Status loaded = (*db)->Script(dump.c_str());
   ASSERT_TRUE(loaded.ok()) << loaded;
 }
 
+// Versions whose golden store is there: store-v<N>.sql.
+std::vector<int> GoldenVersions() {
+  std::vector<int> versions;
+  for (const auto& entry : std::filesystem::directory_iterator(LOGLOG_STORE_GOLDEN)) {
+    int version = 0;
+    const std::string name = entry.path().filename().string();
+    if (std::sscanf(name.c_str(), "store-v%d.sql", &version) == 1) versions.push_back(version);
+  }
+  std::sort(versions.begin(), versions.end());
+  return versions;
+}
+
+// What `store_child golden` stores, whatever version it was made with.
 void CheckGolden(Store* store) {
   const auto sweep = store->read().GetSweep("small");
   ASSERT_TRUE(sweep.ok()) << sweep.status();
@@ -337,14 +352,24 @@ void CheckGolden(Store* store) {
   EXPECT_THAT(store->LoadLive()->tasks, SizeIs(1));
 }
 
-TEST(StoreFileTest, AStoreOfVersionOneOpens) {
+class GoldenTest : public ::testing::TestWithParam<int> {};
+
+TEST_P(GoldenTest, OpensMigratesAndIsSound) {
   TempFolder folder;
   const std::string path = folder / "store.db";
-  MakeGolden(path);
-  auto store = Store::Open(path);
-  ASSERT_TRUE(store.ok()) << store.status();
-  EXPECT_EQ((*store)->read().Info()->schema, Migrations().size());
-  CheckGolden(store->get());
+  MakeGolden(path, GetParam());
+  {
+    auto store = Store::Open(path);
+    ASSERT_TRUE(store.ok()) << store.status();
+    EXPECT_EQ((*store)->read().Info()->schema, Migrations().size());
+    CheckGolden(store->get());
+  }
+  const auto report = CheckStore(path);
+  ASSERT_TRUE(report.ok()) << report.status();
+  for (const Breach& breach : report->breaches) ADD_FAILURE() << breach.object << breach.what;
+  // The copy from before the migration, where there was one.
+  const std::string backup = absl::StrCat(path, ".v", GetParam(), ".backup");
+  EXPECT_EQ(std::filesystem::exists(backup), GetParam() < Migrations().size());
 }
 
 // Every table, index, trigger and view with its text.
@@ -358,20 +383,28 @@ std::vector<std::string> SchemaOf(Connection* db) {
   return texts;
 }
 
-TEST(StoreFileTest, AReleasedMigrationNeverChanges) {
+TEST_P(GoldenTest, ItsMigrationsNeverChanged) {
   TempFolder folder;
-  MakeGolden(folder / "golden.db");
+  MakeGolden(folder / "golden.db", GetParam());
   auto golden = Connection::Open(folder / "golden.db", Connection::Mode::kWrite);
   auto fresh = Connection::Open(folder / "fresh.db", Connection::Mode::kCreate);
-  ASSERT_TRUE(Migrate(fresh->get(), absl::MakeConstSpan(Migrations()).first(1)).ok());
+  ASSERT_LE(GetParam(), Migrations().size());
+  ASSERT_TRUE(Migrate(fresh->get(), absl::MakeConstSpan(Migrations()).first(GetParam())).ok());
   EXPECT_EQ(SchemaOf(fresh->get()), SchemaOf(golden->get()))
-      << "add a new step to schema/ instead of changing 001";
+      << "add a new step to schema/ instead of changing a released one";
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryVersion, GoldenTest, ::testing::ValuesIn(GoldenVersions()),
+                         [](const auto& info) { return absl::StrCat("V", info.param); });
+
+TEST(StoreFileTest, TheFirstVersionHasAGoldenStore) {
+  EXPECT_THAT(GoldenVersions(), ::testing::Contains(1));
 }
 
 TEST(StoreFileTest, MigrationKeepsABackupAndIsAllOrNothing) {
   TempFolder folder;
   const std::string path = folder / "store.db";
-  MakeGolden(path);
+  MakeGolden(path, 1);
   std::vector<Migration> steps(Migrations().begin(), Migrations().begin() + 1);
   steps.push_back({"002_broken", "CREATE TABLE extra (x INTEGER) STRICT; SELECT no_such();"});
   {
@@ -404,7 +437,7 @@ TEST(StoreFileTest, ABackupOfAnotherStoreIsNotTakenForThisOnes) {
   TempFolder folder;
   const std::string path = folder / "store.db";
   WriteFile(path + ".v1.backup", "what a store of the same name left here a year ago");
-  MakeGolden(path);
+  MakeGolden(path, 1);
   std::vector<Migration> steps(Migrations().begin(), Migrations().begin() + 1);
   steps.push_back({"002_broken", "SELECT no_such();"});
   {
