@@ -95,11 +95,12 @@ absl::Status RequireThisSchema(Connection* db, absl::string_view path) {
                    Migrations().size(), "; start a coordinator on it once to migrate it"));
 }
 
-absl::Status RefuseForeignDatabase(const std::string& path) {
-  if (!PathExists(path)) return absl::OkStatus();
+absl::StatusOr<std::unique_ptr<Connection>> RefuseForeignDatabase(const std::string& path) {
+  if (!PathExists(path)) return nullptr;
   LOGLOG_ASSIGN_OR_RETURN(auto db, Connection::Open(path, Connection::Mode::kInspect));
   int version = 0;
-  return CheckSchema(db.get(), static_cast<int>(Migrations().size()), &version);
+  LOGLOG_RETURN_IF_ERROR(CheckSchema(db.get(), static_cast<int>(Migrations().size()), &version));
+  return db;
 }
 
 absl::Status Migrate(Connection* db, absl::Span<const Migration> migrations) {

@@ -1,10 +1,12 @@
 #ifndef LOGLOG_STORE_SCHEMA_H_
 #define LOGLOG_STORE_SCHEMA_H_
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "store/connection.h"
@@ -32,8 +34,9 @@ absl::Status CheckSchema(Connection* db, int newest, int* version);
 absl::Status RequireThisSchema(Connection* db, absl::string_view path);
 
 // FAILED_PRECONDITION: the file at `path` is another program's database, or a newer
-// store. Leaves the file as it is; a missing one is fine.
-absl::Status RefuseForeignDatabase(const std::string& path);
+// store. Leaves the file as it is; null when there is none. Who keeps the connection until it
+// has its own spares a second reading of a log that a crash left.
+absl::StatusOr<std::unique_ptr<Connection>> RefuseForeignDatabase(const std::string& path);
 
 // Brings the schema up to date, each step in a transaction of its own. A store that
 // holds something is first copied to PATH.v<N>.backup, or, where an older store's copy

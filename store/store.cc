@@ -54,8 +54,10 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(absl::string_view path,
   }
   LOGLOG_ASSIGN_OR_RETURN(store->lock_, LockStore(store->path_));
   LOGLOG_RETURN_IF_ERROR(RefuseForeignFile(store->path_));
-  LOGLOG_RETURN_IF_ERROR(RefuseForeignDatabase(store->path_));
-  LOGLOG_ASSIGN_OR_RETURN(store->db_, Connection::Open(store->path_, Connection::Mode::kCreate));
+  {
+    LOGLOG_ASSIGN_OR_RETURN(const auto inspected, RefuseForeignDatabase(store->path_));
+    LOGLOG_ASSIGN_OR_RETURN(store->db_, Connection::Open(store->path_, Connection::Mode::kCreate));
+  }
   LOGLOG_RETURN_IF_ERROR(Migrate(store->db_.get(), Migrations()));
   LOGLOG_ASSIGN_OR_RETURN(store->store_id_, FindOrMakeStoreId(store->db_.get()));
   store->read_ = std::make_unique<ReadStore>(store->db_.get());
