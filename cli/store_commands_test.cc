@@ -1,3 +1,6 @@
+#include <unistd.h>
+
+#include <cstdlib>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
@@ -17,9 +20,10 @@ using testing::StartsWith;
 class StoreCommandsTest : public CommandsTest {
  protected:
   void SetUp() override {
-    folder_ = testing::TempDir() + "/store-commands";
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directory(folder_);
+    std::string name = testing::TempDir() + "/store-commands-XXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
+    path_ = folder_ + "/store.db";
     auto store = Store::Open(path_);
     ASSERT_TRUE(store.ok()) << store.status();
     ASSERT_TRUE((*store)->Begin().ok());
@@ -37,7 +41,7 @@ class StoreCommandsTest : public CommandsTest {
 
   const std::string sweep_sha_ = std::string(64, 'a');
   std::string folder_;
-  const std::string path_ = testing::TempDir() + "/store-commands/store.db";
+  std::string path_;
 };
 
 TEST_F(StoreCommandsTest, ASoundStorePassesTheCheck) {
