@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "base/file.h"
 #include "nlohmann/json.hpp"
+#include "store/check.h"
 
 namespace loglog {
 
@@ -183,8 +184,16 @@ EngineWorld::EngineWorld() {
   Open();
 }
 
+// Whatever a test did, its store must be sound.
 EngineWorld::~EngineWorld() {
-  if (engine_ != nullptr) engine_->Stop();
+  if (engine_ == nullptr) return;
+  engine_->Stop();
+  const absl::StatusOr<CheckReport> report = CheckStore(folder_ / "store.db");
+  EXPECT_TRUE(report.ok()) << report.status();
+  if (!report.ok()) return;
+  for (const Breach& breach : report->breaches) {
+    ADD_FAILURE() << breach.object << " " << breach.what;
+  }
 }
 
 void EngineWorld::Open() {
