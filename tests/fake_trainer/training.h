@@ -28,8 +28,10 @@ class FakeTraining {
   void Start();
   // Trains one step and writes what is due. The exit code at the end, else -1.
   int Advance();
-  // Writes a checkpoint, as it does when it is asked to leave.
-  void Save() { WriteCheckpoint(); }
+  // Writes a checkpoint, as it does when it is asked to leave; none before the first step.
+  void Save() {
+    if (step_ > 0) WriteCheckpoint();
+  }
   int64_t step() const { return step_; }
 
  private:

@@ -17,7 +17,11 @@ Coordinator::Coordinator(Options options)
       world_(options_.world),
       clock_(world_, options_.clock_rate, /*wall_offset_ms=*/0) {}
 
-Coordinator::~Coordinator() { Kill(false); }
+Coordinator::~Coordinator() {
+  // Nobody is left to hear of it.
+  options_.disk->Die();
+  engine_.reset();
+}
 
 void Coordinator::Start() {
   if (!down()) return;
@@ -55,6 +59,7 @@ void Coordinator::Kill(bool power_lost) {
   world_->Note(power_lost ? "coordinator loses power" : "coordinator is killed");
   options_.disk->Die();
   engine_.reset();  // in vain: nothing reaches the disk
+  options_.on_down();
   options_.disk->Revive(power_lost);
 }
 

@@ -26,12 +26,14 @@ class Coordinator : public Server {
     std::string store_path;
     double clock_rate = 1;
     std::function<void()> on_up;  // it has come back
+    std::function<void()> on_down;
   };
 
   explicit Coordinator(Options options);
   ~Coordinator() override;
 
   bool down() const override { return engine_ == nullptr; }
+  int64_t life() const override { return life_; }
   // Tries until it is up.
   void Start();
   void Kill(bool power_lost);

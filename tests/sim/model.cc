@@ -134,10 +134,11 @@ void Model::LookAtStore(const std::string& path) {
   ExpectNone(path, "a task was done twice",
              "SELECT task_id, count(*) FROM attempts WHERE state IN ('DONE', 'DIVERGED') GROUP BY "
              "task_id HAVING count(*) > 1");
+  // One that was cancelled and is wanted again waits for the attempt that is stopping.
   ExpectNone(path, "a live attempt of a task that is not running",
              "SELECT a.attempt_id, t.task_id, t.state FROM attempts a JOIN tasks t ON t.task_id = "
              "a.task_id WHERE a.state IN ('LEASED', 'RUNNING', 'STOPPING') AND t.state NOT IN "
-             "('RUNNING', 'CANCELLED')");
+             "('RUNNING', 'CANCELLED') AND NOT (t.state = 'PENDING' AND a.state = 'STOPPING')");
   ExpectNone(path, "a running task without a live attempt",
              "SELECT t.task_id FROM tasks t LEFT JOIN attempts a ON a.task_id = t.task_id AND "
              "a.state IN ('LEASED', 'RUNNING', 'STOPPING') WHERE t.state = 'RUNNING' AND "

@@ -24,8 +24,7 @@ MUTATIONS = [
      "static_cast<int>(std::min(size, context.last_seq + 1 - batch.first_seq))", "0"),
     # What an earlier attempt wrote after the step of resumption is superseded.
     ("supersede", "store/store_attempts.cc",
-     "Supersede(attempt.task_id, leased.attempt_id, attempt.resume_step, &leased.superseded)",
-     "absl::OkStatus()"),
+     "points_->Supersede(stream_id, attempt_id, points_after)", "absl::StatusOr<int64_t>(0)"),
     # A worker kills its trainers when its lease ends.
     ("lease_kill", "worker/slot.cc", "now_ms >= lease_deadline_ms", "false"),
     # A slot is idle only when its trainer is gone.

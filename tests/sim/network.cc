@@ -82,7 +82,8 @@ void Network::Sync(int worker, const v1::SyncWorkerRequest& request, int64_t tim
 // ---- streams
 
 int64_t Network::OpenStream(int worker, StreamEvents events) {
-  streams_[++last_stream_] = {.worker = worker, .events = std::move(events)};
+  streams_[++last_stream_] = {
+      .worker = worker, .life = server_->life(), .events = std::move(events)};
   return last_stream_;
 }
 
@@ -100,7 +101,9 @@ void Network::Send(int64_t id, const v1::MetricBatch& batch) {
     BreakStreams(stream.worker);
   }
   world_->After(stream.up_free_ms - world_->now_ms(), [this, id, batch] {
-    if (server_->down()) return End(id, absl::UnavailableError("nobody listens"));
+    if (server_->down() || server_->life() != streams_.at(id).life) {
+      return End(id, absl::UnavailableError("nobody listens"));
+    }
     server_->Store(batch, [this, id](const absl::StatusOr<v1::MetricAck>& ack) {
       Stream& stream = streams_.at(id);
       if (!ack.ok()) return End(id, ack.status());
@@ -119,11 +122,17 @@ void Network::CloseStream(int64_t id) { streams_.at(id).open = false; }
 void Network::End(int64_t id, const absl::Status& status) {
   Stream& stream = streams_.at(id);
   stream.arrives = false;
-  if (!stream.open || DownCut(stream.worker)) return;
+  if (std::exchange(stream.ended, true) || !stream.open || DownCut(stream.worker)) return;
   world_->After(Delay(), [this, id, status] {
     Stream& ending = streams_.at(id);
     if (std::exchange(ending.open, false)) ending.events.on_end(id, status);
   });
+}
+
+void Network::ServerDied() {
+  for (const auto& [id, stream] : streams_) {
+    if (stream.open) End(id, absl::UnavailableError("the other side has gone"));
+  }
 }
 
 void Network::BreakStreams(int worker) {

@@ -26,6 +26,8 @@ class Server {
   virtual void Store(const v1::MetricBatch& batch, Reply<v1::MetricAck> reply) = 0;
   // Nobody listens there: calls fail at once.
   virtual bool down() const = 0;
+  // Another one for each life of its process: connections do not outlive it.
+  virtual int64_t life() const = 0;
 };
 
 // What lies between workers and coordinator. Single calls are lost, late, doubled, out of
@@ -61,6 +63,8 @@ class Network {
   // The worker gives it up; it hears nothing of it any more.
   void CloseStream(int64_t stream);
   void BreakStreams(int worker);
+  // The server's process has died: its connections break.
+  void ServerDied();
 
   int64_t lost() const { return lost_; }
   int64_t doubled() const { return doubled_; }
@@ -72,8 +76,10 @@ class Network {
   };
   struct Stream {
     int worker = 0;
+    int64_t life = 0;  // of the server that it leads to
     StreamEvents events;
     bool open = true;          // to the worker
+    bool ended = false;        // by the server; its first status is the one that counts
     bool arrives = true;       // what is sent or on its way still reaches the server
     int64_t up_free_ms = 0;    // the last message up arrives then
     int64_t down_free_ms = 0;  // and down

@@ -51,7 +51,8 @@ Simulation::Simulation(const Options& options)
                     .disk = &disk_,
                     .store_path = store_path_,
                     .clock_rate = options.faults ? 0.999 + 0.002 * world_.Uniform() : 1,
-                    .on_up = [this] { Look(); }}),
+                    .on_up = [this] { Look(); },
+                    .on_down = [this] { network_.ServerDied(); }}),
       network_(&world_, &coordinator_) {
   world_.SetVerbose(options.verbose);
   SetFailpointHandler([this](const char* name) { OnFailpoint(name); });
@@ -134,6 +135,9 @@ void Simulation::MakeWorkers() {
     };
     worker.on_acknowledged = [this](int64_t attempt_id, int64_t last_seq) {
       model_.OnAcknowledged(attempt_id, last_seq);
+    };
+    worker.on_refused = [this](const std::string& why) {
+      model_.Breach("events of an honest worker are refused: " + why);
     };
     workers_.push_back(std::make_unique<Worker>(std::move(worker)));
   }
@@ -332,7 +336,8 @@ void Simulation::PlanFaults() {
   Often("network: cut", 20'000, [this] {
     const int64_t way = world_.Between(0, 2);
     network_.Cut(static_cast<int>(world_.Between(0, workers_.size() - 1)), way != 0, way != 1,
-                 world_.About(12'000));
+                 // Every other one lasts longer than a lease.
+                 world_.Chance(0.5) ? world_.About(5'000) : world_.Between(15'000, 60'000));
   });
   Often("network: stream breaks", 10'000, [this] { AnyWorker().BreakStream(); });
   Often("network: bad", 30'000, [this] {
@@ -426,7 +431,7 @@ Simulation::Report Simulation::Run() {
   for (const auto& worker : workers_) {
     world_.After(world_.About(500), [&worker = *worker] { worker.StartDaemon(); });
   }
-  faults_end_ms_ = options_.faults ? world_.now_ms() + 30'000 + world_.About(60'000) : 0;
+  faults_end_ms_ = options_.faults ? world_.now_ms() + 45'000 + world_.About(60'000) : 0;
   PlanDeeds();
   if (options_.faults) PlanFaults();
   int64_t next_look_ms = 0;

@@ -203,7 +203,8 @@ absl::StatusOr<std::unique_ptr<worker::Trainer>> Worker::StartTrainer(
   const auto process = std::make_shared<Process>(Process::Options{
       .world = world_,
       .attempt_dir = attempt_dir,
-      .step_ms = world_->Between(5, 60),
+      // Some trials outlast a lease.
+      .step_ms = world_->Chance(0.3) ? world_->Between(500, 2'500) : world_->Between(5, 60),
       .misfortune = options_.misfortune(),
       .diverge_at = options_.diverge_at,
       .stopped_until_ms = [this] { return host_stopped_until_ms_; },
@@ -452,7 +453,7 @@ void Worker::OnStreamEnded(int64_t stream, const absl::Status& status) {
     }
   } else if (absl::IsInvalidArgument(status)) {
     const int64_t attempt_id = d.outbox->BlameRefusal(status.message());
-    world_->Note(absl::StrCat(id_, ": events are refused: ", status.message()));
+    options_.on_refused(absl::StrCat(id_, ": ", status.message()));
     if (attempt_id != 0) d.seats->StopAttempt(attempt_id);
   }
   d.outbox->Restart();

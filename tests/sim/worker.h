@@ -39,6 +39,7 @@ class Worker {
     // News for the model.
     std::function<void(const Worker&, const Process&)> on_start;
     std::function<void(int64_t attempt_id, int64_t last_seq)> on_acknowledged;
+    std::function<void(const std::string& why)> on_refused;  // events of an honest trainer
   };
 
   explicit Worker(Options options);
