@@ -67,8 +67,8 @@ class SchedulerWorld : public ::testing::Test {
                     const std::string& unhealthy = "") {
     Tick();
     scheduler_.Sync(
-        {worker_id, slots, held, owed_, draining, unhealthy}, [this](int64_t id) { return FindEnded(id); },
-        now(), &actions_);
+        {worker_id, slots, held, owed_, draining, unhealthy},
+        [this](int64_t id) { return FindEnded(id); }, now(), &actions_);
     scheduler_.SetOffering(worker_id, true);
     Note();
     Dispatch();
@@ -166,7 +166,7 @@ class SchedulerWorld : public ::testing::Test {
   Scheduler scheduler_;
   Actions actions_;
   std::vector<int64_t> owed_;  // what a sync says of it
-  bool resume_ = false;  // whether grants start from a checkpoint
+  bool resume_ = false;        // whether grants start from a checkpoint
   int64_t last_attempt_id_ = 0;
   std::map<int64_t, int64_t> newest_;
   std::map<int64_t, int64_t> task_of_;

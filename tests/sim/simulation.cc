@@ -385,18 +385,14 @@ void Simulation::Tend() {
     if (sweep.row.counts.failed + sweep.row.counts.cancelled == 0) return;
     model_.OnRetried();
     if (sweep.row.state == SweepState::kCancelled) {
-      // Nobody runs a cancelled sweep again; its trials are asked for under another name.
-      const int number = std::stoi(name.substr(1));
-      if (cancelled_specs_.insert(static_cast<int>(cancelled_specs_.size()) * 100 + number)
-              .second) {
-        for (const std::string& spec : specs_) {
-          const std::string marker = absl::StrCat("name: s", number, "\n");
-          const size_t at = spec.find(marker);
-          if (at == std::string::npos) continue;
-          std::string again = spec;
-          again.replace(at, marker.size(), absl::StrCat("name: s", number, "0", requests_, "\n"));
-          Submit(again);
-        }
+      // A cancelled sweep stays so; its trials are asked for under another name.
+      if (!asked_again_.insert(name).second) return;
+      const std::string submitted = absl::StrCat("name: ", name.substr(0, name.find('-')), "\n");
+      for (std::string spec : specs_) {
+        const size_t at = spec.find(submitted);
+        if (at == std::string::npos) continue;
+        spec.replace(at, submitted.size(), absl::StrCat("name: again", ++requests_, "\n"));
+        Submit(spec);
       }
       return;
     }

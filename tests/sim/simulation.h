@@ -74,8 +74,8 @@ class Simulation {
   Model model_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::string> specs_;
-  std::set<std::string> sweeps_;  // that were promised
-  std::set<int> cancelled_specs_;
+  std::set<std::string> sweeps_;       // that were promised
+  std::set<std::string> asked_again_;  // cancelled sweeps
   int64_t faults_end_ms_ = 0;
   int64_t requests_ = 0;
   int submits_open_ = 0;
