@@ -33,7 +33,9 @@ if(LOGLOG_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 find_program(LOGLOG_MOLD mold)
 if(LOGLOG_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  add_link_options(-fuse-ld=mold)
+  # Debian's mold now and then lays a program out so that the loader cannot make its
+  # relocated pages read-only, and it does not start (mold issue 1151).
+  add_link_options(-fuse-ld=mold -Wl,-z,norelro)
 endif()
 
 # Repository root on the include path: every include is spelled "folder/file.h".
