@@ -27,18 +27,9 @@ MUTATIONS = [
      "points_->Supersede(stream_id, attempt_id, points_after)", "absl::StatusOr<int64_t>(0)"),
     # A worker kills its trainers when its lease ends.
     ("lease_kill", "worker/slot.cc", "now_ms >= lease_deadline_ms", "false"),
-    # A slot is idle only when its trainer is gone.
-    ("reap_first", "worker/slot.cc",
-     "HasTrainer() ? Kill(StopCause::kDiscard) : BecomeIdle(SlotAction::Kind::kForget)",
-     "BecomeIdle(SlotAction::Kind::kForget)"),
-    # An outcome is told until the coordinator says that it has it.
-    ("finished_until_forget", "worker/slot.cc",
-     "state_ != State::kUploading", "(state_ = State::kIdle, attempt_id_ = 0, true)"),
     # No lease ends within one lease after the coordinator's start.
     ("grace", "coordinator/scheduler_attempts.cc",
      "std::max(LeaseMs(), row.lease_ms)", "1"),
-    # The coordinator waits longer than the worker before it gives a lease up.
-    ("margin", "coordinator/scheduler_attempts.cc", "now_ms + lease_ms", "now_ms + lease_ms / 3"),
     # A host's fault does not spend the user's retries.
     ("budgets", "coordinator/scheduler_attempts.cc", "++task->lost_count",
      "++task->failure_count"),
@@ -46,11 +37,6 @@ MUTATIONS = [
     ("divergence", "coordinator/scheduler_attempts.cc",
      "kind == OutcomeKind::kDone || kind == OutcomeKind::kDiverged",
      "kind == OutcomeKind::kDone"),
-    # A late report counts only when no newer attempt exists.
-    ("late_outcome", "coordinator/scheduler_attempts.cc", "!ended.newest", "false"),
-    # A daemon that was started anew has no leases but those it holds on disk.
-    ("new_boot", "coordinator/scheduler_workers.cc",
-     "known->second.boot_id != row.boot_id", "false"),
 ]
 
 HEAD = '#include "tests/sim/mutation.h"\n'

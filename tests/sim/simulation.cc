@@ -133,6 +133,10 @@ void Simulation::MakeWorkers() {
     worker.on_start = [this](const Worker& where, const Process& started) {
       OnStart(where, started);
     };
+    worker.on_crowded = [this](const Worker& where) {
+      model_.Breach(absl::StrCat(where.id(), " starts a trainer, but none of its ", where.slots(),
+                                 " slots is free: the old ones still live"));
+    };
     worker.on_acknowledged = [this](int64_t attempt_id, int64_t last_seq) {
       model_.OnAcknowledged(attempt_id, last_seq);
     };
@@ -162,12 +166,6 @@ void Simulation::OnStart(const Worker& worker, const Process& started) {
                                  process->attempt_id(), " on ", other->id(), " still lives, ",
                                  started.attempt_id(), " starts on ", worker.id()));
     }
-  }
-  int64_t living = 0;
-  for (const std::shared_ptr<Process>& process : worker.processes()) living += process->alive();
-  if (living > worker.slots()) {
-    model_.Breach(absl::StrCat(worker.id(), " has ", worker.slots(), " slots and ", living,
-                               " trainers: a slot was not free"));
   }
 }
 

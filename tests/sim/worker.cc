@@ -200,6 +200,7 @@ absl::StatusOr<std::unique_ptr<worker::Trainer>> Worker::StartTrainer(
     const std::string& attempt_dir) {
   if (options_.start_fails()) return absl::ResourceExhaustedError("fork: no memory (simulated)");
   std::erase_if(processes_, [](const auto& process) { return !process->alive(); });
+  if (processes_.size() >= options_.slots) options_.on_crowded(*this);
   const auto process = std::make_shared<Process>(Process::Options{
       .world = world_,
       .attempt_dir = attempt_dir,

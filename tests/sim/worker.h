@@ -38,6 +38,8 @@ class Worker {
     std::function<bool()> start_fails;
     // News for the model.
     std::function<void(const Worker&, const Process&)> on_start;
+    // It starts a trainer while as many as it has slots are still alive.
+    std::function<void(const Worker&)> on_crowded;
     std::function<void(int64_t attempt_id, int64_t last_seq)> on_acknowledged;
     std::function<void(const std::string& why)> on_refused;  // events of an honest trainer
   };
