@@ -213,7 +213,8 @@ void CheckImbalance(const SweepSpec& spec, const Expansion& expansion,
   }
   size_t lacking = 0, worst = 0;
   std::string worst_arm, example;
-  for (const auto& [arm, has] : points) {
+  for (const auto& [arm, points_of_arm] : points) {
+    const std::set<std::string>& has = points_of_arm;  // clang 14 cannot capture the binding
     const size_t lacks = all.size() - has.size();
     lacking += lacks > 0 ? 1 : 0;
     if (lacks <= worst) continue;
