@@ -28,7 +28,7 @@ void MakeShowable(std::string* line) {
 
 size_t Utf8Size(absl::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  if (text.empty() || byte(0) < 0x80) return text.size() < 1 ? 0 : 1;
+  if (text.empty() || byte(0) < 0x80) return text.empty() ? 0 : 1;
   const size_t size = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : 2;
   if (byte(0) < 0xc2 || byte(0) > 0xf4 || text.size() < size) return 0;
   for (size_t i = 1; i < size; ++i) {
