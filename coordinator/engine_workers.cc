@@ -276,6 +276,7 @@ absl::Status Engine::Execute(const Grant& grant) {
   AttemptRow row;
   row.attempt_id = leased.attempt_id;
   row.task_id = grant.task_id;
+  row.slot = grant.slot;
   LOGLOG_ASSIGN_OR_RETURN(orders_[leased.attempt_id], MakeOrder(row, checkpoint));
   const std::string detail = Dump({{"task_id", grant.task_id},
                                    {"slot", grant.slot},
@@ -314,6 +315,7 @@ absl::StatusOr<TaskOrder> Engine::MakeOrder(const AttemptRow& attempt,
   TaskOrder order;
   order.attempt_id = attempt.attempt_id;
   order.task_id = task.task_id;
+  order.slots = {attempt.slot};
   order.task_json = TaskJson(attempt.attempt_id, task, members, spec->checkpoint);
   if (checkpoint.has_value()) {
     order.resume_step = checkpoint->step;

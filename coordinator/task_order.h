@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/types/span.h"
 #include "plan/spec.h"
@@ -18,6 +19,7 @@ struct TaskOrder {
   int64_t resume_step = 0;
   std::string resume_path;
   std::string resume_sha256;
+  std::vector<int> slots;  // all that the attempt holds, the lead first
 };
 
 // The trainer's task file without what only the worker knows. Configurations go in as
