@@ -22,6 +22,10 @@ class Clock {
   static Clock* Real();
 };
 
+// What the wall clock of Real() shows from now on: the host's, `ms` later (earlier when
+// negative). For tests of hosts whose clocks are wrong. Thread-safe.
+void SetWallClockOffset(int64_t ms);
+
 // A clock that moves only when told to. Thread-safe.
 class FakeClock : public Clock {
  public:
@@ -29,10 +33,13 @@ class FakeClock : public Clock {
   int64_t monotonic_ms() const override;
   int64_t wall_ms() const override;
   void Advance(int64_t ms);
+  // As a person or a time service does: the wall clock alone.
+  void StepWall(int64_t ms);
 
  private:
   mutable Mutex mutex_;
   int64_t now_ms_ LOGLOG_GUARDED_BY(mutex_);
+  int64_t wall_offset_ms_ LOGLOG_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace loglog

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace loglog {
 namespace {
@@ -32,6 +33,13 @@ absl::StatusOr<int64_t> ParseDurationMs(absl::string_view text) {
   }
   return absl::InvalidArgumentError(absl::StrCat(
       "'", text, "' is not a duration; write a number and ms, s, m or h, such as 30s"));
+}
+
+absl::StatusOr<int64_t> ParseSignedDurationMs(absl::string_view text) {
+  const bool negative = absl::ConsumePrefix(&text, "-");
+  if (!negative) absl::ConsumePrefix(&text, "+");
+  const absl::StatusOr<int64_t> ms = ParseDurationMs(text);
+  return ms.ok() && negative ? -*ms : ms;
 }
 
 std::string FormatDurationMs(int64_t ms) {

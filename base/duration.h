@@ -13,6 +13,9 @@ namespace loglog {
 // nobody reads 30 as milliseconds), "0" aside. INVALID_ARGUMENT says what is accepted.
 absl::StatusOr<int64_t> ParseDurationMs(absl::string_view text);
 
+// The same with a sign before it, or without one: "-1h", "+30s".
+absl::StatusOr<int64_t> ParseSignedDurationMs(absl::string_view text);
+
 // `ms` in the largest unit that divides it: 30000 is "30s", 1500 is "1500ms".
 std::string FormatDurationMs(int64_t ms);
 

@@ -31,6 +31,16 @@ TEST(DurationTest, RefusesTheRest) {
   }
 }
 
+TEST(DurationTest, ASignMayStandBeforeIt) {
+  EXPECT_EQ(*ParseSignedDurationMs("-1h"), -3'600'000);
+  EXPECT_EQ(*ParseSignedDurationMs("+1.5s"), 1'500);
+  EXPECT_EQ(*ParseSignedDurationMs("250ms"), 250);
+  EXPECT_EQ(*ParseSignedDurationMs("0"), 0);
+  for (const char* text : {"", "-", "--1h", "+-1h", "-1"}) {
+    EXPECT_FALSE(ParseSignedDurationMs(text).ok()) << text;
+  }
+}
+
 TEST(UniqueIdTest, HexAndDistinct) {
   std::set<std::string> seen;
   for (int i = 0; i < 100; ++i) seen.insert(RandomHexId());

@@ -49,15 +49,30 @@ absl::Status SyncFolder(const std::string& folder) {
   return absl::OkStatus();
 }
 
-absl::Status WriteAndSync(const std::string& path, absl::string_view bytes, mode_t mode) {
+enum class Durable { kNo, kYes };
+
+absl::Status WriteNew(const std::string& path, absl::string_view bytes, mode_t mode,
+                      Durable durable) {
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (fd < 0) return ErrnoStatus(errno, absl::StrCat("cannot create ", path));
   absl::Status status = WriteAll(fd, bytes, path);
-  if (status.ok() && fsync(fd) != 0)
+  if (status.ok() && durable == Durable::kYes && fsync(fd) != 0)
     status = ErrnoStatus(errno, absl::StrCat("cannot fsync ", path));
   // Some file systems report a full disk only here.
   if (close(fd) != 0 && status.ok())
     status = ErrnoStatus(errno, absl::StrCat("cannot close ", path));
+  return status;
+}
+
+absl::Status Replace(const std::string& path, absl::string_view bytes, mode_t mode,
+                     Durable durable) {
+  CheckIoAllowed("writing a file");
+  const std::string temporary = absl::StrCat(path, ".tmp-", RandomHexId(6));
+  absl::Status status = WriteNew(temporary, bytes, mode, durable);
+  if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) {
+    status = ErrnoStatus(errno, absl::StrCat("cannot rename ", temporary, " to ", path));
+  }
+  if (!status.ok()) unlink(temporary.c_str());
   return status;
 }
 
@@ -84,17 +99,12 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
 }
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes, mode_t mode) {
-  CheckIoAllowed("writing a file");
-  const std::string temporary = absl::StrCat(path, ".tmp-", RandomHexId(6));
-  absl::Status status = WriteAndSync(temporary, bytes, mode);
-  if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) {
-    status = ErrnoStatus(errno, absl::StrCat("cannot rename ", temporary, " to ", path));
-  }
-  if (!status.ok()) {
-    unlink(temporary.c_str());
-    return status;
-  }
-  return SyncFolder(Folder(path));
+  const absl::Status status = Replace(path, bytes, mode, Durable::kYes);
+  return status.ok() ? SyncFolder(Folder(path)) : status;
+}
+
+absl::Status ReplaceFile(const std::string& path, absl::string_view bytes, mode_t mode) {
+  return Replace(path, bytes, mode, Durable::kNo);
 }
 
 absl::Status MakeDirs(const std::string& path, mode_t mode) {
@@ -138,6 +148,11 @@ absl::StatusOr<std::vector<std::string>> ListDir(const std::string& path) {
 
 bool PathExists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 
+bool IsFolder(const std::string& path) {
+  struct stat info;
+  return lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 std::string AbsolutePath(const std::string& path) {
   std::error_code error;
   const std::filesystem::path absolute = std::filesystem::absolute(path, error);
@@ -155,7 +170,7 @@ absl::StatusOr<int64_t> FreeDiskBytes(const std::string& path) {
 }
 
 absl::StatusOr<std::unique_ptr<LockFile>> LockFile::Acquire(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return ErrnoStatus(errno, absl::StrCat("cannot open lock file ", path));
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     const int error = errno;

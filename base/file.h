@@ -28,6 +28,10 @@ absl::StatusOr<std::string> ReadFile(const std::string& path);
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes,
                                  mode_t mode = 0644);
 
+// The same for what need not outlive the machine: old or new bytes after `kill -9`, but
+// after a loss of power perhaps neither. Waits for no disk.
+absl::Status ReplaceFile(const std::string& path, absl::string_view bytes, mode_t mode = 0644);
+
 // Makes the folder and those above it that are missing, each with `mode`.
 absl::Status MakeDirs(const std::string& path, mode_t mode = 0755);
 
@@ -39,6 +43,9 @@ absl::Status RemoveTree(const std::string& path);
 absl::StatusOr<std::vector<std::string>> ListDir(const std::string& path);
 
 bool PathExists(const std::string& path);
+
+// A folder itself; a symbolic link to one is none.
+bool IsFolder(const std::string& path);
 
 // `path` itself when absolute, else under the current folder. Touches no file.
 std::string AbsolutePath(const std::string& path);

@@ -32,6 +32,31 @@ TEST_F(FileTest, AtomicWriteReplacesAndLeavesNothingBehind) {
   EXPECT_EQ(info.st_mode & 0777, 0600);
 }
 
+TEST_F(FileTest, ReplacingWithoutWaitingForTheDiskDoesNotFollowLinks) {
+  ASSERT_TRUE(ReplaceFile(dir_ + "/kept", "kept").ok());
+  ASSERT_EQ(symlink((dir_ + "/kept").c_str(), (dir_ + "/link").c_str()), 0);
+  ASSERT_TRUE(ReplaceFile(dir_ + "/link", "new", 0600).ok());
+  EXPECT_EQ(*ReadFile(dir_ + "/kept"), "kept");
+  EXPECT_EQ(*ReadFile(dir_ + "/link"), "new");
+  EXPECT_THAT(*ListDir(dir_), ElementsAre("kept", "link"));
+  struct stat info;
+  ASSERT_EQ(lstat((dir_ + "/link").c_str(), &info), 0);
+  EXPECT_TRUE(S_ISREG(info.st_mode));
+  EXPECT_EQ(info.st_mode & 0777, 0600);
+}
+
+TEST_F(FileTest, ALinkToAFolderIsNoFolderAndALinkIsNoLockFile) {
+  ASSERT_TRUE(MakeDirs(dir_ + "/real").ok());
+  ASSERT_EQ(symlink((dir_ + "/real").c_str(), (dir_ + "/link").c_str()), 0);
+  EXPECT_TRUE(IsFolder(dir_ + "/real"));
+  EXPECT_FALSE(IsFolder(dir_ + "/link"));
+  EXPECT_FALSE(IsFolder(dir_ + "/missing"));
+  ASSERT_TRUE(ReplaceFile(dir_ + "/victim", "precious").ok());
+  ASSERT_EQ(symlink((dir_ + "/victim").c_str(), (dir_ + "/lock").c_str()), 0);
+  EXPECT_FALSE(LockFile::Acquire(dir_ + "/lock").ok());
+  EXPECT_EQ(*ReadFile(dir_ + "/victim"), "precious");
+}
+
 TEST_F(FileTest, FailedWriteNamesThePathAndKeepsTheOldFile) {
   const std::string path = dir_ + "/folder";
   ASSERT_TRUE(MakeDirs(path + "/inner").ok());

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/duration.h"
 #include "base/failpoint.h"
 #include "base/file.h"
@@ -34,6 +35,7 @@ struct Flags {
   std::string lease = "30s";
   std::string lease_margin = "5s";
   std::string ready_file;
+  std::string clock_offset = "0";
   LogOptions log;
   ServiceOptions service;
 };
@@ -63,6 +65,9 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("--ready-file", flags->ready_file,
                   "Written once it serves, with the real address")
       ->type_name("FILE");
+  app->add_option("--clock-offset", flags->clock_offset,
+                  "For tests: a wall clock that is wrong by this much, such as -1h")
+      ->group("");  // not in --help
   app->add_option("--log-level", flags->log.level, "trace, debug, info, warn, error or off")
       ->capture_default_str();
   app->add_option("--log-format", flags->log.format,
@@ -176,6 +181,9 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "error: %s\n", std::string(ready.message()).c_str());
     return kExitUsage;
   }
+  const absl::StatusOr<int64_t> clock_offset_ms = ParseSignedDurationMs(flags.clock_offset);
+  if (!clock_offset_ms.ok()) return Fail(Annotate(clock_offset_ms.status(), "--clock-offset"));
+  SetWallClockOffset(*clock_offset_ms);
   const absl::StatusOr<EngineOptions> options = EngineOptionsFrom(flags);
   if (!options.ok()) return Fail(options.status());
   return Serve(flags, *options);

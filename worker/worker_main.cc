@@ -45,6 +45,7 @@ struct Flags {
   std::string ready_file;
   std::string connect_timeout = "0";
   int64_t min_free_mb = 256;
+  std::string clock_offset = "0";
   LogOptions log;
 };
 
@@ -86,6 +87,9 @@ void DefineFlags(CLI::App* app, Flags* flags) {
   app->add_option("--log-level", flags->log.level, "trace, debug, info, warn, error, off")
       ->capture_default_str();
   app->add_option("--log-format", flags->log.format, "text or json (default: by terminal)");
+  app->add_option("--clock-offset", flags->clock_offset,
+                  "for tests: a wall clock that is wrong by this much, such as -1h")
+      ->group("");  // not in --help
   app->set_version_flag("--version", "loglog-worker " LOGLOG_VERSION);
 }
 
@@ -176,6 +180,9 @@ int Main(int argc, char** argv) {
   absl::Status status = SetUpLogging(flags.log, "loglog-worker");
   if (status.ok()) status = ArmFailpointFromEnvironment();
   if (!status.ok()) return Fail(status);
+  const absl::StatusOr<int64_t> clock_offset_ms = ParseSignedDurationMs(flags.clock_offset);
+  if (!clock_offset_ms.ok()) return Fail(Annotate(clock_offset_ms.status(), "--clock-offset"));
+  SetWallClockOffset(*clock_offset_ms);
   const absl::StatusOr<int64_t> connect_timeout_ms = ParseDurationMs(flags.connect_timeout);
   if (!connect_timeout_ms.ok()) return Fail(connect_timeout_ms.status());
   const auto labels = ParseLabels(flags.labels);
