@@ -87,6 +87,12 @@ std::string FitJson(const SweepSpec& spec) {
   return List(fits);
 }
 
+std::string SelectorJson(const ScheduleSpec& schedule) {
+  Members labels;
+  for (const auto& [key, value] : schedule.selector) labels.emplace_back(key, Quoted(value));
+  return Object(labels);
+}
+
 std::string Whole(const std::optional<double>& value) {
   return value ? absl::StrCat(std::llround(*value)) : "null";
 }
@@ -126,6 +132,15 @@ std::string CanonicalJson(const SweepSpec& spec) {
       {"retries.failures", absl::StrCat(spec.retries.failures)},
       {"retries.losses", absl::StrCat(spec.retries.losses)},
   };
+  // Specs from before there were schedules keep their identity.
+  if (const ScheduleSpec& schedule = spec.schedule; schedule != ScheduleSpec()) {
+    texts["schedule.max_concurrent"] =
+        schedule.max_concurrent ? absl::StrCat(*schedule.max_concurrent) : "null";
+    texts["schedule.priority"] = absl::StrCat(schedule.priority);
+    texts["schedule.selector"] = SelectorJson(schedule);
+    texts["schedule.share"] = CanonicalNumber(schedule.share);
+    texts["schedule.slots"] = absl::StrCat(schedule.slots);
+  }
   for (size_t i = 0; i < CellFieldPaths().size(); ++i) {
     texts[CellFieldPaths()[i]] = CanonicalText(spec.base.at(static_cast<int>(i)));
   }

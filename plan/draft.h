@@ -44,6 +44,8 @@ void ReadArms(const SpecNode* arms, SpecDraft* draft);
 void ReadExclude(const SpecNode& exclude, SpecDraft* draft);
 void ReadOrder(const SpecNode* order, SpecDraft* draft);
 void ReadFit(const SpecNode* fit, SpecDraft* draft);
+// Its selector; the rest of the section is plain fields.
+void ReadSchedule(const SpecNode& schedule, SpecDraft* draft);
 
 // Base values: presets, defaults, what is missing. Needs all of the above.
 void FillBase(SpecDraft* draft);

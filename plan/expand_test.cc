@@ -89,7 +89,8 @@ TEST(Expand, SameCellsHoweverTheSpecIsCut) {
   const auto ids = [](const std::string& text) { return TrialIds(MustExpand(MustParse(text))); };
   const auto one = ids(Small("axes: {D: {path: train.tokens, values: [1280]}}\n"));
   EXPECT_EQ(one, ids(SmallSpec("train: {lr: 1.0e-2, batch_tokens: 128, tokens: 1.28k}\n"
-                               "budget: {gpu_hours: 2}\ncheckpoint: {every: 7}\norder: [cost]\n")));
+                               "budget: {gpu_hours: 2}\ncheckpoint: {every: 7}\norder: [cost]\n"
+                               "schedule: {priority: 5, slots: 2, selector: {gpu: h100}}\n")));
   EXPECT_EQ(one, ids(Small("axes: {T: {path: train.tokens, values: [1280]}}\n"
                            "arms: {only: {init.gamma: 0.5}}\n")));
 }

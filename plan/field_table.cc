@@ -203,6 +203,19 @@ void AddOperations(Rows* rows) {
               "Stated speed of one slot; better than tokens/s when sizes differ.");
 }
 
+void AddSchedule(Rows* rows) {
+  rows->Integer("schedule.priority", "0", From(-100, 100), "",
+                "Sweeps with a higher priority go first. One that finds no free slot has "
+                "running trials of lower priority save their state and make room.");
+  rows->Integer("schedule.max_concurrent", "null", From(1, 1'000'000), "trials",
+                "No further trial is started while so many of the sweep's run.");
+  rows->Integer("schedule.slots", "1", From(1, 1024), "slots",
+                "Slots that each trial takes, all of one worker and all at once.");
+  rows->Number("schedule.share", "1.0", Above(0, 1000),
+               "Weight among sweeps of the same priority: one with 2 is given twice the slots of "
+               "one with 1.");
+}
+
 }  // namespace
 
 std::vector<SpecField> FieldTable() {
@@ -216,6 +229,7 @@ std::vector<SpecField> FieldTable() {
   AddData(&rows);
   AddCadence(&rows);
   AddOperations(&rows);
+  AddSchedule(&rows);
   return rows.Take();
 }
 
@@ -233,6 +247,12 @@ std::vector<SpecSection> SectionTable() {
       {"checkpoint", "Saved states to resume from. No part of a trial's identity."},
       {"retries", "How often a trial is tried again. No part of a trial's identity."},
       {"budget", "What the sweep may cost. No part of a trial's identity."},
+      {"schedule", "How its trials compete for slots with others. No part of a trial's identity."},
+      {"schedule.selector",
+       "Labels that a worker must have to be given the sweep's trials, as its --label says them:\n"
+       "  schedule: {selector: {gpu: h100, zone: a}}\n"
+       "Every label must match. Default: any worker.",
+       true},
       {"axes",
        "What varies: axes: {gamma: {path: init.gamma, values: [0.5, 1.0]}}. The grid is the\n"
        "product of all axes and arms. Each axis has\n"

@@ -132,6 +132,10 @@ void FillBase(SpecDraft* draft) {
                      .keep = IntOrDefault(*draft, "checkpoint.keep")};
   spec.retries = {.failures = IntOrDefault(*draft, "retries.failures"),
                   .losses = IntOrDefault(*draft, "retries.losses")};
+  spec.schedule.priority = IntOrDefault(*draft, "schedule.priority");
+  spec.schedule.max_concurrent = Optional<int64_t>(*draft, "schedule.max_concurrent");
+  spec.schedule.slots = IntOrDefault(*draft, "schedule.slots");
+  spec.schedule.share = Optional<double>(*draft, "schedule.share").value_or(spec.schedule.share);
   spec.budget.gpu_hours = Optional<double>(*draft, "budget.gpu_hours");
   spec.budget.wall_time_ms = Optional<int64_t>(*draft, "budget.wall_time");
   spec.budget.tokens_per_second = AsDouble(Optional<int64_t>(*draft, "budget.tokens_per_second"));

@@ -113,6 +113,12 @@ Json ArmsSchema() {
   return json;
 }
 
+Json SelectorSchema() {
+  Json json = {{"type", "object"}, {"description", FindSection("schedule.selector")->doc}};
+  json["additionalProperties"] = {{"type", Json::array({"string", "number", "boolean"})}};
+  return json;
+}
+
 Json FitSchema() {
   Json form = Object();
   form["properties"]["form"] = {{"type", "string"}};
@@ -142,6 +148,7 @@ std::string JsonSchema() {
   properties["order"] = ListOf({{"type", "string"}});
   properties["order"]["description"] = FindSection("order")->doc;
   properties["fit"] = FitSchema();
+  properties["schedule"]["properties"]["selector"] = SelectorSchema();
   return json.dump(2) + "\n";
 }
 

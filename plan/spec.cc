@@ -25,6 +25,7 @@ SpecDraft ReadSpec(const SpecNode& root, SpecErrorSink* sink) {
   if (const SpecNode* exclude = root.Find("exclude")) ReadExclude(*exclude, &draft);
   ReadOrder(root.Find("order"), &draft);
   ReadFit(root.Find("fit"), &draft);
+  if (const SpecNode* schedule = root.Find("schedule")) ReadSchedule(*schedule, &draft);
   FillBase(&draft);
   return draft;
 }

@@ -2,6 +2,7 @@
 #define LOGLOG_PLAN_SPEC_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -71,6 +72,17 @@ struct BudgetSpec {
   std::optional<double> flops_per_second;   // of one slot
 };
 
+// How the sweep's trials compete with others for slots. No part of a trial's identity.
+struct ScheduleSpec {
+  int64_t priority = 0;                         // higher goes first
+  std::optional<int64_t> max_concurrent;        // trials at one time
+  std::map<std::string, std::string> selector;  // labels that a worker must have
+  int64_t slots = 1;                            // of one worker, for each trial
+  double share = 1;                             // weight among sweeps of one priority
+
+  bool operator==(const ScheduleSpec&) const = default;
+};
+
 // One key of the trials' order.
 struct OrderKey {
   std::string key;  // an axis, "arm", "seed", or "cost" (dearest first)
@@ -93,6 +105,7 @@ struct SweepSpec {
   CheckpointSpec checkpoint;
   RetrySpec retries;
   BudgetSpec budget;
+  ScheduleSpec schedule;
 
   const AxisSpec* FindAxis(absl::string_view axis_name) const;
 };
@@ -104,8 +117,8 @@ struct SweepSpec {
 absl::StatusOr<SweepSpec> ParseSpec(absl::string_view text, absl::string_view filename,
                                     absl::Span<const std::string> overrides = {});
 
-// The one spelling of a spec: all fields, sorted keys, no white space. ParseSpec reads
-// it back to the same spec.
+// The one spelling of a spec: all fields, sorted keys, no white space; a schedule in which
+// everything is at its default is left out. ParseSpec reads it back to the same spec.
 std::string CanonicalJson(const SweepSpec& spec);
 
 // SHA-256 of CanonicalJson, hex.

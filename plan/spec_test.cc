@@ -14,6 +14,8 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
+using testing::Pair;
 
 TEST(ParseSpec, ReadsTheExample) {
   const SweepSpec spec = MustParse(SpecText());
@@ -46,6 +48,36 @@ TEST(ParseSpec, ReadsUnitsSharesAndDurations) {
   EXPECT_EQ(spec.budget.wall_time_ms, 5'400'000);
   EXPECT_EQ(spec.budget.flops_per_second, 4e14);
   EXPECT_EQ(spec.budget.tokens_per_second, 30'000);
+}
+
+TEST(ParseSpec, ReadsTheSchedule) {
+  const SweepSpec spec = MustParse(
+      SpecText({{18,
+                 "schedule: {priority: -7, max_concurrent: 4, slots: 2, share: 2.5, selector: "
+                 "{gpu: h100, rack: 8}}"}}));
+  EXPECT_EQ(spec.schedule.priority, -7);
+  EXPECT_EQ(spec.schedule.max_concurrent, 4);
+  EXPECT_EQ(spec.schedule.slots, 2);
+  EXPECT_EQ(spec.schedule.share, 2.5);
+  EXPECT_THAT(spec.schedule.selector, ElementsAre(Pair("gpu", "h100"), Pair("rack", "8")));
+  const std::string json = CanonicalJson(spec);
+  EXPECT_THAT(json, HasSubstr("\"schedule\":{\"max_concurrent\":4,\"priority\":-7,\"selector\":{"
+                              "\"gpu\":\"h100\",\"rack\":\"8\"},\"share\":2.5,\"slots\":2}"));
+  EXPECT_EQ(CanonicalJson(MustParse(json)), json);
+}
+
+// Specs that were submitted before there were schedules are the same specs still.
+TEST(ParseSpec, AScheduleOfDefaultsIsNoSchedule) {
+  const std::string json = CanonicalJson(MustParse(SpecText({{18, ""}})));
+  EXPECT_THAT(json, Not(HasSubstr("\"schedule\":{")));
+  for (const char* same : {"schedule: {}", "schedule: null", "schedule: {priority: 0, slots: 1}",
+                           "schedule: {share: 1, max_concurrent: null, selector: {}}"}) {
+    EXPECT_EQ(CanonicalJson(MustParse(SpecText({{18, same}}))), json) << same;
+  }
+  const auto overridden = MustParse(SpecText({{18, "schedule: {selector: {gpu: a100}}"}}),
+                                    {"schedule.selector.gpu=h100", "+schedule.priority=3"});
+  EXPECT_EQ(overridden.schedule.selector.at("gpu"), "h100");
+  EXPECT_EQ(overridden.schedule.priority, 3);
 }
 
 TEST(ParseSpec, AcceptsJsonAndByteOrderMark) {
