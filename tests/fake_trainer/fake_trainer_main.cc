@@ -39,7 +39,9 @@ int Train(Task task) {
     }
     misbehaviour.AtStep(training.step() + 1, &log);
     const int exit_code = training.Advance();
-    if (exit_code >= 0) return exit_code;
+    if (exit_code < 0) continue;
+    misbehaviour.End();
+    return exit_code;
   }
 }
 

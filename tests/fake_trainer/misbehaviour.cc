@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -63,6 +66,8 @@ Misbehaviour Misbehaviour::FromEnvironment(int64_t first_seed) {
     pairs.erase(found);
   };
   take("step_ms", &result.step_ms);
+  result.hello = pairs["hello"];
+  pairs.erase("hello");
   int64_t only_seed = first_seed;
   take("seed", &only_seed);
   if (only_seed != first_seed) return result;
@@ -96,7 +101,22 @@ Misbehaviour Misbehaviour::FromEnvironment(int64_t first_seed) {
   return result;
 }
 
+void Misbehaviour::Say(char what) const {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (hello.empty() || hello.size() >= sizeof(address.sun_path)) return;
+  std::memcpy(address.sun_path, hello.c_str(), hello.size());
+  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const ssize_t sent =
+      sendto(fd, &what, 1, 0, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+  if (sent != 1) std::fprintf(stderr, "fake: nobody listens at %s\n", hello.c_str());
+  close(fd);
+}
+
+void Misbehaviour::End() const { Say('E'); }
+
 void Misbehaviour::Start() const {
+  Say('S');
   ::signal(SIGTERM, ignore_sigterm ? SIG_IGN : OnSigterm);
   for (int64_t written = 0; written < flood; written += 64) {
     std::fprintf(stderr, "%063lld\n", static_cast<long long>(written));

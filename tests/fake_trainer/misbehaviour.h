@@ -10,6 +10,8 @@ namespace loglog {
 
 // What the fake does wrong, from LOGLOG_FAKE_TRAINER="key=value;key=value":
 //   step_ms=N         each step takes N milliseconds
+//   hello=PATH        sends the datagram "S" to the socket at PATH when it starts, "E" when
+//                     it is about to end
 //   once=PATH         the rest happens only while PATH does not exist, and makes it
 //   seed=N            the rest happens only to tasks whose first member has this seed
 //   exit_at=S, exit_code=C   leaves with C at step S (says so on stderr)
@@ -23,9 +25,10 @@ namespace loglog {
 //   unburied=PATH     leaves a dead child in its group whose parent, outside of the group,
 //                     does not wait for it; that parent's pid goes to PATH
 //   flood=BYTES       writes so much to stderr first
-// The two first work together with any of the others.
+// The three first work together with any of the others.
 struct Misbehaviour {
   int64_t step_ms = 0;
+  std::string hello;
   int64_t exit_at = -1, exit_code = 1;
   int64_t signal_at = -1, signal = 11;
   int64_t hang_at = -1;
@@ -42,6 +45,10 @@ struct Misbehaviour {
   // At the start of the process and before the rows of a step.
   void Start() const;
   void AtStep(int64_t step, EventLog* log) const;
+  void End() const;
+
+ private:
+  void Say(char what) const;
 };
 
 // Set by SIGTERM.

@@ -1,0 +1,58 @@
+// The coordinator's memory: a long history with 250 workers, and a million open trials.
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "bench/control/big_store.h"
+#include "bench/control/prober.h"
+#include "bench/control/streaming.h"
+#include "bench/control/workloads.h"
+
+namespace loglog::bench {
+
+void MemoryWorkload(const Options& options, Report* report) {
+  const int workers = options.Size(250, 8);
+  const auto window = std::chrono::milliseconds(options.Size(10'000, 300));
+  const bool kept = !options.big_store.empty();
+  const std::string path = kept ? options.big_store : TempPath(options, "big");
+  EnsureBigStore(options, path);
+  std::vector<double> started, served, peak;
+  {
+    // Memory does not vary as time does: one round.
+    const Server server(options, path, /*keep=*/true);
+    started.push_back(server.RssMb());
+    Streaming streaming(server, workers, NewSalt());
+    Prober prober(server.address(), streaming.sweep(), /*threads=*/2);
+    std::this_thread::sleep_for(window);
+    prober.Stop();
+    served.push_back(server.RssMb());
+    streaming.End();
+    peak.push_back(server.PeakRssMb());
+  }
+  if (!kept) RemoveStore(path);
+  report->Note(absl::StrCat("memory: a store of ", options.Size<int64_t>(options.big_trials, 200),
+                            " trials; ", workers, " workers streaming, calls of every kind"));
+  report->Add({"memory", "RSS once it serves", "MB", started, "", {}, ""});
+  report->Add({"memory", "RSS with workers streaming", "MB", served, "", {}, "<= 300"});
+  report->Add({"memory", "RSS at its highest", "MB", peak, "", {}, "<= 300"});
+
+  const int64_t open = options.Size<int64_t>(1'000'000, 1'000);
+  const std::string open_path = TempPath(options, "open");
+  WriteStore(open_path, {.trials = open, .points = open, .open = open, .sweep_trials = open});
+  {
+    const Server server(options, open_path, /*keep=*/true);
+    report->Note(absl::StrCat("memory: ", open, " trials, all of them open"));
+    report->Add({"memory", "RSS with all trials open", "MB", {server.RssMb()}, "", {}, ""});
+    report->Add({"memory",
+                 "of it for each open trial",
+                 "bytes",
+                 {(server.RssMb() - started[0]) * (1 << 20) / static_cast<double>(open)},
+                 "",
+                 {},
+                 ""});
+    report->Add(
+        {"memory", "start with all trials open", "s", {server.start_seconds()}, "", {}, ""});
+  }
+  RemoveStore(open_path);
+}
+
+}  // namespace loglog::bench
