@@ -13,7 +13,8 @@
 
 #include "fit/fit.h"
 #include "fit/planted_testing.h"
-#include "fit/sum_fit.h"
+#include "fit/form_fit.h"
+#include "fit/power_sum.h"
 
 namespace loglog {
 namespace {

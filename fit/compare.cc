@@ -13,6 +13,7 @@
 #include "fit/means.h"
 #include "fit/options.h"
 #include "fit/pairs.h"
+#include "fit/status.h"
 
 namespace loglog {
 namespace {
@@ -281,12 +282,14 @@ absl::StatusOr<FitResult> CompareArms(absl::Span<const Observation> arm1,
   const auto refusal = [&] { return Refusal(pairs, arm1, arm2, shared_trunks, options.axis); };
   if (pairs.n_distinct_x < 2) {
     result.reason = refusal();
+    SetFitStatus(!shared_trunks, &result);
     return result;
   }
   const Sample sample = ChooseSample(pairs);
   const Line line = FitLine(sample.d);
   if (!(line.suu > 0)) {
     result.reason = refusal();
+    SetFitStatus(!shared_trunks, &result);
     return result;
   }
   const bool usable = pairs.n_distinct_x >= kDistinctMin && line.df >= 1 && !shared_trunks;
@@ -307,6 +310,7 @@ absl::StatusOr<FitResult> CompareArms(absl::Span<const Observation> arm1,
   provenance.lack_of_fit_p = sample.effect_p;
   if (!usable) {
     result.reason = refusal();
+    SetFitStatus(!shared_trunks, &result);
     return result;
   }
   result.verdict = FitVerdict::kOk;
@@ -317,6 +321,7 @@ absl::StatusOr<FitResult> CompareArms(absl::Span<const Observation> arm1,
   provenance.interval_method = absl::StrFormat(
       "t with %d degrees of freedom on %s, %g%%; Fieller for the ratio", df,
       sample.on_pairs ? "pairs" : "means over seeds of the differences", 100 * confidence);
+  SetFitStatus(false, &result);
   return result;
 }
 

@@ -8,9 +8,11 @@
 #include "fit/compare.h"
 #include "fit/contrasts.h"
 #include "fit/joint.h"
+#include "fit/law_fit.h"
 #include "fit/local_slope.h"
 #include "fit/observation.h"
 #include "fit/result.h"
 #include "fit/saturating.h"
+#include "fit/status.h"
 
 #endif  // LOGLOG_FIT_FIT_H_

@@ -7,10 +7,12 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "fit/form_fit.h"
 #include "fit/identified.h"
 #include "fit/means.h"
 #include "fit/options.h"
-#include "fit/sum_fit.h"
+#include "fit/power_sum.h"
+#include "fit/status.h"
 
 namespace loglog {
 namespace {
@@ -80,7 +82,10 @@ absl::StatusOr<FitResult> FitJoint(absl::Span<const Observation> observations,
   provenance.huber_delta = options.huber_delta;
   provenance.objective = ObjectiveWords(options.objective);
   result.reason = Refusal(means);
-  if (!result.reason.empty()) return result;
+  if (!result.reason.empty()) {
+    SetFitStatus(true, &result);
+    return result;
+  }
 
   const PowerSum form = FormOf(means);
   const std::vector<std::vector<double>> starts = form.Starts();
@@ -96,27 +101,29 @@ absl::StatusOr<FitResult> FitJoint(absl::Span<const Observation> observations,
                           : options.objective == JointObjective::kHuber      ? huber
                                                                              : lad;
   RecordMinimum(chosen, &provenance);
-  const ThetaNames names = {"E", "A", "alpha", "B", "beta"};
-  provenance.active_bounds = ActiveBounds(form, chosen.theta, names);
+  const std::vector<std::string> names = {"E", "A", "alpha", "B", "beta"};
+  provenance.active_bounds = ActiveBounds(form, chosen.theta);
   for (const int index : {kBeta, kAlpha, 0}) {
-    result.triples.push_back({names[index], Natural(form, squares.theta, index),
-                              Natural(form, huber.theta, index), Natural(form, lad.theta, index)});
+    result.triples.push_back({names[index], form.Natural(squares.theta.data(), index),
+                              form.Natural(huber.theta.data(), index),
+                              form.Natural(lad.theta.data(), index)});
   }
 
   if (options.objective != JointObjective::kLeastSquares) {
     for (const int index : {kBeta, kAlpha, 0, 3, 1}) {
       result.parameters.push_back(
-          {.name = names[index], .estimate = Natural(form, chosen.theta, index)});
+          {.name = names[index], .estimate = form.Natural(chosen.theta.data(), index)});
     }
     result.reason = "this objective gives estimates without intervals; least squares gives both";
+    SetFitStatus(false, &result);
     return result;
   }
-  SumIntervals intervals(form, squares.theta, squares.value, options.confidence);
+  FormIntervals intervals(form, squares.theta, squares.value, options.confidence);
   for (const int index : {kBeta, kAlpha, 0}) {
-    result.parameters.push_back(intervals.ProfileOf(index, names[index], &result.notes));
+    result.parameters.push_back(intervals.ProfileOf(index, &result.notes));
   }
   for (const int index : {3, 1}) {
-    result.parameters.push_back(intervals.DeltaOfTerm(index, names[index]));
+    result.parameters.push_back(intervals.DeltaOfTerm(index));
   }
   if (intervals.found_lower()) provenance.optimizer_status = "MULTIMODAL";
   provenance.correlation_e_exponent = intervals.Correlation(0, kBeta);
@@ -138,6 +145,7 @@ absl::StatusOr<FitResult> FitJoint(absl::Span<const Observation> observations,
   result.reason = faults.empty() ? absl::StrFormat("%d configurations, %d trials", result.n_configs,
                                                    result.n_trials)
                                  : "not identified: " + absl::StrJoin(faults, "; ");
+  SetFitStatus(false, &result);
   return result;
 }
 

@@ -9,6 +9,7 @@
 #include "fit/line.h"
 #include "fit/means.h"
 #include "fit/options.h"
+#include "fit/status.h"
 
 namespace loglog {
 namespace {
@@ -176,12 +177,14 @@ absl::StatusOr<FitResult> FitLocalSlope(absl::Span<const Observation> observatio
 
   if (means.points.empty()) {
     result.reason = RefusalReason(means);
+    SetFitStatus(true, &result);
     return result;
   }
   const LineData data = AsLine(means);
   const Line line = FitLine(data);
   if (!(line.suu > 0)) {
     result.reason = RefusalReason(means);
+    SetFitStatus(true, &result);
     return result;
   }
   result.provenance.objective_value = line.rss;
@@ -222,6 +225,7 @@ absl::StatusOr<FitResult> FitLocalSlope(absl::Span<const Observation> observatio
     absl::Status status = AddSlopePerGroup(observations, means, line, options, &result);
     if (!status.ok()) return status;
   }
+  SetFitStatus(refused && !means.shared_trunks, &result);
   return result;
 }
 

@@ -26,6 +26,11 @@ absl::Status CheckOne(const Observation& o, Axis axis) {
                           AxisSymbol(size), AxisWord(size), value));
     }
   }
+  if (!std::isfinite(o.d_unique) || o.d_unique < 0) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s: unique tokens are %g; they must be finite and positive, or 0 for as many as D",
+        Describe(o), o.d_unique));
+  }
   return absl::OkStatus();
 }
 
@@ -34,12 +39,12 @@ absl::Status CheckReplicates(absl::Span<const Observation* const> replicates) {
   const Observation& first = *replicates.front();
   for (const Observation* o : replicates) {
     if (o->n_params != first.n_params || o->d_tokens != first.d_tokens ||
-        o->c_flops != first.c_flops) {
+        o->c_flops != first.c_flops || o->d_unique != first.d_unique) {
       return absl::InvalidArgumentError(absl::StrFormat(
-          "%s: N, D, C are %g, %g, %g here and %g, %g, %g at seed %d; one configuration has "
-          "one size",
-          Describe(*o), o->n_params, o->d_tokens, o->c_flops, first.n_params, first.d_tokens,
-          first.c_flops, first.seed));
+          "%s: N, D, C, unique D are %g, %g, %g, %g here and %g, %g, %g, %g at seed %d; one "
+          "configuration has one size",
+          Describe(*o), o->n_params, o->d_tokens, o->c_flops, o->d_unique, first.n_params,
+          first.d_tokens, first.c_flops, first.d_unique, first.seed));
     }
     if (!seeds.insert(o->seed).second) {
       return absl::InvalidArgumentError(absl::StrFormat(
@@ -57,6 +62,8 @@ void Average(absl::Span<const Observation* const> replicates, const Grouping& gr
   point.config = first.config;
   point.n_params = first.n_params;
   point.d_tokens = first.d_tokens;
+  point.d_unique = first.d_unique > 0 ? std::min(first.d_unique, first.d_tokens) : first.d_tokens;
+  point.c_flops = first.c_flops;
   point.x = AxisValue(first, means->axis);
   point.ln_x = std::log(point.x);
   point.weight = static_cast<double>(replicates.size());

@@ -16,6 +16,8 @@ struct ConfigMean {
   std::string config;
   double n_params = 0;
   double d_tokens = 0;
+  double d_unique = 0;  // at most d_tokens
+  double c_flops = 0;
   double x = 0;
   double ln_x = 0;
   double y = 0;       // mean of ln L over seeds

@@ -12,8 +12,6 @@ namespace loglog {
 namespace {
 
 constexpr double kAgreement = 1e-9;
-// Of the scaled objective: leaves less than about 1e-8 of a typical objective to gain.
-constexpr double kGradientTolerance = 1e-3;
 constexpr int kEvaluationsMax = 2000;
 
 struct Scaled {
@@ -107,10 +105,15 @@ Minimum MinimizeFromStarts(ObjectiveFn objective, const Box& box,
     best.value = polished.value;
     best.projected_gradient = polished.projected_gradient;
   }
-  const double slack = kAgreement * std::fabs(best.value) + value_noise;
-  for (const double end : ends) best.starts_agreed += end - best.value <= slack;
+  CountAgreement(ends, value_noise, &best);
   SetStatus(&best);
   return best;
+}
+
+void CountAgreement(absl::Span<const double> ends, double value_noise, Minimum* minimum) {
+  const double slack = kAgreement * std::fabs(minimum->value) + value_noise;
+  minimum->starts_agreed = 0;
+  for (const double end : ends) minimum->starts_agreed += end - minimum->value <= slack;
 }
 
 void SetStatus(Minimum* minimum) {

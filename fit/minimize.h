@@ -20,6 +20,8 @@ struct Box {
 // The optimizer's stopping rules are absolute, so an objective of 1e-5 that is not
 // scaled up looks converged wherever it starts.
 inline constexpr double kObjectiveScale = 1e6;
+// Of the scaled objective: leaves less than about 1e-8 of a typical objective to gain.
+inline constexpr double kGradientTolerance = 1e-3;
 // So many starts must end at the best objective.
 inline constexpr int kStartsToAgree = 3;
 
@@ -58,6 +60,8 @@ Minimum MinimizeFromStarts(ObjectiveFn objective, const Box& box,
                            absl::Span<const std::vector<double>> starts, int polish,
                            double value_noise, double scale = kObjectiveScale);
 
+// Counts the ends within 1e-9 (relative), or within `value_noise`, of the best.
+void CountAgreement(absl::Span<const double> ends, double value_noise, Minimum* minimum);
 // Fills the status from the gradient and the count of agreeing starts.
 void SetStatus(Minimum* minimum);
 

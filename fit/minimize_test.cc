@@ -2,9 +2,9 @@
 
 #include <cmath>
 
+#include "fit/form_fit.h"
 #include "fit/planted_testing.h"
 #include "fit/power_sum.h"
-#include "fit/sum_fit.h"
 #include "gtest/gtest.h"
 
 namespace loglog {
@@ -73,11 +73,11 @@ TEST(PowerSum, JointLawWithoutNoiseIsRecovered) {
   const PowerSum form = JointSample(0);
   const Minimum minimum = MinimizeSquares(form, form.Starts());
   EXPECT_EQ(minimum.status, "CONVERGED");
-  EXPECT_NEAR(Natural(form, minimum.theta, 0), 1.8, 1e-8);
-  EXPECT_NEAR(Natural(form, minimum.theta, 1) / 480, 1, 1e-6);
-  EXPECT_NEAR(Natural(form, minimum.theta, 2), 0.35, 1e-8);
-  EXPECT_NEAR(Natural(form, minimum.theta, 3) / 2100, 1, 1e-6);
-  EXPECT_NEAR(Natural(form, minimum.theta, 4), 0.37, 1e-8);
+  EXPECT_NEAR(form.Natural(minimum.theta.data(), 0), 1.8, 1e-8);
+  EXPECT_NEAR(form.Natural(minimum.theta.data(), 1) / 480, 1, 1e-6);
+  EXPECT_NEAR(form.Natural(minimum.theta.data(), 2), 0.35, 1e-8);
+  EXPECT_NEAR(form.Natural(minimum.theta.data(), 3) / 2100, 1, 1e-6);
+  EXPECT_NEAR(form.Natural(minimum.theta.data(), 4), 0.37, 1e-8);
 }
 
 // Unscaled, the optimizer stops early and reports success from every start; most of the

@@ -15,6 +15,7 @@ struct Observation {
   double n_params = 0;  // N, parameters
   double d_tokens = 0;  // D, tokens seen
   double c_flops = 0;   // C, training FLOPs
+  double d_unique = 0;  // U, tokens seen at least once; 0: as many as d_tokens
   double loss = 0;      // final loss, nats per token; finite and positive
   int64_t seed = 0;
   std::string config;   // the cell: observations that share it are replicates (seeds)

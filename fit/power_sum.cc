@@ -12,292 +12,215 @@
 namespace loglog {
 namespace {
 
-// Matrices of this folder have at most five rows: on the stack, size known late.
-using Small = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor,
-                            PowerSum::kDimMax, PowerSum::kDimMax>;
-using SmallVector = Eigen::Matrix<double, Eigen::Dynamic, 1, Eigen::ColMajor, PowerSum::kDimMax, 1>;
-
 constexpr int kGridOneTerm = 41;
 constexpr int kGridTwoTerms = 17;
-constexpr int kRefineIterationsMax = 60;
-// A term that has left the sum altogether: ln of 1e-8 of the smallest loss.
-constexpr double kTermGone = -18.4;
+// Of a grid over two exponents, the starts that are ranked by the objective itself.
+constexpr int kStartsKept = 32;
 
-double HuberValue(double r, double delta) {
-  const double size = std::fabs(r);
-  return size <= delta ? 0.5 * r * r : delta * (size - 0.5 * delta);
+using Three = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor, 3, 3>;
+using ThreeVector = Eigen::Matrix<double, Eigen::Dynamic, 1, Eigen::ColMajor, 3, 1>;
+
+PowerSumShape DefaultShape(size_t terms) {
+  PowerSumShape shape;
+  if (terms == 2) {
+    shape.term_names = {"A", "B"};
+    shape.exponent_names = {"alpha", "beta"};
+  }
+  return shape;
 }
 
 }  // namespace
 
-struct PowerSum::Row {
-  double ln_l;
-  double jacobian[kDimMax];
-};
-
 PowerSum::PowerSum(std::vector<std::vector<double>> ln_x, std::vector<double> y,
                    std::vector<double> weight)
-    : u_(std::move(ln_x)), y_(std::move(y)), weight_(std::move(weight)) {
-  LOGLOG_CHECK(terms() == 1 || terms() == 2);
-  LOGLOG_CHECK(!y_.empty() && weight_.size() == y_.size());
-  for (std::vector<double>& column : u_) {
-    LOGLOG_CHECK(column.size() == y_.size());
-    double mean = 0;
-    for (const double value : column) mean += value / static_cast<double>(column.size());
-    for (double& value : column) value -= mean;
-    ln_x_mean_.push_back(mean);
-  }
-  for (const double w : weight_) total_weight_ += w;
+    : PowerSum(Sample{.ln_x = ln_x, .y = std::move(y), .weight = std::move(weight), .arm = {}},
+               DefaultShape(ln_x.size())) {}
 
-  const double y_min = *std::min_element(y_.begin(), y_.end());
-  const double y_max = *std::max_element(y_.begin(), y_.end());
-  // A loss below the usual floor of E still leaves E some room under it.
-  const double e_low = std::min(std::log(kFloorLow), y_min - 1);
-  box_.low = {e_low};
-  box_.high = {y_min};
-  for (int k = 0; k < terms(); ++k) {
-    const auto [u_min, u_max] = std::minmax_element(u_[k].begin(), u_[k].end());
-    const double reach = kExponentHigh * std::max(-*u_min, *u_max);
-    box_.low.insert(box_.low.end(), {y_min + kTermGone - reach, kExponentLow});
-    box_.high.insert(box_.high.end(), {y_max + 2 + reach, kExponentHigh});
+PowerSum::PowerSum(const Sample& sample, const PowerSumShape& shape)
+    : Form(sample, shape.centres), terms_(static_cast<int>(sample.ln_x.size())) {
+  LOGLOG_CHECK(terms_ == 1 || terms_ == 2);
+  LOGLOG_CHECK(shape.term_names.size() == sample.ln_x.size());
+  if (shape.floor) {
+    e_ = 0;
+    AddFloor("E");
+  }
+  const bool equal = shape.equal_exponents && terms_ == 2;
+  for (int k = 0; k < terms_; ++k) {
+    b_[k] = dim();
+    const bool own = !equal || k + 1 == terms_;
+    // With one exponent it stands last, behind both terms.
+    beta_[k] = own ? b_[k] + 1 : b_[k] + 2;
+    AddTerm(shape.term_names[k], k, beta_[k]);
+    // A plain power law is a line, which may rise as well.
+    const bool line = terms_ == 1 && !shape.floor;
+    if (own) AddExponent(shape.exponent_names[k], line ? -kExponentHigh : kExponentLow);
   }
 }
 
-PowerSum::Row PowerSum::Evaluate(const double* theta, int point) const {
-  double a[1 + 2] = {};
-  a[0] = theta[0];
-  double largest = a[0];
-  for (int k = 0; k < terms(); ++k) {
-    a[1 + k] = theta[1 + 2 * k] - theta[2 + 2 * k] * u_[k][point];
-    largest = std::max(largest, a[1 + k]);
+double PowerSum::LnLoss(const double* theta, const double* u, int, double* jacobian) const {
+  double z[3];
+  double share[3];
+  for (int k = 0; k < terms_; ++k) z[k] = theta[b_[k]] - theta[beta_[k]] * u[k];
+  if (e_ >= 0) z[terms_] = theta[e_];
+  const double ln_l = LogSumExp(z, terms_ + (e_ >= 0 ? 1 : 0), share);
+  if (jacobian == nullptr) return ln_l;
+  if (e_ >= 0) jacobian[e_] = share[terms_];
+  for (int k = 0; k < terms_; ++k) jacobian[beta_[k]] = 0;
+  for (int k = 0; k < terms_; ++k) {
+    jacobian[b_[k]] = share[k];
+    jacobian[beta_[k]] -= share[k] * u[k];
   }
-  double sum = 0;
-  for (int k = 0; k <= terms(); ++k) {
-    a[k] = std::exp(a[k] - largest);
-    sum += a[k];
-  }
-  Row row;
-  row.ln_l = largest + std::log(sum);
-  row.jacobian[0] = a[0] / sum;
-  for (int k = 0; k < terms(); ++k) {
-    const double share = a[1 + k] / sum;
-    row.jacobian[1 + 2 * k] = share;
-    row.jacobian[2 + 2 * k] = -share * u_[k][point];
-  }
-  return row;
+  return ln_l;
 }
 
-double PowerSum::Value(Loss loss, const double* theta, double* gradient) const {
-  if (gradient != nullptr) std::fill(gradient, gradient + dim(), 0.0);
-  double value = 0;
-  for (int i = 0; i < size(); ++i) {
-    const Row row = Evaluate(theta, i);
-    const double r = row.ln_l - y_[i];
-    value += weight_[i] * (loss.squares ? r * r : HuberValue(r, loss.delta));
-    if (gradient == nullptr) continue;
-    const double slope = loss.squares ? 2 * r : std::min(std::max(r, -loss.delta), loss.delta);
-    for (int j = 0; j < dim(); ++j) gradient[j] += weight_[i] * slope * row.jacobian[j];
+// sum_k share_k * z_k' z_k'^T - (ln L)' (ln L)'^T, because every z is linear in theta.
+void PowerSum::AddCurvature(const double* theta, const double* u, int arm, double scale,
+                            double* hessian) const {
+  double g[5];
+  LnLoss(theta, u, arm, g);
+  const int n = dim();
+  for (int a = 0; a < n; ++a) {
+    for (int b = 0; b <= a; ++b) hessian[a * n + b] -= scale * g[a] * g[b];
   }
-  return value;
+  if (e_ >= 0) hessian[e_ * n + e_] += scale * g[e_];
+  for (int k = 0; k < terms_; ++k) {
+    const double share = scale * g[b_[k]];
+    hessian[b_[k] * n + b_[k]] += share;
+    hessian[beta_[k] * n + b_[k]] -= share * u[k];
+    hessian[beta_[k] * n + beta_[k]] += share * u[k] * u[k];
+  }
 }
 
-double PowerSum::Predict(const double* theta, absl::Span<const double> ln_x) const {
-  LOGLOG_CHECK(static_cast<int>(ln_x.size()) == terms());
-  double largest = theta[0];
-  double a[2] = {};
-  for (int k = 0; k < terms(); ++k) {
-    a[k] = theta[1 + 2 * k] - theta[2 + 2 * k] * (ln_x[k] - ln_x_mean_[k]);
-    largest = std::max(largest, a[k]);
-  }
-  double sum = std::exp(theta[0] - largest);
-  for (int k = 0; k < terms(); ++k) sum += std::exp(a[k] - largest);
-  return largest + std::log(sum);
+std::vector<double> PowerSum::Grid(int terms) {
+  return ExponentGrid(terms == 1 ? kGridOneTerm : kGridTwoTerms);
 }
 
-std::vector<double> PowerSum::Information(const double* theta) const {
-  std::vector<double> information(dim() * dim(), 0.0);
-  for (int i = 0; i < size(); ++i) {
-    const Row row = Evaluate(theta, i);
-    for (int a = 0; a < dim(); ++a) {
-      for (int b = 0; b < dim(); ++b) {
-        information[a * dim() + b] += weight_[i] * row.jacobian[a] * row.jacobian[b];
-      }
-    }
+// Columns: 1/L, then x_k^-beta / L for each term and exponent of the grid, each power
+// scaled to at most 1 at the smallest x.
+struct PowerSum::Projection {
+  std::vector<double> grid;
+  Eigen::MatrixXd gram;
+  Eigen::VectorXd right;
+  double squares = 0;  // of the target, which is 1 at every point
+  int Column(int term, int exponent) const {
+    return 1 + term * static_cast<int>(grid.size()) + exponent;
   }
-  return information;
-}
+};
 
-double PowerSum::Refine(unsigned fixed, double* theta) const {
-  double lambda = 0;
-  double value = Value(Loss::Squares(), theta, nullptr);
-  for (int iteration = 0; iteration < kRefineIterationsMax; ++iteration) {
-    double hessian[kDimMax][kDimMax] = {};
-    double gradient[kDimMax] = {};
-    for (int i = 0; i < size(); ++i) {
-      const Row row = Evaluate(theta, i);
-      const double r = row.ln_l - y_[i];
-      for (int a = 0; a < dim(); ++a) {
-        gradient[a] += weight_[i] * r * row.jacobian[a];
-        for (int b = 0; b <= a; ++b) {
-          hessian[a][b] += weight_[i] * row.jacobian[a] * row.jacobian[b];
-        }
-      }
-    }
-    int free[kDimMax];
-    int n_free = 0;
-    double trace = 0;
-    for (int a = 0; a < dim(); ++a) {
-      const bool held = (theta[a] <= box_.low[a] && gradient[a] > 0) ||
-                        (theta[a] >= box_.high[a] && gradient[a] < 0);
-      if ((fixed >> a & 1u) != 0 || held) continue;
-      free[n_free++] = a;
-      trace += hessian[a][a];
-    }
-    if (n_free == 0 || !(trace > 0)) return value;
-
-    bool moved = false;
-    for (int attempt = 0; attempt < 20 && !moved; ++attempt) {
-      Small system(n_free, n_free);
-      SmallVector right(n_free);
-      for (int i = 0; i < n_free; ++i) {
-        for (int j = 0; j <= i; ++j) system(i, j) = hessian[free[i]][free[j]];
-        system(i, i) += lambda * system(i, i) + 1e-14 * trace;
-        right(i) = -gradient[free[i]];
-      }
-      const Eigen::LLT<Small> factor(system);
-      if (factor.info() == Eigen::Success) {
-        const SmallVector step = factor.solve(right);
-        double next[kDimMax];
-        std::copy(theta, theta + dim(), next);
-        double largest = 0;
-        for (int i = 0; i < n_free; ++i) {
-          const int a = free[i];
-          next[a] = std::min(std::max(theta[a] + step(i), box_.low[a]), box_.high[a]);
-          largest = std::max(largest, std::fabs(next[a] - theta[a]) / (1 + std::fabs(theta[a])));
-        }
-        const double next_value = Value(Loss::Squares(), next, nullptr);
-        // A small step changes the value by less than its rounding error and still
-        // brings the parameters closer.
-        const double rounding = 1e-14 * std::sqrt(value * total_weight_);
-        const bool end_game = largest < 1e-6 && next_value <= value + rounding;
-        if (next_value < value || end_game) {
-          moved = true;
-          std::copy(next, next + dim(), theta);
-          value = next_value;
-          lambda = lambda < 1e-8 ? 0 : lambda / 10;
-          if (largest < 1e-12) return value;
-          break;
-        }
-        if (largest < 1e-14) return value;
-      }
-      lambda = std::max(1e-6, lambda * 10);
-    }
-    if (!moved) return value;
-  }
-  return value;
-}
-
-std::vector<double> PowerSum::ExponentGrid(int terms) {
-  const int n = terms == 1 ? kGridOneTerm : kGridTwoTerms;
-  std::vector<double> grid(n);
-  const double ratio = std::log(kExponentHigh / kExponentLow);
-  for (int i = 0; i < n; ++i) grid[i] = kExponentLow * std::exp(ratio * i / (n - 1));
-  grid.back() = kExponentHigh;
-  return grid;
-}
-
-// For the exponents in theta: `powers` holds each term's x^-beta per point, scaled to
-// at most 1 at the smallest x. Minimizes sum w*((E + sum B*power)/L - 1)^2 by trying
-// every set of active bounds (at most 12) and keeping the best feasible one.
-void PowerSum::ProjectTerms(const std::vector<const double*>& powers, double* theta) const {
-  const int n = 1 + terms();
-  double gram[3][3] = {};
-  double right[3] = {};
-  for (int i = 0; i < size(); ++i) {
-    const double inverse = std::exp(-y_[i]);
-    double column[3] = {inverse, 0, 0};
-    for (int k = 0; k < terms(); ++k) column[1 + k] = inverse * powers[k][i];
-    for (int a = 0; a < 3; ++a) {
-      right[a] += weight_[i] * column[a];
-      for (int b = 0; b < 3; ++b) gram[a][b] += weight_[i] * column[a] * column[b];
-    }
-  }
-  const double e_bounds[2] = {std::exp(box_.low[0]), std::exp(box_.high[0])};
+// For the exponents `at` of the grid: minimizes sum w*((E + sum B*power)/L - 1)^2 with E
+// in its bounds and B >= 0 by trying sets of active bounds (at most 12), all free first,
+// which is the answer where it is feasible. Returns that sum.
+double PowerSum::Project(const Projection& projection, const int* at, double* theta) const {
+  const int n = 1 + terms_;
+  int column[3] = {0, 0, 0};
+  for (int k = 0; k < terms_; ++k) column[1 + k] = projection.Column(k, at[k]);
+  const bool floor = e_ >= 0;
+  const double e_bounds[2] = {floor ? std::exp(box().low[e_]) : 0,
+                              floor ? std::exp(box().high[e_]) : 0};
   double best_value = std::numeric_limits<double>::infinity();
   double best[3] = {e_bounds[0], 0, 0};
-  for (int e_state = 0; e_state < 3; ++e_state) {  // 0: free, 1: lower, 2: upper bound
-    for (int on = 0; on < (1 << terms()); ++on) {  // bit k: B_k is free, else 0
+  bool done = false;
+  for (int e_state = floor ? 0 : 1; e_state < (floor ? 3 : 2) && !done; ++e_state) {
+    for (int on = (1 << terms_) - 1; on >= 0 && !done; --on) {  // bit k: B_k is free, else 0
       double value_at[3] = {e_state == 0 ? 0 : e_bounds[e_state - 1], 0, 0};
       int free[3];
       int n_free = 0;
       if (e_state == 0) free[n_free++] = 0;
-      for (int k = 0; k < terms(); ++k) {
+      for (int k = 0; k < terms_; ++k) {
         if ((on >> k & 1) != 0) free[n_free++] = 1 + k;
       }
       if (n_free > 0) {
-        Small system(n_free, n_free);
-        SmallVector target(n_free);
+        Three system(n_free, n_free);
+        ThreeVector target(n_free);
         for (int i = 0; i < n_free; ++i) {
-          for (int j = 0; j < n_free; ++j) system(i, j) = gram[free[i]][free[j]];
-          target(i) = right[free[i]] - (e_state == 0 ? 0 : gram[free[i]][0] * value_at[0]);
+          for (int j = 0; j < n_free; ++j) {
+            system(i, j) = projection.gram(column[free[i]], column[free[j]]);
+          }
+          target(i) = projection.right(column[free[i]]) -
+                      (e_state == 0 ? 0 : projection.gram(column[free[i]], 0) * value_at[0]);
         }
-        const SmallVector solution = system.ldlt().solve(target);
+        const ThreeVector solution = system.ldlt().solve(target);
         for (int i = 0; i < n_free; ++i) value_at[free[i]] = solution(i);
       }
       bool feasible = value_at[0] >= e_bounds[0] && value_at[0] <= e_bounds[1];
-      for (int k = 0; k < terms(); ++k) feasible = feasible && value_at[1 + k] >= 0;
+      for (int k = 0; k < terms_; ++k) feasible = feasible && value_at[1 + k] >= 0;
       if (!feasible) continue;
-      double value = 0;
+      double value = projection.squares;
       for (int a = 0; a < n; ++a) {
-        value -= 2 * right[a] * value_at[a];
-        for (int b = 0; b < n; ++b) value += value_at[a] * gram[a][b] * value_at[b];
+        value -= 2 * projection.right(column[a]) * value_at[a];
+        for (int b = 0; b < n; ++b) {
+          value += value_at[a] * projection.gram(column[a], column[b]) * value_at[b];
+        }
       }
+      done = on == (1 << terms_) - 1 && e_state == (floor ? 0 : 1);
       if (!(value < best_value)) continue;
       best_value = value;
       std::copy(value_at, value_at + n, best);
     }
   }
-  theta[0] = std::log(best[0]);
-  for (int k = 0; k < terms(); ++k) {
-    const double u_min = *std::min_element(u_[k].begin(), u_[k].end());
-    const int b = 1 + 2 * k;
-    theta[b] = best[1 + k] > 0 ? std::log(best[1 + k]) + theta[b + 1] * u_min : box_.low[b];
+  if (floor) theta[e_] = std::log(best[0]);
+  for (int k = 0; k < terms_; ++k) theta[beta_[k]] = projection.grid[at[k]];
+  for (int k = 0; k < terms_; ++k) {
+    theta[b_[k]] =
+        best[1 + k] > 0 ? std::log(best[1 + k]) + theta[beta_[k]] * u_min(k) : box().low[b_[k]];
   }
   for (int a = 0; a < dim(); ++a) {
-    theta[a] = std::min(std::max(theta[a], box_.low[a]), box_.high[a]);
+    theta[a] = std::min(std::max(theta[a], box().low[a]), box().high[a]);
   }
+  return best_value;
+}
+
+int PowerSum::starts_ranked() const {
+  return terms_ == 1 || beta_[0] == beta_[1] ? kGridOneTerm : kGridTwoTerms * kGridTwoTerms;
 }
 
 std::vector<std::vector<double>> PowerSum::Starts() const {
-  const std::vector<double> grid = ExponentGrid(terms());
-  const int n = static_cast<int>(grid.size());
-  // powers[k][g]: term k's column at exponent g.
-  std::vector<std::vector<std::vector<double>>> powers(terms());
-  for (int k = 0; k < terms(); ++k) {
-    const double u_min = *std::min_element(u_[k].begin(), u_[k].end());
-    for (const double exponent : grid) {
-      std::vector<double> column(size());
-      for (int i = 0; i < size(); ++i) column[i] = std::exp(-exponent * (u_[k][i] - u_min));
-      powers[k].push_back(std::move(column));
+  const bool one_exponent = terms_ == 1 || beta_[0] == beta_[1];
+  Projection projection;
+  projection.grid = Grid(one_exponent ? 1 : 2);
+  const int n = static_cast<int>(projection.grid.size());
+  Eigen::MatrixXd columns(size(), 1 + terms_ * n);
+  Eigen::VectorXd target(size());
+  for (int i = 0; i < size(); ++i) {
+    target(i) = std::sqrt(weight(i));
+    columns(i, 0) = target(i) * std::exp(-y(i));
+  }
+  for (int k = 0; k < terms_; ++k) {
+    const double smallest = u_min(k);
+    for (int g = 0; g < n; ++g) {
+      const int column = projection.Column(k, g);
+      for (int i = 0; i < size(); ++i) {
+        columns(i, column) = columns(i, 0) * std::exp(-projection.grid[g] * (u(i)[k] - smallest));
+      }
     }
   }
+  projection.gram = columns.transpose() * columns;
+  projection.right = columns.transpose() * target;
+  projection.squares = target.squaredNorm();
+
   std::vector<std::vector<double>> starts;
-  if (terms() == 1) {
+  if (one_exponent && terms_ == 1 && e_ >= 0) {
     for (int g = 0; g < n; ++g) {
-      std::vector<double> theta = {0, 0, grid[g]};
-      ProjectTerms({powers[0][g].data()}, theta.data());
-      Refine(1u << 2, theta.data());
+      std::vector<double> theta(dim());
+      Project(projection, &g, theta.data());
+      Refine(uint64_t{1} << beta_[0], theta.data());
       starts.push_back(std::move(theta));
     }
     return starts;
   }
+  std::vector<std::pair<double, std::vector<double>>> ranked;
   for (int g = 0; g < n; ++g) {
-    for (int h = 0; h < n; ++h) {
-      std::vector<double> theta = {0, 0, grid[g], 0, grid[h]};
-      ProjectTerms({powers[0][g].data(), powers[1][h].data()}, theta.data());
-      starts.push_back(std::move(theta));
+    for (int h = one_exponent ? g : 0; h < (one_exponent ? g + 1 : n); ++h) {
+      const int at[2] = {g, h};
+      std::vector<double> theta(dim());
+      const double value = Project(projection, at, theta.data());
+      ranked.push_back({value, std::move(theta)});
     }
   }
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  if (static_cast<int>(ranked.size()) > kStartsKept) ranked.resize(kStartsKept);
+  for (auto& [value, theta] : ranked) starts.push_back(std::move(theta));
   return starts;
 }
 

@@ -17,16 +17,16 @@ struct Step {
 };
 
 // Best residual sum of squares at `value`, from the neighbour's parameters.
-Step At(const PowerSum& form, int index, double value, std::vector<double> theta) {
+Step At(const Form& form, int index, double value, std::vector<double> theta) {
   theta[index] = value;
-  const double rss = form.Refine(1u << index, theta.data());
+  const double rss = form.Refine(uint64_t{1} << index, theta.data());
   return {value, rss, std::move(theta)};
 }
 
 // Where the profile crosses the threshold between two neighbours, `inside` below it.
 // The root of the excess over the minimum is nearly linear in the parameter, so its
 // square root is what is solved for.
-double Crossing(const PowerSum& form, int index, double rss, double threshold, const Step& inside,
+double Crossing(const Form& form, int index, double rss, double threshold, const Step& inside,
                 const Step& outside) {
   const double target = std::sqrt(threshold - rss);
   const auto distance = [&](const Step& step) {
@@ -47,18 +47,20 @@ double Crossing(const PowerSum& form, int index, double rss, double threshold, c
 
 }  // namespace
 
-ProfileInterval Profile(const PowerSum& form, const std::vector<double>& theta, double rss,
-                        double threshold, int index, absl::Span<const double> grid) {
-  LOGLOG_CHECK(threshold > rss);
+ProfileInterval Profile(const Form& form, const std::vector<double>& theta, double rss,
+                        double threshold, int index, absl::Span<const double> grid,
+                        absl::Span<const std::vector<double>> starts) {
+  LOGLOG_CHECK(threshold > rss && (starts.empty() || starts.size() == grid.size()));
   ProfileInterval interval;
   const double estimate = theta[index];
   for (const int side : {-1, 1}) {
     std::vector<Step> steps = {{estimate, rss, theta}};
     const int n = static_cast<int>(grid.size());
     for (int i = 0; i < n; ++i) {
-      const double value = grid[side < 0 ? n - 1 - i : i];
+      const int at = side < 0 ? n - 1 - i : i;
+      const double value = grid[at];
       if ((value - estimate) * side <= 0) continue;
-      steps.push_back(At(form, index, value, steps.back().theta));
+      steps.push_back(At(form, index, value, starts.empty() ? steps.back().theta : starts[at]));
       // Hair's breadth: rounding alone may go this much under the minimum.
       if (steps.back().rss < rss - 1e-9 * (threshold - rss)) interval.found_lower = true;
     }

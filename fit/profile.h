@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "fit/power_sum.h"
+#include "fit/form.h"
 
 namespace loglog {
 
@@ -22,10 +22,12 @@ struct ProfileInterval {
 
 // `theta` is the least-squares minimum with value `rss`; `index` the parameter. The
 // profile is scanned over `grid` (ascending, both bounds included) on either side of
-// the estimate, each point from its neighbour, and the outermost crossing is refined:
-// where the set has gaps, the interval is its hull.
-ProfileInterval Profile(const PowerSum& form, const std::vector<double>& theta, double rss,
-                        double threshold, int index, absl::Span<const double> grid);
+// the estimate, each point from its neighbour or from starts[i], a minimum at grid[i],
+// and the outermost crossing is refined: where the set has gaps, the interval is its
+// hull.
+ProfileInterval Profile(const Form& form, const std::vector<double>& theta, double rss,
+                        double threshold, int index, absl::Span<const double> grid,
+                        absl::Span<const std::vector<double>> starts = {});
 
 }  // namespace loglog
 

@@ -12,7 +12,8 @@
 #include <vector>
 
 #include "fit/fit.h"
-#include "fit/sum_fit.h"
+#include "fit/form_fit.h"
+#include "fit/power_sum.h"
 #include "gtest/gtest.h"
 
 namespace loglog {
@@ -139,7 +140,7 @@ TEST_F(ChinchillaReference, BootstrapReplicatesOneByOne) {
     const Minimum minimum = MinimizeHuber(form, form.Starts(), kDelta);
     EXPECT_EQ(minimum.status, "CONVERGED") << "replicate " << r;
     EXPECT_NEAR(minimum.value, reference[r][1], 1e-12) << "replicate " << r;
-    EXPECT_NEAR(Natural(form, minimum.theta, 4), reference[r][6], 1e-6) << "replicate " << r;
+    EXPECT_NEAR(form.Natural(minimum.theta.data(), 4), reference[r][6], 1e-6) << "replicate " << r;
     worst = std::max(worst, std::fabs(minimum.value - reference[r][1]));
   }
   std::printf("largest difference in objective over %d replicates: %.2g\n", kReplicates, worst);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "fit/status.h"
 #include "nlohmann/json.hpp"
 
 namespace loglog {
@@ -44,6 +45,13 @@ nlohmann::json ProvenanceJson(const FitResult& result) {
                             {"huber", Number(triple.huber)},
                             {"lad", Number(triple.lad)}};
   }
+  nlohmann::json folds = nlohmann::json::array();
+  for (const FitFold& fold : result.folds) {
+    folds.push_back({{"n_fitted", fold.n_fitted},
+                     {"x", Number(fold.x)},
+                     {"error", Number(fold.error)},
+                     {"covered", fold.covered}});
+  }
   return {{"version", p.version},
           {"objective", p.objective},
           {"interval_method", p.interval_method},
@@ -59,6 +67,10 @@ nlohmann::json ProvenanceJson(const FitResult& result) {
           {"active_bounds", p.active_bounds},
           {"correlation_e_exponent", Number(p.correlation_e_exponent)},
           {"lack_of_fit_p", Number(p.lack_of_fit_p)},
+          {"aicc", Number(p.aicc)},
+          {"status", FitStatusName(result.status)},
+          {"cure", result.cure},
+          {"folds", folds},
           {"triples", triples},
           {"n_distinct_x", result.n_distinct_x},
           {"notes", result.notes}};

@@ -13,13 +13,23 @@ namespace loglog {
 
 // Version of the fitting code: changes whenever the same inputs may give another
 // number, so that a stored fit tells which code it came from.
-inline constexpr char kFitVersion[] = "fit-2";
+inline constexpr char kFitVersion[] = "fit-3";
 
 enum class FitVerdict {
   kOk,             // an estimate with an interval
   kIdentified,     // exponent with E free: the data fix it
   kNotIdentified,  // they do not; `reason` says what would
   kRefused,        // no interval; perhaps a point estimate. `reason` says what is missing
+};
+
+// How the fit ended, whatever its verdict; words and cures in fit/status.h.
+enum class FitStatus {
+  kConverged,
+  kAtBound,
+  kMultimodal,
+  kTooFewPoints,
+  kNotIdentified,
+  kRefused,  // the trials cannot stand side by side
 };
 
 // An estimate and its interval. An end that the data do not set is where the quantity
@@ -49,6 +59,14 @@ struct FitTriple {
   double lad = kNoNumber;
 };
 
+// A law fitted to the cheapest configurations, held against a dearer one.
+struct FitFold {
+  int n_fitted = 0;  // configurations it was fitted to
+  double x = 0;      // of the one predicted
+  double error = 0;  // (predicted - observed) / observed
+  int covered = -1;  // by the prediction interval: 1 or 0; -1: there was none
+};
+
 // How the numbers came about; together with the trials' hashes, which the caller
 // adds, enough to compute them again.
 struct FitProvenance {
@@ -67,16 +85,19 @@ struct FitProvenance {
   std::vector<std::string> active_bounds;  // "E at its lower bound 0.05"
   double correlation_e_exponent = kNoNumber;
   double lack_of_fit_p = kNoNumber;  // NaN without replicates
+  double aicc = kNoNumber;           // comparable over forms of the same points
 };
 
 struct FitResult {
-  std::string kind;  // "local_slope", "saturating", "joint" or "comparison"
+  std::string kind;  // "local_slope", "comparison" or the name of a law
   Axis axis = Axis::kTokens;
   std::string definition;                // in words: what the headline number is
   std::string form;                      // "L = E + B*D^-beta"
   std::vector<FitParameter> parameters;  // headline first
   FitVerdict verdict = FitVerdict::kRefused;
   std::string reason;  // of the verdict; names what is missing where something is
+  FitStatus status = FitStatus::kRefused;
+  std::string cure;  // the trial that would help most; empty when none is needed
   std::vector<std::string> notes;
   int n_trials = 0;
   int n_configs = 0;
@@ -90,6 +111,7 @@ struct FitResult {
   // Refit without the configurations of the largest x, then predict them:
   // (predicted - observed) / observed. NaN when what is left cannot be fitted.
   double leave_largest_out_error = kNoNumber;
+  std::vector<FitFold> folds;  // rolling origin, in order of cost
   FitProvenance provenance;
 
   // nullptr when there is no such parameter.

@@ -7,10 +7,12 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "fit/form_fit.h"
 #include "fit/identified.h"
 #include "fit/means.h"
 #include "fit/options.h"
-#include "fit/sum_fit.h"
+#include "fit/power_sum.h"
+#include "fit/status.h"
 
 namespace loglog {
 namespace {
@@ -36,7 +38,9 @@ PowerSum FormOf(const ConfigMeans& means) {
     y.push_back(point.y);
     weight.push_back(point.weight);
   }
-  return PowerSum({std::move(ln_x)}, std::move(y), std::move(weight));
+  const Names names = NamesOf(means.axis);
+  return PowerSum({.ln_x = {std::move(ln_x)}, .y = std::move(y), .weight = std::move(weight)},
+                  {.term_names = {names.term}, .exponent_names = {names.exponent}});
 }
 
 double LeaveLargestOut(const ConfigMeans& means) {
@@ -56,7 +60,7 @@ double LeaveLargestOut(const ConfigMeans& means) {
 }
 
 // -beta * (share of the term in L) at the largest x, by the delta method.
-FitParameter ElasticityAtLargest(const PowerSum& form, const SumIntervals& intervals,
+FitParameter ElasticityAtLargest(const PowerSum& form, const FormIntervals& intervals,
                                  const std::vector<double>& theta, double ln_x) {
   const double u = ln_x - form.ln_x_mean(0);
   const double beta = theta[2];
@@ -130,6 +134,7 @@ absl::StatusOr<FitResult> FitSaturating(absl::Span<const Observation> observatio
       "sum of squares of ln residuals of means over seeds, weighted by the number of seeds";
   if (means.n_distinct_x < kConfigsMin || means.group_sizes.size() > 1) {
     result.reason = Refusal(means);
+    SetFitStatus(means.group_sizes.size() < 2, &result);
     return result;
   }
 
@@ -138,12 +143,11 @@ absl::StatusOr<FitResult> FitSaturating(absl::Span<const Observation> observatio
   const Minimum minimum = MinimizeSquares(form, starts);
   const std::vector<double>& theta = minimum.theta;
   RecordMinimum(minimum, &provenance);
-  provenance.active_bounds = ActiveBounds(form, theta, {"E", names.term, names.exponent});
+  provenance.active_bounds = ActiveBounds(form, theta);
 
-  SumIntervals intervals(form, theta, minimum.value, options.confidence);
-  const FitParameter exponent = intervals.ProfileOf(2, names.exponent, &result.notes);
-  result.parameters = {exponent, intervals.ProfileOf(0, "E", &result.notes),
-                       intervals.DeltaOfTerm(1, names.term),
+  FormIntervals intervals(form, theta, minimum.value, options.confidence);
+  const FitParameter exponent = intervals.ProfileOf(2, &result.notes, starts);
+  result.parameters = {exponent, intervals.ProfileOf(0, &result.notes), intervals.DeltaOfTerm(1),
                        ElasticityAtLargest(form, intervals, theta, std::log(means.x_max()))};
   if (intervals.found_lower()) provenance.optimizer_status = "MULTIMODAL";
   provenance.correlation_e_exponent = intervals.Correlation(0, 2);
@@ -155,11 +159,13 @@ absl::StatusOr<FitResult> FitSaturating(absl::Span<const Observation> observatio
   const Minimum huber = MinimizeHuber(form, starts, options.huber_delta);
   const std::vector<double> lad = LadFrom(form, huber.theta);
   for (const auto& [index, name] : {std::pair<int, const char*>{2, names.exponent}, {0, "E"}}) {
-    result.triples.push_back({name, Natural(form, theta, index), Natural(form, huber.theta, index),
-                              Natural(form, lad, index)});
+    result.triples.push_back({name, form.Natural(theta.data(), index),
+                              form.Natural(huber.theta.data(), index),
+                              form.Natural(lad.data(), index)});
   }
   result.leave_largest_out_error = LeaveLargestOut(means);
   Judge(means, exponent, &result);
+  SetFitStatus(false, &result);
   return result;
 }
 

@@ -5,8 +5,9 @@
 #include <limits>
 #include <thread>
 
+#include "fit/form_fit.h"
 #include "fit/planted_testing.h"
-#include "fit/sum_fit.h"
+#include "fit/power_sum.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -113,7 +114,7 @@ TEST(Saturating, ActiveBoundIsReported) {
 // Grids that drop their end point miss the optimum at a bound.
 TEST(Saturating, WrongWayGridWithoutItsEnds) {
   for (const int terms : {1, 2}) {
-    const std::vector<double> grid = PowerSum::ExponentGrid(terms);
+    const std::vector<double> grid = PowerSum::Grid(terms);
     EXPECT_EQ(grid.front(), 0.01);
     EXPECT_EQ(grid.back(), 3.0);
     EXPECT_TRUE(std::is_sorted(grid.begin(), grid.end()));

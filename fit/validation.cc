@@ -1,0 +1,97 @@
+#include "fit/validation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <set>
+
+#include "fit/distributions.h"
+#include "fit/form_fit.h"
+#include "fit/prediction.h"
+
+namespace loglog {
+namespace {
+
+double CostOf(const ConfigMean& point) {
+  return point.c_flops > 0 ? point.c_flops : 6 * point.n_params * point.d_tokens;
+}
+
+// The points that `keep` says; group numbers stay.
+template <typename Keep>
+ConfigMeans Subset(const ConfigMeans& means, Keep keep) {
+  ConfigMeans rest = means;
+  rest.points.clear();
+  std::set<double> xs;
+  for (const ConfigMean& point : means.points) {
+    if (!keep(point)) continue;
+    rest.points.push_back(point);
+    xs.insert(point.x);
+  }
+  rest.n_distinct_x = static_cast<int>(xs.size());
+  return rest;
+}
+
+struct Fitted {
+  std::unique_ptr<Form> form;
+  Minimum minimum;
+};
+
+Fitted FitTo(Law law, const ConfigMeans& means) {
+  Fitted fitted;
+  fitted.form = MakeForm(law, means);
+  fitted.minimum = MinimizeSquares(*fitted.form, fitted.form->Starts());
+  return fitted;
+}
+
+}  // namespace
+
+std::vector<FitFold> RollingOrigin(Law law, const ConfigMeans& means, double confidence) {
+  std::set<double> costs;
+  for (const ConfigMean& point : means.points) costs.insert(CostOf(point));
+  std::vector<FitFold> folds;
+  for (auto next = costs.begin(); next != costs.end(); ++next) {
+    const ConfigMeans known = Subset(means, [&](const ConfigMean& p) { return CostOf(p) < *next; });
+    if (known.points.empty() || !WhyTooFew(law, known).empty()) continue;
+    const Fitted fitted = FitTo(law, known);
+    const FormIntervals intervals(*fitted.form, fitted.minimum.theta, fitted.minimum.value,
+                                  confidence);
+    for (const ConfigMean& point : means.points) {
+      if (CostOf(point) != *next) continue;
+      const Prediction prediction = PredictAt(*fitted.form, fitted.minimum.theta, intervals,
+                                              ColumnsOf(law, point), point.weight, confidence);
+      FitFold fold;
+      fold.n_fitted = static_cast<int>(known.points.size());
+      fold.x = point.x;
+      fold.error = std::expm1(prediction.ln_loss - point.y);
+      fold.covered = std::isnan(prediction.new_low)                                    ? -1
+                     : prediction.new_low <= point.y && point.y <= prediction.new_high ? 1
+                                                                                       : 0;
+      folds.push_back(fold);
+    }
+  }
+  return folds;
+}
+
+double LeaveLargestOutError(Law law, const ConfigMeans& means) {
+  const auto size_of = [&](const ConfigMean& point) {
+    return IsJointLaw(law) ? CostOf(point) : point.x;
+  };
+  double largest = 0;
+  for (const ConfigMean& point : means.points) largest = std::max(largest, size_of(point));
+  const ConfigMeans rest =
+      Subset(means, [&](const ConfigMean& point) { return size_of(point) < largest; });
+  if (rest.points.empty() || !WhyTooFew(law, rest).empty()) return kNoNumber;
+  const Fitted fitted = FitTo(law, rest);
+  double sum = 0;
+  double weight = 0;
+  for (const ConfigMean& point : means.points) {
+    if (size_of(point) != largest) continue;
+    const double predicted =
+        fitted.form->Predict(fitted.minimum.theta.data(), ColumnsOf(law, point));
+    sum += point.weight * std::expm1(predicted - point.y);
+    weight += point.weight;
+  }
+  return sum / weight;
+}
+
+}  // namespace loglog
