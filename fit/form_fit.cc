@@ -245,7 +245,7 @@ FitParameter FormIntervals::ProfileOf(int index, std::vector<std::string>* notes
   const double threshold = rss_ * (1 + FQuantile(confidence_, 1, df_) / df_);
   const std::vector<double> grid = is_floor          ? FloorGrid(form_.box(), theta_[index], index)
                                    : !starts.empty() ? ExponentGrid(static_cast<int>(starts.size()))
-                                   : is_exponent
+                                   : is_exponent && form_.box().low[index] > 0
                                        ? ExponentGrid(kExponentGrid)
                                        : EvenGrid(form_.box().low[index], form_.box().high[index]);
   const ProfileInterval interval = Profile(form_, theta_, rss_, threshold, index, grid, starts);
