@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "fit/fit.h"
-#include "fit/planted_testing.h"
 #include "fit/form_fit.h"
+#include "fit/planted_testing.h"
 #include "fit/power_sum.h"
 
 namespace loglog {
