@@ -2,7 +2,10 @@
 
 #include <cmath>
 
+#include "boost/math/distributions/chi_squared.hpp"
 #include "boost/math/distributions/fisher_f.hpp"
+#include "boost/math/distributions/non_central_t.hpp"
+#include "boost/math/distributions/normal.hpp"
 #include "boost/math/distributions/students_t.hpp"
 
 namespace loglog {
@@ -25,6 +28,23 @@ double FUpperTail(double f, double df1, double df2) {
   if (std::isnan(f)) return f;
   if (std::isinf(f)) return 0;
   return boost::math::cdf(boost::math::complement(boost::math::fisher_f(df1, df2), f));
+}
+
+double ChiSquareQuantile(double probability, double df) {
+  return boost::math::quantile(boost::math::chi_squared(df), probability);
+}
+
+double NoncentralTCdf(double t, double df, double shift) {
+  if (std::isnan(t) || std::isnan(shift)) return t + shift;
+  return boost::math::cdf(boost::math::non_central_t(df, shift), t);
+}
+
+double NormalPdf(double z) { return std::exp(-0.5 * z * z) / std::sqrt(2 * M_PI); }
+
+double NormalCdf(double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); }
+
+double NormalQuantile(double probability) {
+  return boost::math::quantile(boost::math::normal(), probability);
 }
 
 }  // namespace loglog

@@ -3,13 +3,20 @@
 
 namespace loglog {
 
-// Student's t and Fisher's F; all need df >= 1; NaN in, NaN out. Kept apart so that Boost.Math is
-// compiled once.
+// Student's t, Fisher's F, chi-square; all need df >= 1 (noncentral t too); NaN in, NaN
+// out. Kept apart so that Boost.Math is compiled once.
 double TQuantile(double probability, double df);
 double TCdf(double t, double df);
 double FQuantile(double probability, double df1, double df2);
 // P(F >= f); 0 for f = infinity.
 double FUpperTail(double f, double df1, double df2);
+double ChiSquareQuantile(double probability, double df);
+// P(T <= t) for T = (Z + shift) / sqrt(chi-square / df).
+double NoncentralTCdf(double t, double df, double shift);
+
+double NormalPdf(double z);
+double NormalCdf(double z);
+double NormalQuantile(double probability);
 
 }  // namespace loglog
 

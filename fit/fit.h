@@ -5,8 +5,12 @@
 // shared state) and deterministic: neither the order of the observations nor the
 // number of threads changes a bit of the answer.
 
+#include "fit/arms.h"
+#include "fit/bootstrap.h"
+#include "fit/censored.h"
 #include "fit/compare.h"
 #include "fit/contrasts.h"
+#include "fit/isoflop.h"
 #include "fit/joint.h"
 #include "fit/law_fit.h"
 #include "fit/local_slope.h"

@@ -32,10 +32,11 @@ double LogSumExp(const double* z, int n, double* share) {
   const double largest = *std::max_element(z, z + n);
   double sum = 0;
   for (int k = 0; k < n; ++k) {
-    share[k] = std::exp(z[k] - largest);
+    share[k] = z[k] == largest ? 1 : std::exp(z[k] - largest);
     sum += share[k];
   }
-  for (int k = 0; k < n; ++k) share[k] /= sum;
+  const double inverse = 1 / sum;
+  for (int k = 0; k < n; ++k) share[k] *= inverse;
   return largest + std::log(sum);
 }
 
@@ -71,8 +72,30 @@ Form::Form(const Sample& sample, std::vector<double> centres)
   y_max_ = *std::max_element(y_.begin(), y_.end());
 }
 
-void Form::AddCurvature(const double*, const double*, int, double, double*) const {
+void Form::AddCurvature(const double*, const double*, const double*, double, double*) const {
   LOGLOG_CHECK(false);
+}
+
+std::unique_ptr<Form> Form::WithCounts(absl::Span<const int> counts) const {
+  LOGLOG_CHECK(counts.size() == y_.size());
+  std::unique_ptr<Form> form = Clone();
+  size_t kept = 0;
+  form->total_weight_ = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] == 0) continue;
+    std::copy_n(u_.begin() + i * columns(), columns(), form->u_.begin() + kept * columns());
+    form->y_[kept] = y_[i];
+    form->weight_[kept] = weight_[i] * counts[i];
+    if (!arm_.empty()) form->arm_[kept] = arm_[i];
+    form->total_weight_ += form->weight_[kept];
+    ++kept;
+  }
+  LOGLOG_CHECK(kept > 0);
+  form->u_.resize(kept * columns());
+  form->y_.resize(kept);
+  form->weight_.resize(kept);
+  if (!arm_.empty()) form->arm_.resize(kept);
+  return form;
 }
 
 void Form::AddParameter(FormParameter parameter, double low, double high) {
@@ -274,7 +297,7 @@ double Form::Newton(Loss loss, double* theta) const {
         const double wa = weight_[i] * factor * jacobian[a];
         for (int b = 0; b <= a; ++b) hessian[a * n + b] += wa * jacobian[b];
       }
-      AddCurvature(theta, u(i), arm(i), slope, hessian.data());
+      AddCurvature(theta, u(i), jacobian, slope, hessian.data());
     }
     int n_free = 0;
     for (int a = 0; a < n; ++a) {

@@ -64,9 +64,9 @@ class Form {
   // unless `jacobian` is null. Must not overflow anywhere in the box.
   virtual double LnLoss(const double* theta, const double* u, int arm, double* jacobian) const = 0;
   // Adds `scale` times the second derivatives of ln L to the lower triangle of
-  // `hessian` (dim x dim, row-major). Only where HasCurvature().
-  virtual void AddCurvature(const double* theta, const double* u, int arm, double scale,
-                            double* hessian) const;
+  // `hessian` (dim x dim, row-major); `jacobian` is LnLoss's. Only where HasCurvature().
+  virtual void AddCurvature(const double* theta, const double* u, const double* jacobian,
+                            double scale, double* hessian) const;
   virtual bool HasCurvature() const { return false; }
   // Starts by variable projection where the form allows; at least one.
   virtual std::vector<std::vector<double>> Starts() const = 0;
@@ -75,6 +75,8 @@ class Form {
   virtual std::unique_ptr<Form> Clone() const = 0;
   // The same points and box with other ln L; for resampling of residuals.
   std::unique_ptr<Form> WithY(std::vector<double> y) const;
+  // Point i counts[i] times, in the same box; for resampling of points.
+  std::unique_ptr<Form> WithCounts(absl::Span<const int> counts) const;
 
   int dim() const { return static_cast<int>(parameters_.size()); }
   int size() const { return static_cast<int>(y_.size()); }
@@ -112,6 +114,7 @@ class Form {
   // Columns are centred at their means, or at `centres` when these are given.
   explicit Form(const Sample& sample, std::vector<double> centres = {});
   void AddParameter(FormParameter parameter, double low, double high);
+  void SetExponent(int term, int exponent) { parameters_[term].exponent = exponent; }
   // The box of a floor and of a term, from the data.
   void AddFloor(const std::string& name);
   void AddTerm(const std::string& name, int column, int exponent);

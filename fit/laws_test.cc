@@ -159,7 +159,9 @@ TEST(Laws, SecondDerivativesAgreeWithDifferencesOfTheFirst) {
     for (const int point : {0, form->size() - 1}) {
       const double* u = form->u(point);
       std::vector<double> hessian(n * n, 0.0);
-      form->AddCurvature(theta.data(), u, 0, 1, hessian.data());
+      std::vector<double> jacobian(n);
+      form->LnLoss(theta.data(), u, 0, jacobian.data());
+      form->AddCurvature(theta.data(), u, jacobian.data(), 1, hessian.data());
       for (int a = 0; a < n; ++a) {
         const double h = 1e-5;
         std::vector<double> up = theta, down = theta, g_up(n), g_down(n);

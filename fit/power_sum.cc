@@ -74,10 +74,8 @@ double PowerSum::LnLoss(const double* theta, const double* u, int, double* jacob
 }
 
 // sum_k share_k * z_k' z_k'^T - (ln L)' (ln L)'^T, because every z is linear in theta.
-void PowerSum::AddCurvature(const double* theta, const double* u, int arm, double scale,
+void PowerSum::AddCurvature(const double*, const double* u, const double* g, double scale,
                             double* hessian) const {
-  double g[5];
-  LnLoss(theta, u, arm, g);
   const int n = dim();
   for (int a = 0; a < n; ++a) {
     for (int b = 0; b <= a; ++b) hessian[a * n + b] -= scale * g[a] * g[b];

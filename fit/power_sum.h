@@ -36,7 +36,7 @@ class PowerSum : public Form {
   int terms() const { return terms_; }
 
   double LnLoss(const double* theta, const double* u, int arm, double* jacobian) const override;
-  void AddCurvature(const double* theta, const double* u, int arm, double scale,
+  void AddCurvature(const double* theta, const double* u, const double* jacobian, double scale,
                     double* hessian) const override;
   bool HasCurvature() const override { return true; }
 

@@ -1,0 +1,179 @@
+#include "fit/bootstrap.h"
+
+#include <cmath>
+#include <set>
+
+#include "fit/fit.h"
+#include "fit/form_fit.h"
+#include "fit/planted_testing.h"
+#include "fit/power_sum.h"
+#include "fit/random.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace loglog {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Fitted {
+  std::unique_ptr<Form> form;
+  std::vector<double> theta;
+};
+
+Fitted FitTo(Law law, const std::vector<Observation>& trials) {
+  Fitted fitted;
+  fitted.form = MakeForm(law, *MeansOverSeeds(trials, Axis::kTokens));
+  fitted.theta = MinimizeSquares(*fitted.form, fitted.form->Starts()).theta;
+  return fitted;
+}
+
+std::vector<Observation> Curve(int n, int seeds, double sd, uint64_t seed) {
+  Noise noise(seed);
+  const auto law = [](double d) { return 2 + 1.5 * std::pow(d / 8e8, -0.35); };
+  return Planted(LogRange(1e8, 64, n), seeds, sd, &noise, law);
+}
+
+std::vector<double> Numbers(const std::vector<FitParameter>& parameters) {
+  std::vector<double> numbers;
+  for (const FitParameter& p : parameters) numbers.insert(numbers.end(), {p.low, p.high});
+  return numbers;
+}
+
+TEST(Bootstrap, SameIdSameIntervalAtAnyNumberOfThreads) {
+  const Fitted few = FitTo(Law::kSaturating, Curve(7, 2, 0.003, 1));
+  const Fitted many = FitTo(Law::kSaturating, Curve(40, 1, 0.003, 1));
+  BootstrapOptions options{.resamples = 199, .fit_id = "sweep/fit-1", .cluster = {}};
+  const std::vector<double> wild = Numbers(*WildBootstrap(*few.form, few.theta, options));
+  const std::vector<double> pairs =
+      Numbers(*PairsBootstrap(*many.form, Loss::Huber(1e-3), many.theta, options));
+  for (const int threads : {2, 5}) {
+    options.threads = threads;
+    EXPECT_EQ(Numbers(*WildBootstrap(*few.form, few.theta, options)), wild);
+    EXPECT_EQ(Numbers(*PairsBootstrap(*many.form, Loss::Huber(1e-3), many.theta, options)), pairs);
+  }
+  options.fit_id = "sweep/fit-2";
+  EXPECT_NE(Numbers(*WildBootstrap(*few.form, few.theta, options)), wild);
+}
+
+TEST(Bootstrap, PairsRefuseFewPoints) {
+  const Fitted few = FitTo(Law::kSaturating, Curve(29, 1, 0.003, 1));
+  const auto refused = PairsBootstrap(*few.form, Loss::Squares(), few.theta, {});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(refused.status().message(), HasSubstr("needs 30 points and there are 29"));
+}
+
+TEST(Bootstrap, ActiveBoundHasNoWildBootstrap) {
+  Noise noise(1);
+  const auto pure = [](double d) { return 4000 * std::pow(d, -0.3); };
+  const Fitted at_bound =
+      FitTo(Law::kSaturating, Planted(LogRange(1e8, 64, 6), 2, 0, &noise, pure));
+  EXPECT_EQ(WildBootstrap(*at_bound.form, at_bound.theta, {}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(Bootstrap, AgreesWithTheProfileOnManyPoints) {
+  const std::vector<Observation> trials = Curve(240, 1, 0.003, 3);
+  const Fitted fitted = FitTo(Law::kSaturating, trials);
+  const FitResult profile = *FitSaturating(trials);
+  const BootstrapOptions options{.resamples = 999, .fit_id = "many", .cluster = {}};
+  for (const auto& parameters :
+       {*WildBootstrap(*fitted.form, fitted.theta, options),
+        *PairsBootstrap(*fitted.form, Loss::Squares(), fitted.theta, options)}) {
+    for (const FitParameter& p : parameters) {
+      const FitParameter& other = *profile.Find(p.name);
+      EXPECT_NEAR((p.high - p.low) / (other.high - other.low), 1, 0.25) << p.name;
+    }
+  }
+}
+
+// 5 token counts, means over 3 seeds: what the default intervals must do, and what the
+// wrong ways do.
+class BootstrapCoverage : public testing::Test {
+ protected:
+  static constexpr double kSlope = 0.1;
+  // Single trials' noise grows fourfold over D where `unequal`.
+  static std::vector<Observation> Trials(bool unequal, double effect, uint64_t seed) {
+    Noise noise(seed);
+    std::vector<Observation> trials;
+    for (const double d : LogRange(1e8, 16, 5)) {
+      const double shift = effect * noise.Next();
+      const double sd = unequal ? 0.0015 * std::pow(d / 1e8, 0.5) : 0.003;
+      for (int s = 0; s < 3; ++s) {
+        trials.push_back(
+            At(1e7, d, 30 * std::pow(d, -kSlope) * std::exp(shift + sd * noise.Next()), s));
+      }
+    }
+    return trials;
+  }
+  static bool Holds(const std::vector<FitParameter>& parameters, const std::string& name,
+                    double truth) {
+    for (const FitParameter& p : parameters) {
+      if (p.name == name) return p.low <= truth && truth <= p.high;
+    }
+    ADD_FAILURE() << name;
+    return false;
+  }
+};
+
+TEST_F(BootstrapCoverage, WildOnMeans) {
+  constexpr int kSimulations = 2000;
+  for (const bool unequal : {false, true}) {
+    int covered = 0, profile = 0;
+    for (int i = 0; i < kSimulations; ++i) {
+      const std::vector<Observation> trials = Trials(unequal, 0, 1000 + i);
+      const Fitted fitted = FitTo(Law::kPower, trials);
+      const BootstrapOptions options{.resamples = 399, .fit_id = std::to_string(i), .cluster = {}};
+      covered += Holds(*WildBootstrap(*fitted.form, fitted.theta, options), "beta", kSlope);
+      const FitParameter& slope = *FitLocalSlope(trials)->Find("slope");
+      profile += slope.low <= -kSlope && -kSlope <= slope.high;
+    }
+    const double share = covered / static_cast<double>(kSimulations);
+    std::printf("coverage of the slope, noise %s: wild bootstrap on means %.4f, t on means %.4f\n",
+                unequal ? "growing 4x over D" : "equal", share,
+                profile / static_cast<double>(kSimulations));
+    EXPECT_GE(share, 0.93);
+    EXPECT_LE(share, 0.97);
+  }
+}
+
+// Single trials with an effect of each D that its seeds share: clusters must be whole D.
+// Resampling seeds within D, or single trials, is blind to it.
+TEST_F(BootstrapCoverage, WrongWayResamplingSeedsWithinD) {
+  constexpr int kSimulations = 1000;
+  int cluster = 0, within = 0, single = 0;
+  for (int i = 0; i < kSimulations; ++i) {
+    const std::vector<Observation> trials = Trials(false, 0.003, 5000 + i);
+    std::vector<Observation> alone = trials;
+    std::vector<int> of;
+    for (size_t k = 0; k < alone.size(); ++k) {
+      alone[k].config = absl::StrCat(k);
+      of.push_back(static_cast<int>(k) / 3);
+    }
+    const Fitted fitted = FitTo(Law::kPower, alone);
+    const BootstrapOptions by_d{
+        .resamples = 399, .fit_id = std::to_string(i), .threads = 1, .cluster = of};
+    cluster += Holds(*WildBootstrap(*fitted.form, fitted.theta, by_d), "beta", kSlope);
+    const BootstrapOptions by_trial{.resamples = 399, .fit_id = std::to_string(i), .cluster = {}};
+    single += Holds(*WildBootstrap(*fitted.form, fitted.theta, by_trial), "beta", kSlope);
+
+    RandomStream random(RandomStream::KeyOf("within"), i);
+    std::vector<double> slopes;
+    for (int r = 0; r < 199; ++r) {
+      std::vector<int> counts(alone.size(), 0);
+      for (size_t k = 0; k < alone.size(); ++k) ++counts[k / 3 * 3 + random.Below(3)];
+      slopes.push_back(RefitResample(*fitted.form, Loss::Squares(), fitted.theta, counts).theta[1]);
+    }
+    std::sort(slopes.begin(), slopes.end());
+    within += slopes[4] <= kSlope && kSlope <= slopes[194];
+  }
+  std::printf("coverage with an effect per D: clusters %.3f, single trials %.3f, within D %.3f\n",
+              cluster / 1000.0, single / 1000.0, within / 1000.0);
+  EXPECT_GE(cluster, 930);
+  EXPECT_LE(cluster, 970);
+  EXPECT_LT(single, 900);
+  EXPECT_LT(within, 880);
+}
+
+}  // namespace
+}  // namespace loglog
