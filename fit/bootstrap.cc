@@ -13,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "base/status.h"
+#include "fit/distributions.h"
 #include "fit/form_fit.h"
 #include "fit/random.h"
 
@@ -92,20 +93,6 @@ bool Freed(const Linear& linear, const Clusters& clusters, Eigen::VectorXd* free
   return true;
 }
 
-// Sandwich variances of the spoken parameters.
-Eigen::VectorXd Variances(const Linear& linear, const Clusters& clusters,
-                          const Eigen::VectorXd& freed, const Eigen::MatrixXd& spoken) {
-  const int p = static_cast<int>(spoken.rows());
-  Eigen::MatrixXd meat = Eigen::MatrixXd::Zero(p, p);
-  for (const std::vector<int>& points : clusters) {
-    Eigen::VectorXd score = Eigen::VectorXd::Zero(p);
-    for (const int i : points) score += linear.jacobian.row(i).transpose() * freed(i);
-    meat += score * score.transpose();
-  }
-  const Eigen::MatrixXd half = spoken * linear.inverse;
-  return (half * meat * half.transpose()).diagonal();
-}
-
 double UpperQuantile(std::vector<double> values, double share) {
   // The ceil((R+1)*share)-th smallest of R.
   const size_t rank = static_cast<size_t>(std::ceil((values.size() + 1) * share));
@@ -143,14 +130,13 @@ absl::StatusOr<std::vector<FitParameter>> WildBootstrap(const Form& form,
   }
   Linear linear;
   Eigen::VectorXd freed;
-  if (!ActiveBounds(form, theta).empty() || !Linearize(form, theta, &linear) ||
-      !Freed(linear, clusters, &freed)) {
+  if (static_cast<int>(clusters.size()) <= p || !ActiveBounds(form, theta).empty() ||
+      !Linearize(form, theta, &linear) || !Freed(linear, clusters, &freed)) {
     return absl::FailedPreconditionError(
-        "a wild bootstrap needs a minimum inside the bounds that no single cluster fixes; read "
-        "the profile interval");
+        "a wild bootstrap needs more clusters than parameters and a minimum inside the bounds that "
+        "no single cluster fixes; read the profile interval");
   }
   const Eigen::MatrixXd spoken = LinearOf(form);
-  const Eigen::VectorXd variance = Variances(linear, clusters, freed, spoken);
   const Eigen::VectorXd estimate = spoken * Eigen::Map<const Eigen::VectorXd>(theta.data(), p);
   std::vector<double> fitted(n);
   for (int i = 0; i < n; ++i) {
@@ -158,33 +144,27 @@ absl::StatusOr<std::vector<FitParameter>> WildBootstrap(const Form& form,
   }
 
   const uint64_t key = RandomStream::KeyOf(options.fit_id);
-  std::vector<std::vector<double>> t(p, std::vector<double>(options.resamples));
+  std::vector<std::vector<double>> shifts(p, std::vector<double>(options.resamples));
   ForEachIndex(options.resamples, options.threads, [&](int r) {
     RandomStream random(key, r);
     std::vector<double> y = fitted;
     for (const std::vector<int>& points : clusters) {
-      const double multiplier = random.Webb();
+      const double multiplier = random.Normal();
       for (const int i : points) y[i] += multiplier * freed(i) / std::sqrt(form.weight(i));
     }
     const std::unique_ptr<Form> resample = form.WithY(std::move(y));
     std::vector<double> at = theta;
     resample->Refine(0, at.data());
-    Linear own;
-    Eigen::VectorXd own_freed;
-    const bool ok = Linearize(*resample, at, &own) && Freed(own, clusters, &own_freed);
-    const Eigen::VectorXd own_variance =
-        ok ? Variances(own, clusters, own_freed, spoken) : Eigen::VectorXd::Zero(p);
     const Eigen::VectorXd shift =
         spoken * Eigen::Map<const Eigen::VectorXd>(at.data(), p) - estimate;
-    for (int i = 0; i < p; ++i) {
-      // A resample that says nothing of a parameter counts against its interval.
-      t[i][r] = own_variance(i) > 0 ? std::fabs(shift(i)) / std::sqrt(own_variance(i))
-                                    : std::numeric_limits<double>::infinity();
-    }
+    for (int i = 0; i < p; ++i) shifts[i][r] = std::fabs(shift(i));
   });
+  const double tail = 0.5 + options.confidence / 2;
+  const int df = static_cast<int>(clusters.size()) - p;
+  const double widening = TQuantile(tail, df) / NormalQuantile(tail);
   std::vector<FitParameter> parameters;
   for (int i = 0; i < p; ++i) {
-    const double half = UpperQuantile(t[i], options.confidence) * std::sqrt(variance(i));
+    const double half = widening * UpperQuantile(shifts[i], options.confidence);
     parameters.push_back({.name = form.parameters()[i].name,
                           .estimate = form.Natural(theta.data(), i),
                           .low = Spoken(form, i, estimate(i) - half),

@@ -24,14 +24,14 @@ struct BootstrapOptions {
   std::vector<int> cluster;
 };
 
-// Intervals of every component of a least-squares minimum `theta` of `form`: studentized
-// wild bootstrap, symmetric in t. Residuals are divided by 1 - leverage (HC3), a
-// cluster's by the inverse of its block of 1 - H (CR3); multipliers are Webb's six
-// points. Both standard errors, of the sample and of each resample, are sandwiches of
-// such residuals. Right with few points and unequal noise; names and natural values as
-// Form::parameters.
-// FAILED_PRECONDITION: a bound is active or the information singular, or a point or
-// cluster alone fixes a parameter, so that there is no linear model to resample about.
+// Intervals of every component of a least-squares minimum `theta` of `form` by the wild
+// bootstrap: residuals divided by 1 - leverage (HC3), a cluster's times the inverse of its
+// block of 1 - H (CR3), with normal multipliers; symmetric, widened from the normal's to
+// t's quantile at clusters - parameters degrees of freedom. Holds under noise that grows
+// over the points; wide (.98) at one point more than parameters. Names and natural values
+// as Form::parameters.
+// FAILED_PRECONDITION: no more clusters than parameters, a bound is active, or a cluster
+// alone fixes a parameter, so that there is no linear model to resample about.
 absl::StatusOr<std::vector<FitParameter>> WildBootstrap(const Form& form,
                                                         const std::vector<double>& theta,
                                                         const BootstrapOptions& options);

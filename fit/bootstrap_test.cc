@@ -87,7 +87,7 @@ TEST(Bootstrap, AgreesWithTheProfileOnManyPoints) {
   }
 }
 
-// 5 token counts, means over 3 seeds: what the default intervals must do, and what the
+// 6 token counts, means over 3 seeds: what the default intervals must do, and what the
 // wrong ways do.
 class BootstrapCoverage : public testing::Test {
  protected:
@@ -96,7 +96,7 @@ class BootstrapCoverage : public testing::Test {
   static std::vector<Observation> Trials(bool unequal, double effect, uint64_t seed) {
     Noise noise(seed);
     std::vector<Observation> trials;
-    for (const double d : LogRange(1e8, 16, 5)) {
+    for (const double d : LogRange(1e8, 16, 6)) {
       const double shift = effect * noise.Next();
       const double sd = unequal ? 0.0015 * std::pow(d / 1e8, 0.5) : 0.003;
       for (int s = 0; s < 3; ++s) {

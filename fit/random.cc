@@ -62,11 +62,4 @@ double RandomStream::Normal() {
   return radius * std::cos(2 * M_PI * Uniform());
 }
 
-double RandomStream::Webb() {
-  static constexpr double kSquares[] = {1.5, 1, 0.5};
-  const uint32_t draw = Below(6);
-  const double size = std::sqrt(kSquares[draw / 2]);
-  return draw % 2 == 0 ? size : -size;
-}
-
 }  // namespace loglog

@@ -23,10 +23,6 @@ class RandomStream {
   // Uniform over 0 .. n-1 without bias; n >= 1.
   uint32_t Below(uint32_t n);
   double Normal();
-  // +1 or -1.
-  double Sign() { return (Next32() & 1u) != 0 ? 1 : -1; }
-  // Webb's six points: mean 0, variance 1, more patterns than signs when points are few.
-  double Webb();
 
   using Block = std::array<uint32_t, 4>;
   static Block Philox(Block counter, std::array<uint32_t, 2> key);
