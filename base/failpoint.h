@@ -13,7 +13,9 @@ namespace loglog {
 // Named places where a process can be made to die: between two steps that belong
 // together, or in a branch that only faults reach. LOGLOG_FAILPOINT("store.commit.before")
 // costs one load unless failpoints are armed. Every name is in failpoint.cc, so that a
-// test can tell which of them nobody ever reaches.
+// test can tell which of them nobody ever reaches: where the variable
+// LOGLOG_FAILPOINT_COUNTS names a file, all processes count in it, those that are killed
+// included (tests/failpoints.py prints it).
 #define LOGLOG_FAILPOINT(name)                                                   \
   do {                                                                           \
     if (::loglog::failpoints_armed.load(std::memory_order_relaxed)) [[unlikely]] \

@@ -181,6 +181,7 @@ absl::Status Engine::CommitGroup() {
   std::vector<std::pair<Reply<SyncAnswer>, SyncAnswer>> answers;
   answers.swap(sync_answers_);
   if (!status.ok()) {
+    LOGLOG_FAILPOINT("engine.commit.failed");
     spdlog::error("a group of changes was given up: {}", status.ToString());
     status = CommitError(status);
     for (const auto& [reply, answer] : answers) reply(status);

@@ -131,6 +131,7 @@ absl::StatusOr<WorkerView> Engine::ViewOfWorker(const std::string& worker_id) co
 absl::Status Engine::CheckSync(const SyncRequest& request) const {
   const std::string& worker_id = request.report.worker_id;
   if (!scheduler_->IsSession(worker_id, request.session_epoch)) {
+    LOGLOG_FAILPOINT("lease.stale_session");
     return StaleSession(worker_id, request.session_epoch);
   }
   const int count = scheduler_->SlotCount(worker_id);
@@ -338,6 +339,7 @@ absl::StatusOr<BatchAnswer> Engine::ApplyBatch(BatchRequest* request) {
   if (stopping_) return Stopping();
   Batch& batch = request->batch;
   if (!scheduler_->IsSession(request->worker_id, request->session_epoch)) {
+    LOGLOG_FAILPOINT("lease.stale_stream");
     return StaleSession(request->worker_id, request->session_epoch);
   }
   const std::optional<Scheduler::LiveAttempt> live = scheduler_->FindLive(batch.attempt_id);

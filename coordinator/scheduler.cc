@@ -283,6 +283,7 @@ void Scheduler::Tick(int64_t now_ms, Actions* actions) {
     // What a person or a quarantine has taken out of use stays so until a person resumes it.
     if (worker.state == WorkerState::kQuarantined || worker.operator_drain ||
         !IsConnected(worker)) {
+      LOGLOG_FAILPOINT("lease.silence_kept");
       continue;
     }
     LOGLOG_FAILPOINT("lease.silent_worker");

@@ -52,8 +52,10 @@ void Scheduler::AddAttempt(const AttemptRow& row, int64_t now_ms) {
   attempt.worker_id = row.worker_id;
   attempt.slot = row.slot;
   attempt.state = row.state;
+  LOGLOG_FAILPOINT("lease.found_at_start");
   const auto it = tasks_.find(row.task_id);
   if (it == tasks_.end()) {
+    LOGLOG_FAILPOINT("lease.found_cancelled");
     // Its task was cancelled: it only has to stop, and its slot has to be seen empty.
     Task& task = tasks_[row.task_id];
     task.cancelled = true;
@@ -68,6 +70,7 @@ void Scheduler::AddAttempt(const AttemptRow& row, int64_t now_ms) {
   if (task.cancelled) {
     attempt.stop_reason = "cancelled";
   } else if (row.state == AttemptState::kStopping) {
+    LOGLOG_FAILPOINT("lease.found_stopping");
     attempt.stop_reason = "asked to before the coordinator started";
   }
   std::vector<Slot>& slots = worker->second.slots;
@@ -90,6 +93,7 @@ void Scheduler::RenewFor(int64_t attempt_id, Attempt* attempt, int64_t lease_ms,
 void Scheduler::Stop(int64_t attempt_id, absl::string_view reason, Actions* actions) {
   Attempt& attempt = attempts_.at(attempt_id);
   if (!attempt.stop_reason.empty()) return;
+  LOGLOG_FAILPOINT("lease.stop_asked");
   attempt.stop_reason = std::string(reason);
   attempt.state = AttemptState::kStopping;
   actions->push_back(MarkAttempt{attempt_id, attempt.state, attempt.stop_reason});
@@ -128,6 +132,7 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
   const bool complete = all_ended || (!task.ends_trials && EndsWell(outcome.kind));
 
   if (task.cancelled) {
+    LOGLOG_FAILPOINT("lease.outcome_cancelled");
     Close(attempt_id, AttemptState::kCancelled, outcome, actions);
     EraseTask(task_id);
     return;
@@ -142,6 +147,7 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
     return;
   }
   if (EndsWell(outcome.kind)) {
+    LOGLOG_FAILPOINT("lease.outcome_without_results");
     ReportedOutcome wrong = outcome;
     wrong.message =
         absl::StrCat("the trainer ended with ", Describe(outcome), ", but reported no result for ",
@@ -151,11 +157,11 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
     CountFailure(task_id, &task, attempt.worker_id, wrong.message, now_ms, actions);
     return;
   }
-  LOGLOG_FAILPOINT("lease.outcome");
   Close(attempt_id, StateOf(outcome.kind), outcome, actions);
   switch (outcome.kind) {
     case OutcomeKind::kFailed:
     case OutcomeKind::kOutOfMemory:
+      LOGLOG_FAILPOINT("lease.outcome_failed");
       CountFailure(task_id, &task, attempt.worker_id,
                    outcome.kind == OutcomeKind::kOutOfMemory
                        ? absl::StrCat("out of memory, ", Describe(outcome))
@@ -163,11 +169,13 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
                    now_ms, actions);
       break;
     case OutcomeKind::kRefused:
+      LOGLOG_FAILPOINT("lease.outcome_refused");
       // A host with another version or other data refuses everything it is given.
       NoteFailureOf(attempt.worker_id, task.failure_key, Describe(outcome), actions);
       FailTask(task_id, absl::StrCat("refused by the trainer: ", Describe(outcome)), actions);
       break;
     case OutcomeKind::kDeviceError:
+      LOGLOG_FAILPOINT("lease.outcome_device_error");
       NoteFailureOf(attempt.worker_id, task.failure_key, Describe(outcome), actions);
       CountLoss(
           task_id, &task,
@@ -175,6 +183,7 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
           Backoff(task.lost_count + 1), now_ms, actions);
       break;
     case OutcomeKind::kStopped:
+      LOGLOG_FAILPOINT("lease.outcome_stopped");
       // Nothing went wrong: no reason to wait.
       CountLoss(task_id, &task,
                 absl::StrCat("stopped on workers/", attempt.worker_id,
@@ -182,6 +191,7 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
                 0, now_ms, actions);
       break;
     default:
+      LOGLOG_FAILPOINT("lease.outcome_lost");
       // A kernel short of memory kills one trainer after the other.
       if (outcome.signal != 0) {
         NoteFailureOf(attempt.worker_id, task.failure_key, Describe(outcome), actions);
@@ -195,12 +205,21 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
 
 void Scheduler::ApplyLateOutcome(int64_t attempt_id, const EndedAttempt& ended,
                                  const ReportedOutcome& outcome, Actions* actions) {
-  if (ended.state != AttemptState::kLost || !ended.newest || !EndsWell(outcome.kind)) return;
+  if (ended.state != AttemptState::kLost || !ended.newest || !EndsWell(outcome.kind)) {
+    LOGLOG_FAILPOINT("lease.late_ignored");
+    return;
+  }
   // Its results were not taken, so it was not done.
-  if (ended.cancelled) return;
+  if (ended.cancelled) {
+    LOGLOG_FAILPOINT("lease.late_cancelled");
+    return;
+  }
   const auto task = tasks_.find(ended.task_id);
   // With results still missing it has not done its work, whatever it says.
-  if (task != tasks_.end() && (task->second.ends_trials || task->second.attempt_id != 0)) return;
+  if (task != tasks_.end() && (task->second.ends_trials || task->second.attempt_id != 0)) {
+    LOGLOG_FAILPOINT("lease.late_incomplete");
+    return;
+  }
   LOGLOG_FAILPOINT("lease.late_outcome");
   actions->push_back(EndAttempt{attempt_id, ended.task_id, "", StateOf(outcome.kind),
                                 outcome.exit_code, outcome.signal, outcome.message});
@@ -215,10 +234,13 @@ void Scheduler::Lose(int64_t attempt_id, absl::string_view why, int64_t now_ms, 
   Close(attempt_id, task.cancelled ? AttemptState::kCancelled : AttemptState::kLost, outcome,
         actions);
   if (task.cancelled) {
+    LOGLOG_FAILPOINT("lease.lost_cancelled");
     EraseTask(task_id);
   } else if (task.ends_trials && task.open.empty()) {
+    LOGLOG_FAILPOINT("lease.lost_complete");
     FinishTask(task_id, actions);
   } else {
+    LOGLOG_FAILPOINT("lease.lost");
     CountLoss(task_id, &task, why, Backoff(task.lost_count + 1), now_ms, actions);
   }
 }
@@ -227,6 +249,7 @@ void Scheduler::CountLoss(int64_t task_id, Task* task, absl::string_view message
                           int64_t now_ms, Actions* actions) {
   ++task->lost_count;
   if (task->lost_count >= task->context.losses_max) {
+    LOGLOG_FAILPOINT("lease.losses_spent");
     FailTask(task_id,
              absl::StrCat("lost ", task->lost_count, " times (retries.losses is ",
                           task->context.losses_max, "), at last: ", message,
@@ -245,18 +268,21 @@ void Scheduler::CountFailure(int64_t task_id, Task* task, const std::string& wor
   const size_t workers = failed_on.size();
   NoteFailureOf(worker_id, task->failure_key, message, actions);
   if (workers >= options_.cell_failed_workers_max) {
+    LOGLOG_FAILPOINT("lease.cell_failed_on_workers");
     FailTask(task_id,
              absl::StrCat("its cell failed on ", workers,
                           " workers, so it is the cell and not the worker: ", message,
                           "; correct its cause, then retry the trial"),
              actions);
   } else if (task->failure_count >= task->context.failures_max) {
+    LOGLOG_FAILPOINT("lease.failures_spent");
     FailTask(task_id,
              absl::StrCat("failed ", task->failure_count, " times (retries.failures is ",
                           task->context.failures_max, "), at last on workers/", worker_id, ": ",
                           message, "; correct its cause, then retry the trial"),
              actions);
   } else {
+    LOGLOG_FAILPOINT("lease.failure_retried");
     Requeue(task_id, task, Backoff(task->failure_count),
             absl::StrCat("failure ", task->failure_count, " of ", task->context.failures_max,
                          " on workers/", worker_id, ": ", message),
@@ -272,6 +298,7 @@ void Scheduler::NoteFailureOf(const std::string& worker_id, int64_t failure_key,
   if (keys.size() < options_.quarantine_failures || worker.state == WorkerState::kQuarantined) {
     return;
   }
+  LOGLOG_FAILPOINT("lease.worker_quarantined");
   SetState(worker_id, &worker, WorkerState::kQuarantined,
            absl::StrCat(keys.size(), " different cells failed on it in a row, at last: ", message,
                         "; repair it, then `loglog worker resume ", worker_id, "`"),

@@ -47,6 +47,8 @@ void Scheduler::Register(const WorkerRow& row, absl::Span<const int64_t> held, i
            actions);
     }
     known->second.failed_keys.clear();
+  } else if (known != workers_.end()) {
+    LOGLOG_FAILPOINT("lease.kept_by_same_boot");
   }
   AddWorker(row, now_ms);
   Worker& worker = workers_.find(row.worker_id)->second;
@@ -170,9 +172,11 @@ void Scheduler::Sync(const SyncReport& report, const FindEnded& find_ended, int6
     worker.held.push_back(held.attempt_id);
     const auto attempt = attempts_.find(held.attempt_id);
     if (attempt == attempts_.end()) {
+      LOGLOG_FAILPOINT("lease.held_ended");
       const std::optional<EndedAttempt> ended = find_ended(held.attempt_id);
       if (ended.has_value()) ApplyLateOutcome(held.attempt_id, *ended, held.outcome, actions);
     } else if (attempt->second.worker_id == worker_id) {
+      LOGLOG_FAILPOINT("lease.held_live");
       ApplyOutcome(held.attempt_id, held.outcome, now_ms, actions);
     }
   }
@@ -181,6 +185,7 @@ void Scheduler::Sync(const SyncReport& report, const FindEnded& find_ended, int6
     const auto attempt = attempts_.find(attempt_id);
     if (attempt == attempts_.end() || attempt->second.worker_id != worker_id) continue;
     worker.owed.insert(attempt_id);
+    LOGLOG_FAILPOINT("lease.owed_renewed");
     Renew(attempt_id, &attempt->second, now_ms);
   }
   bool busy = false;
@@ -192,6 +197,7 @@ void Scheduler::Sync(const SyncReport& report, const FindEnded& find_ended, int6
     // Stays so until an operator resumes it.
   } else if (report.draining && !busy && report.held.empty() && report.owed.empty() &&
              !worker.operator_drain) {
+    LOGLOG_FAILPOINT("lease.worker_left");
     SetState(worker_id, &worker, WorkerState::kGone, "drained", actions);
   } else if (worker.operator_drain) {
     SetState(worker_id, &worker, WorkerState::kDraining, worker.reason, actions);
@@ -223,12 +229,17 @@ void Scheduler::SyncSlot(const std::string& worker_id, Worker* worker, const Slo
   if (!live) {
     const std::optional<EndedAttempt> ended = find_ended(report.attempt_id);
     slot.stale = !ended.has_value() || !ended->newest || ended->state != AttemptState::kLost;
-    if (slot.stale) LOGLOG_FAILPOINT("lease.stale_report");
+    if (slot.stale) {
+      LOGLOG_FAILPOINT("lease.stale_report");
+    } else {
+      LOGLOG_FAILPOINT("lease.late_report");
+    }
     if (ended.has_value() && report.state == SlotState::kFinished) {
       ApplyLateOutcome(report.attempt_id, *ended, report.outcome, actions);
     }
     return;
   }
+  LOGLOG_FAILPOINT("lease.renewed");
   Renew(report.attempt_id, &attempt->second, now_ms);
   if (report.state == SlotState::kFinished) {
     ApplyOutcome(report.attempt_id, report.outcome, now_ms, actions);
@@ -242,11 +253,17 @@ void Scheduler::SyncSlot(const std::string& worker_id, Worker* worker, const Slo
 // in order). If it should not or will not start it now, the lease ends without cost.
 void Scheduler::ReturnUnstarted(const Worker& worker, int64_t attempt_id, int64_t now_ms,
                                 Actions* actions) {
-  if (worker.owed.contains(attempt_id)) return;
+  if (worker.owed.contains(attempt_id)) {
+    LOGLOG_FAILPOINT("lease.owed_not_returned");
+    return;
+  }
   const Attempt& attempt = attempts_.at(attempt_id);
   const bool never_started = attempt.state == AttemptState::kLeased || !attempt.stop_reason.empty();
   const bool will_not = worker.draining || !worker.unhealthy.empty();
-  if (!never_started || (!will_not && attempt.stop_reason.empty())) return;
+  if (!never_started || (!will_not && attempt.stop_reason.empty())) {
+    LOGLOG_FAILPOINT("lease.order_repeated");
+    return;
+  }
   LOGLOG_FAILPOINT("lease.returned_unstarted");
   const int64_t task_id = attempt.task_id;
   ReportedOutcome outcome;
@@ -293,6 +310,7 @@ SlotDesire Scheduler::DesireOf(const Worker& worker, int index) const {
   } else if (slot.state == SlotState::kUploading) {
     if (!live && slot.stale) desire.action = DesiredAction::kForget;
   } else if (!live) {
+    LOGLOG_FAILPOINT("lease.told_to_kill");
     desire.action = DesiredAction::kKill;
     desire.reason = "its lease has ended";
   } else if (slot.state == SlotState::kRunning) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/failpoint.h"
 #include "base/status.h"
 #include "store/connection.h"
 #include "store/names.h"
@@ -42,6 +43,7 @@ absl::StatusOr<BatchContext> ReadContext(Connection* db, int64_t attempt_id) {
         attempt_id);
     if (!row.Next()) {
       LOGLOG_RETURN_IF_ERROR(row.status());
+      LOGLOG_FAILPOINT("store.batch_unknown");
       return absl::NotFoundError(absl::StrCat("attempt ", attempt_id, " is not in the store"));
     }
     context.task_id = row.Int(0);
@@ -118,7 +120,9 @@ absl::Status Store::UpdateAttempt(int64_t attempt_id, const AttemptUpdate& updat
     }
     const AttemptState before = AttemptStateOf(state);
     const bool late_report = before == AttemptState::kLost && !IsLive(update.state);
+    if (late_report) LOGLOG_FAILPOINT("store.end_corrected");
     if (!IsLive(before) && before != update.state && !late_report) {
+      LOGLOG_FAILPOINT("store.end_refused");
       return absl::FailedPreconditionError(absl::StrCat(
           "attempt ", attempt_id, " is ", state, " and cannot become ", StateName(update.state)));
     }
@@ -143,6 +147,7 @@ absl::Status Store::Supersede(int64_t task_id, int64_t attempt_id, int64_t after
   for (const int64_t stream_id : streams) {
     LOGLOG_ASSIGN_OR_RETURN(const int64_t points,
                             points_->Supersede(stream_id, attempt_id, points_after));
+    if (points > 0) LOGLOG_FAILPOINT("store.points_superseded");
     superseded->points += points;
   }
   // A checkpoint past the resume step could only continue points that were taken back.
@@ -323,16 +328,19 @@ absl::StatusOr<BatchResult> Store::ApplyBatch(const Batch& batch) {
     LOGLOG_ASSIGN_OR_RETURN(BatchContext context, ReadContext(db_.get(), batch.attempt_id));
     result.last_seq = context.last_seq;
     if (context.newest_attempt_id != batch.attempt_id) {
+      LOGLOG_FAILPOINT("store.batch_fenced");
       result.stale = true;
       return absl::OkStatus();
     }
     if (batch.first_seq < 0 || batch.first_seq > context.last_seq + 1) {
+      LOGLOG_FAILPOINT("store.batch_gap");
       return absl::OutOfRangeError(absl::StrCat("attempt ", batch.attempt_id, ": events from ",
                                                 batch.first_seq, ", but the next one is ",
                                                 context.last_seq + 1));
     }
     const int64_t size = static_cast<int64_t>(batch.events.size());
     result.skipped = static_cast<int>(std::min(size, context.last_seq + 1 - batch.first_seq));
+    if (result.skipped > 0) LOGLOG_FAILPOINT("store.batch_repeated");
     if (result.skipped == size) return absl::OkStatus();
     result.last_seq = batch.first_seq + size - 1;
     return BatchApplier(this, batch, &context, &result).Apply();

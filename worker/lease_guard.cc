@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include "base/failpoint.h"
+
 namespace loglog::worker {
 namespace {
 
@@ -55,6 +57,7 @@ int LeaseGuard::KillOverdueLocked() {
     if (killed) continue;
     // Under the lock, so that nobody reaps the leader between the look and the signal.
     kill(-leader, SIGKILL);
+    LOGLOG_FAILPOINT("worker.guard_kill");
     killed = true;
     ++count;
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/failpoint.h"
+
 namespace loglog::worker {
 
 using Actions = std::vector<SlotAction>;
@@ -10,15 +12,20 @@ using Kind = SlotEvent::Kind;
 Actions Slot::Handle(const SlotEvent& event, int64_t now_ms) {
   if (event.kind == Kind::kTick) return HandleTick(event.lease_deadline_ms, now_ms);
   if (event.kind == Kind::kRun) return HandleRun(event.order);
-  if (state_ == State::kIdle || event.attempt_id != attempt_id_) return {};
+  if (state_ == State::kIdle || event.attempt_id != attempt_id_) {
+    LOGLOG_FAILPOINT("worker.stale_word");
+    return {};
+  }
   switch (event.kind) {
     case Kind::kStop:
       return HasTrainer() ? Stop(now_ms) : Actions{};
     case Kind::kKill:
     case Kind::kForget:
     case Kind::kFence:
+      LOGLOG_FAILPOINT("worker.told_to_discard");
       return HasTrainer() ? Kill(StopCause::kDiscard) : BecomeIdle(SlotAction::Kind::kForget);
     case Kind::kAbandon:
+      LOGLOG_FAILPOINT("worker.told_to_abandon");
       return HasTrainer() ? Kill(StopCause::kAbandon) : BecomeIdle(SlotAction::Kind::kKeep);
     case Kind::kStarted:
       return HandleStarted(now_ms);
@@ -44,7 +51,10 @@ int64_t Slot::NextTick(int64_t lease_deadline_ms) const {
 // A slot that is busy with another attempt goes on with it and reports it; the
 // coordinator then says what shall become of that one first.
 Actions Slot::HandleRun(const TaskOrder& order) {
-  if (state_ != State::kIdle) return {};
+  if (state_ != State::kIdle) {
+    LOGLOG_FAILPOINT("worker.order_while_busy");
+    return {};
+  }
   state_ = State::kRunning;
   attempt_id_ = order.attempt_id;
   started_ = false;
@@ -59,6 +69,7 @@ Actions Slot::Stop(int64_t now_ms) {
   if (state_ == State::kStopping) return {};
   state_ = State::kStopping;
   cause_ = StopCause::kAsked;
+  LOGLOG_FAILPOINT("worker.told_to_stop");
   if (!started_) return {};
   kill_at_ms_ = now_ms + stop_grace_ms_;
   return {{.kind = SlotAction::Kind::kTerminate, .attempt_id = attempt_id_}};
@@ -98,8 +109,14 @@ Actions Slot::HandleEnded(const Outcome& outcome) {
 
 Actions Slot::HandleTick(int64_t lease_deadline_ms, int64_t now_ms) {
   if (!HasTrainer() || killed_) return {};
-  if (now_ms >= lease_deadline_ms) return Kill(StopCause::kLease);
-  if (now_ms >= kill_at_ms_) return Kill(cause_);
+  if (now_ms >= lease_deadline_ms) {
+    LOGLOG_FAILPOINT("worker.lease_kill");
+    return Kill(StopCause::kLease);
+  }
+  if (now_ms >= kill_at_ms_) {
+    LOGLOG_FAILPOINT("worker.grace_kill");
+    return Kill(cause_);
+  }
   return {};
 }
 

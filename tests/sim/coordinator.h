@@ -40,6 +40,7 @@ class Coordinator : public Server {
   void StopProcess(int64_t ms);
   void JumpClock(int64_t ms) { clock_.Jump(ms); }
   int64_t starts() const { return starts_; }
+  int64_t wall_ms() const { return clock_.wall_ms(); }
 
   void Register(const v1::RegisterWorkerRequest& request,
                 Reply<v1::RegisterWorkerResponse> reply) override;

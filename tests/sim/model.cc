@@ -1,10 +1,8 @@
 #include "tests/sim/model.h"
 
-#include <sqlite3.h>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "base/check.h"
+#include "tests/sim/select.h"
 
 namespace loglog::sim {
 
@@ -12,44 +10,6 @@ struct Model::Table {
   std::vector<std::vector<std::string>> rows;
   int64_t Int(size_t row, size_t column) const { return std::stoll(rows[row][column]); }
 };
-
-namespace {
-
-using Rows = std::vector<std::vector<std::string>>;
-
-// All rows as text. Doubles keep all their digits.
-Rows Select(const std::string& path, const std::string& sql) {
-  sqlite3* db = nullptr;
-  LOGLOG_CHECK(sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE, nullptr) == SQLITE_OK);
-  sqlite3_exec(db, "PRAGMA query_only = 1; PRAGMA wal_autocheckpoint = 0", nullptr, nullptr,
-               nullptr);
-  // The last to close a database folds its log in; a mere reader must not.
-  sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-  sqlite3_stmt* statement = nullptr;
-  Rows rows;
-  int code = sqlite3_prepare_v2(db, sql.c_str(), -1, &statement, nullptr);
-  while (code == SQLITE_OK || code == SQLITE_ROW) {
-    code = sqlite3_step(statement);
-    if (code != SQLITE_ROW) break;
-    std::vector<std::string>& row = rows.emplace_back();
-    for (int i = 0; i < sqlite3_column_count(statement); ++i) {
-      if (sqlite3_column_type(statement, i) == SQLITE_FLOAT) {
-        char text[40];
-        sqlite3_snprintf(sizeof(text), text, "%!.17g", sqlite3_column_double(statement, i));
-        row.emplace_back(text);
-      } else {
-        const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, i));
-        row.emplace_back(text == nullptr ? "NULL" : text);
-      }
-    }
-  }
-  if (code != SQLITE_DONE) rows = {{"error", sqlite3_errmsg(db), sql}};
-  sqlite3_finalize(statement);
-  sqlite3_close(db);
-  return rows;
-}
-
-}  // namespace
 
 void Model::Breach(const std::string& what) {
   if (breach_.empty()) breach_ = what;
@@ -93,6 +53,19 @@ void Model::CheckFenced(const Table& attempts) {
 }
 
 void Model::CheckBudgets(const std::string& path) {
+  ExpectNone(path, "a task is tried again with its budget spent",
+             "SELECT k.task_id, k.failure_count, k.lost_count FROM tasks k JOIN sweeps s ON "
+             "s.sweep_id = k.sweep_id WHERE k.state IN ('PENDING', 'RUNNING') AND (k.failure_count "
+             ">= json_extract(s.spec_json, '$.retries.failures') OR k.lost_count >= "
+             "json_extract(s.spec_json, '$.retries.losses'))");
+  // A success of the cell makes its failures those of the hosts.
+  ExpectNone(path, "a task is tried again though its cell failed on two workers",
+             "SELECT k.task_id, k.failure_count FROM tasks k WHERE k.state IN ('PENDING', "
+             "'RUNNING') AND k.failure_count >= 2 AND (SELECT count(DISTINCT a.worker_id) FROM "
+             "attempts a WHERE a.task_id = k.task_id AND a.state IN ('FAILED', 'OUT_OF_MEMORY')) "
+             ">= 2 AND NOT EXISTS (SELECT 1 FROM task_members m JOIN trials t ON t.trial_id = "
+             "m.trial_id JOIN trials o ON o.cell_id = t.cell_id JOIN tasks d ON d.task_id = "
+             "o.task_id WHERE m.task_id = k.task_id AND d.state = 'DONE')");
   if (retried_) return;
   // An attempt that was lost and told later that it was done counts as lost once. Two count
   // as nothing: one that a worker gave back before it had started it, and one that was lost
@@ -112,6 +85,7 @@ void Model::CheckBudgets(const std::string& path) {
 }
 
 void Model::LookAtStore(const std::string& path) {
+  const SelectOften fast(path);
   Table attempts;
   attempts.rows = Select(path,
                          "SELECT a.attempt_id, a.last_seq, t.last_attempt_id = a.attempt_id FROM "
@@ -122,6 +96,9 @@ void Model::LookAtStore(const std::string& path) {
   CheckAcknowledged(attempts);
   CheckFenced(attempts);
   CheckBudgets(path);
+  CheckBoots(path);
+  CheckForgotten(path);
+  CheckQuarantine(path);
   ExpectNone(path, "two live attempts of one task",
              "SELECT task_id, count(*) FROM attempts WHERE state IN ('LEASED', 'RUNNING', "
              "'STOPPING') GROUP BY task_id HAVING count(*) > 1");

@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/sim/coordinator.h"
@@ -52,6 +53,8 @@ class Simulation {
   void PlanDeeds();
   void Heal();
   void Tend();  // what an operator does until all is done
+  void TendHanging();
+  Misfortune MakeMisfortune(int worker);
   bool AllDone();
   void Look();
   void OnStart(const Worker& worker, const Process& started);
@@ -59,6 +62,19 @@ class Simulation {
   void AskSweeps(const std::function<void(const SweepView&)>& take);
   void Steer(Engine::SweepVerb verb, const std::string& sweep);
   void Submit(const std::string& spec);
+  void CancelTrial(const std::string& sweep, int64_t number);
+  void AskWhy(const std::string& sweep, int64_t number);
+  // Tells the model of the answer to a request, which its user may never hear.
+  template <typename T>
+  Engine::Reply<T> Noted(const std::string& request_id, Engine::Reply<T> reply) {
+    return [this, request_id, life = coordinator_.life(),
+            reply = std::move(reply)](absl::StatusOr<T> answer) {
+      if (life == coordinator_.life() && !disk_.dead()) {
+        model_.OnAnswered(request_id, answer.status());
+      }
+      reply(std::move(answer));
+    };
+  }
   std::string RequestId();
   Worker& AnyWorker() { return *workers_[world_.Between(0, workers_.size() - 1)]; }
   bool faulty() const { return world_.now_ms() < faults_end_ms_; }
@@ -79,7 +95,14 @@ class Simulation {
   int64_t faults_end_ms_ = 0;
   int64_t requests_ = 0;
   int submits_open_ = 0;
-  std::string crash_at_;  // a failpoint, or none
+  std::set<std::string> crash_at_;          // failpoints, each once
+  std::map<int, int64_t> broken_until_ms_;  // hosts that break all trainers, by worker
+  struct Progress {
+    int64_t attempt_id = 0;
+    int64_t step = -1;
+    int64_t since_ms = 0;
+  };
+  std::map<std::pair<std::string, int64_t>, Progress> progress_;  // by sweep and number
   Report report_;
 };
 

@@ -1,11 +1,14 @@
 #include "tests/sim/trainer.h"
 
 #include <exception>
+#include <utility>
 
 namespace loglog::sim {
 namespace {
 
 constexpr int64_t kStartMs = 50;
+// Its host lacks the data or the disk: another one may do.
+constexpr int kExitHost = 41;
 
 }  // namespace
 
@@ -22,6 +25,7 @@ void Process::StepAfter(int64_t delay_ms) {
 
 void Process::Step() {
   try {
+    const HostDisk::Use use(*options_.disk);
     if (training_ == nullptr) {
       Task task = ReadTask(options_.attempt_dir + "/task.json");
       task_id_ = task.task_id;
@@ -33,7 +37,11 @@ void Process::Step() {
     } else if (asked_to_leave_ && !options_.misfortune.ignores_sigterm) {
       training_->Save();
       return End({.exit_code = kExitAskedToStop, .signal = 0});
-    } else if (training_->step() == options_.misfortune.at_step) {
+    } else if (training_->step() == options_.misfortune.at_step && options_.misfortune.fills_disk &&
+               !std::exchange(disk_filled_, true)) {
+      options_.fill_disk();
+    } else if (training_->step() == options_.misfortune.at_step &&
+               !options_.misfortune.fills_disk) {
       const Misfortune& bad = options_.misfortune;
       if (!bad.hangs)
         return End({.exit_code = bad.signal != 0 ? -1 : bad.exit_code, .signal = bad.signal});
@@ -43,7 +51,8 @@ void Process::Step() {
     }
   } catch (const std::exception& e) {
     last_output_ = e.what();
-    return End({.exit_code = training_ == nullptr ? kExitRefused : 1, .signal = 0});
+    const int code = options_.disk->full() ? kExitHost : training_ == nullptr ? kExitRefused : 1;
+    return End({.exit_code = code, .signal = 0});
   }
   options_.bell();
   StepAfter(options_.step_ms);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tests/fake_trainer/training.h"
+#include "tests/sim/host_disk.h"
 #include "tests/sim/world.h"
 #include "worker/trainer.h"
 
@@ -15,10 +16,11 @@ namespace loglog::sim {
 
 // What goes wrong with one run of a trainer.
 struct Misfortune {
-  int64_t at_step = -1;  // -1: nothing
-  int exit_code = 0;     // leaves with it ...
-  int signal = 0;        // ... or dies by it ...
-  bool hangs = false;    // ... or makes no progress any more
+  int64_t at_step = -1;     // -1: nothing
+  int exit_code = 0;        // leaves with it ...
+  int signal = 0;           // ... or dies by it ...
+  bool hangs = false;       // ... or makes no progress any more ...
+  bool fills_disk = false;  // ... or fills the disk of its host
   bool ignores_sigterm = false;
 };
 
@@ -28,12 +30,14 @@ class Process : public std::enable_shared_from_this<Process> {
  public:
   struct Options {
     World* world = nullptr;
+    const HostDisk* disk = nullptr;
     std::string attempt_dir;
     int64_t step_ms = 10;
     Misfortune misfortune;
     FakeTraining::DivergeAt diverge_at;
-    std::function<int64_t()> stopped_until_ms;     // its host does nothing before
-    std::function<void()> bell;                    // rung after each line
+    std::function<int64_t()> stopped_until_ms;  // its host does nothing before
+    std::function<void()> bell;                 // rung after each line
+    std::function<void()> fill_disk;
     std::function<void(const Process&)> on_start;  // it knows its task
   };
   explicit Process(Options options) : options_(std::move(options)) {}
@@ -59,6 +63,7 @@ class Process : public std::enable_shared_from_this<Process> {
   std::unique_ptr<EventLog> log_;
   std::unique_ptr<FakeTraining> training_;
   bool asked_to_leave_ = false;
+  bool disk_filled_ = false;
   std::optional<ExitStatus> ended_;
   std::string last_output_;
 };

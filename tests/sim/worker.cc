@@ -23,6 +23,8 @@ constexpr int64_t kAnswerTimeoutMs = 30'000;
 constexpr int64_t kBackoffFirstMs = 100;
 constexpr int64_t kBackoffLimitMs = 3'000;
 constexpr int64_t kLookMs = 50;
+constexpr int64_t kHealthMs = 2'000;
+constexpr int64_t kLatelyMs = 5 * 60'000;
 
 constexpr int64_t kStopGraceMs = 3'000;
 
@@ -34,6 +36,7 @@ struct Worker::Daemon {
   std::unique_ptr<worker::Seats> seats;
   worker::WorkerView view;
   std::string boot_id;
+  bool booted = false;  // it has had a session
   int64_t epoch = 0;
   int64_t lease_ms = 0;
   int64_t lease_margin_ms = 0;
@@ -57,7 +60,8 @@ Worker::Worker(Options options)
       world_(options_.world),
       network_(options_.network),
       id_(absl::StrCat("w", options_.index)),
-      clock_(world_, options_.clock_rate, options_.wall_offset_ms) {}
+      clock_(world_, options_.clock_rate, options_.wall_offset_ms),
+      disk_(world_) {}
 
 Worker::~Worker() { KillDaemon(0); }
 
@@ -126,6 +130,10 @@ void Worker::LookAround() {
   AsDaemon(kLookMs, [this] {
     daemon_->seats->ReapEnded();
     daemon_->seats->Tick();
+    if (world_->now_ms() >= disk_looked_ms_ + kHealthMs) {
+      disk_looked_ms_ = world_->now_ms();
+      disk_problem_ = disk_.full() ? "disk almost full (simulated)" : "";
+    }
     Changed();
     LookAround();
   });
@@ -180,6 +188,15 @@ void Worker::DrainDaemon() {
   });
 }
 
+void Worker::FillDisk(int64_t ms) {
+  world_->Note(absl::StrCat(id_, "'s disk is full for ", ms, " ms"));
+  disk_.Fill(ms);
+}
+
+bool Worker::WasUnhealthy() const {
+  return said_unhealthy_ms_ >= 0 && world_->now_ms() < said_unhealthy_ms_ + kLatelyMs;
+}
+
 bool Worker::Idle() const { return daemon_ == nullptr || !daemon_->view.busy; }
 
 void Worker::AsDaemon(int64_t delay_ms, std::function<void()> action) {
@@ -188,6 +205,7 @@ void Worker::AsDaemon(int64_t delay_ms, std::function<void()> action) {
     const int64_t wait_ms = stopped_until_ms_ - world_->now_ms();
     if (wait_ms > 0) return AsDaemon(wait_ms, std::move(action));
     try {
+      const HostDisk::Use use(disk_);
       action();
     } catch (const WorkerCrash&) {
       KillDaemon(0);
@@ -203,6 +221,7 @@ absl::StatusOr<std::unique_ptr<worker::Trainer>> Worker::StartTrainer(
   if (processes_.size() >= options_.slots) options_.on_crowded(*this);
   const auto process = std::make_shared<Process>(Process::Options{
       .world = world_,
+      .disk = &disk_,
       .attempt_dir = attempt_dir,
       // Some trials outlast a lease.
       .step_ms = world_->Chance(0.3) ? world_->Between(500, 2'500) : world_->Between(5, 60),
@@ -216,6 +235,7 @@ absl::StatusOr<std::unique_ptr<worker::Trainer>> Worker::StartTrainer(
               daemon_->outbox->Bell(seat->machine.attempt_id());
             }
           },
+      .fill_disk = [this] { FillDisk(world_->About(15'000)); },
       .on_start = [this](const Process& started) { options_.on_start(*this, started); }});
   processes_.push_back(process);
   process->Start();
@@ -227,7 +247,9 @@ void Worker::Changed() {
   Daemon& d = *daemon_;
   worker::WorkerView view;
   const std::string spawn = d.seats->SpawnProblem();
-  view.unhealthy = unhealthy_.empty() ? spawn : unhealthy_;
+  view.unhealthy = !unhealthy_.empty()      ? unhealthy_
+                   : !disk_problem_.empty() ? disk_problem_
+                                            : spawn;
   d.seats->Fill(&view);
   bool urgent = view.unhealthy != d.view.unhealthy || view.held.size() > d.view.held.size();
   for (size_t i = 0; i < view.slots.size(); ++i) {
@@ -303,26 +325,26 @@ void Worker::Register() {
   }
   d.calling = true;
   const int64_t call = ++d.last_call;
-  const bool held_any = request.held_size() > 0;
-  network_->Register(options_.index, request, kRegisterTimeoutMs,
-                     [this, life = life_, call, store,
-                      held_any](absl::StatusOr<v1::RegisterWorkerResponse> answer) {
-                       if (life != life_) return;
-                       AsDaemon(0, [this, call, store, held_any, answer = std::move(answer)] {
-                         if (call != daemon_->last_call) return;
-                         daemon_->calling = false;
-                         OnRegistered(answer, store, held_any);
-                       });
-                     });
+  const std::set<int64_t> held(request.held().begin(), request.held().end());
+  network_->Register(
+      options_.index, request, kRegisterTimeoutMs,
+      [this, life = life_, call, store, held](absl::StatusOr<v1::RegisterWorkerResponse> answer) {
+        if (life != life_) return;
+        AsDaemon(0, [this, call, store, held, answer = std::move(answer)] {
+          if (call != daemon_->last_call) return;
+          daemon_->calling = false;
+          OnRegistered(answer, store, held);
+        });
+      });
 }
 
 void Worker::OnRegistered(const absl::StatusOr<v1::RegisterWorkerResponse>& response,
-                          const std::string& assumed_store, bool held_any) {
+                          const std::string& assumed_store, const std::set<int64_t>& held) {
   Daemon& d = *daemon_;
   if (!response.ok()) return LoopAfter(d.backoff.NextMs());
-  LOGLOG_CHECK(d.run_dir->SetLastStore(response->store_id()).ok());
+  if (!d.run_dir->SetLastStore(response->store_id()).ok()) return LoopAfter(d.backoff.NextMs());
   if (response->store_id() != assumed_store &&
-      (held_any || !d.run_dir->ListAttempts(response->store_id()).empty())) {
+      (!held.empty() || !d.run_dir->ListAttempts(response->store_id()).empty())) {
     d.boot_id = absl::StrCat("boot", ++boots_);
     return LoopAfter(0);
   }
@@ -331,6 +353,7 @@ void Worker::OnRegistered(const absl::StatusOr<v1::RegisterWorkerResponse>& resp
     d.seats->TakeUpStore(response->store_id());
   }
   d.epoch = response->session_epoch();
+  if (!std::exchange(d.booted, true)) options_.on_booted(*this, d.boot_id, d.epoch, held);
   d.lease_ms = response->lease_ms();
   d.lease_margin_ms = std::min(response->lease_margin_ms(), d.lease_ms / 2);
   d.sync_interval_ms = response->sync_interval_ms();
@@ -350,6 +373,7 @@ void Worker::Sync() {
   request.set_session_epoch(d.epoch);
   request.set_draining(d.draining);
   request.set_wait_ms(wait_ms);
+  if (!d.view.unhealthy.empty()) said_unhealthy_ms_ = world_->now_ms();
   d.news = false;
   d.calling = true;
   const int64_t call = ++d.last_call;
@@ -382,12 +406,33 @@ void Worker::OnSynced(int64_t call, int64_t sent_ms, int64_t epoch,
     d.lease_ms = response->lease_ms();
     d.lease_margin_ms = std::min(d.lease_margin_ms, d.lease_ms / 2);
   }
+  NoteForgotten(*response);
   if (response->sync_interval_ms() > 0) d.sync_interval_ms = response->sync_interval_ms();
   d.seats->Apply(worker::WishesFromProto(*response),
                  std::vector<int64_t>(response->forget().begin(), response->forget().end()),
                  response->drain(), sent_ms + d.lease_ms - d.lease_margin_ms);
   Changed();
   LoopAfter(d.news ? 0 : kQuietPauseMs);
+}
+
+void Worker::NoteForgotten(const v1::SyncWorkerResponse& response) {
+  const auto ended_well = [](const worker::Outcome& outcome) {
+    return outcome.kind == worker::Outcome::Kind::kDone ||
+           outcome.kind == worker::Outcome::Kind::kDiverged;
+  };
+  const worker::WorkerView& view = daemon_->view;
+  for (const v1::SlotDesired& desired : response.slots()) {
+    if (desired.action() != v1::SlotDesired::FORGET) continue;
+    const worker::SlotView& slot = view.slots.at(desired.slot());
+    if (slot.state == worker::Slot::State::kFinished && slot.attempt_id == desired.attempt_id() &&
+        ended_well(slot.outcome)) {
+      options_.on_forgotten(slot.attempt_id);
+    }
+  }
+  for (const int64_t attempt_id : response.forget()) {
+    const auto held = view.held.find(attempt_id);
+    if (held != view.held.end() && ended_well(held->second)) options_.on_forgotten(attempt_id);
+  }
 }
 
 // ---- the metric stream

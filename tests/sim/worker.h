@@ -5,11 +5,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "loglog/v1/worker_service.pb.h"
+#include "tests/sim/host_disk.h"
 #include "tests/sim/network.h"
 #include "tests/sim/trainer.h"
 #include "tests/sim/world.h"
@@ -42,6 +44,12 @@ class Worker {
     std::function<void(const Worker&)> on_crowded;
     std::function<void(int64_t attempt_id, int64_t last_seq)> on_acknowledged;
     std::function<void(const std::string& why)> on_refused;  // events of an honest trainer
+    // A boot has its first session: what it holds of earlier ones.
+    std::function<void(const Worker&, const std::string& boot, int64_t epoch,
+                       const std::set<int64_t>& held)>
+        on_booted;
+    // The coordinator wants to hear no more of an attempt that it was told has ended well.
+    std::function<void(int64_t attempt_id)> on_forgotten;
   };
 
   explicit Worker(Options options);
@@ -60,6 +68,7 @@ class Worker {
   void BreakStream();
   void SetUnhealthy(const std::string& why);
   void JumpClock(int64_t ms) { clock_.Jump(ms); }
+  void FillDisk(int64_t ms);
   // Leaves as SIGTERM asks it to, then starts again.
   void DrainDaemon();
 
@@ -68,6 +77,8 @@ class Worker {
   // The daemon could not look after its leases within this time.
   bool SleptWithin(int64_t ms) const { return world_->now_ms() < slept_until_ms_ + ms; }
   bool Idle() const;
+  // It has said that it is not well within the last minutes.
+  bool WasUnhealthy() const;
 
  private:
   struct Daemon;
@@ -82,11 +93,12 @@ class Worker {
   void Loop();
   void Register();
   void OnRegistered(const absl::StatusOr<v1::RegisterWorkerResponse>& response,
-                    const std::string& assumed_store, bool held_any);
+                    const std::string& assumed_store, const std::set<int64_t>& held);
   void Sync();
   void OnSynced(int64_t call, int64_t sent_ms, int64_t epoch,
                 const absl::StatusOr<v1::SyncWorkerResponse>& response);
   void LoopAfter(int64_t delay_ms);
+  void NoteForgotten(const v1::SyncWorkerResponse& response);
 
   // The metric stream.
   void Pump();
@@ -105,6 +117,10 @@ class Worker {
   int64_t life_ = 0;  // of the daemon; what was meant for an earlier one is dropped
   int64_t boots_ = 0;
   std::string unhealthy_;
+  HostDisk disk_;
+  std::string disk_problem_;  // as seen when somebody last looked
+  int64_t disk_looked_ms_ = 0;
+  int64_t said_unhealthy_ms_ = -1;
   std::unique_ptr<Daemon> daemon_;
   std::vector<std::shared_ptr<Process>> processes_;  // that live, or lived lately
   pid_t last_pid_ = 1000;

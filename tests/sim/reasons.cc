@@ -1,0 +1,152 @@
+#include "tests/sim/reasons.h"
+
+#include <regex>
+
+#include "absl/strings/str_cat.h"
+#include "tests/sim/select.h"
+
+namespace loglog::sim {
+namespace {
+
+constexpr char kLive[] = " IN ('LEASED', 'RUNNING', 'STOPPING') ";
+
+// The store as the rules below see it.
+class Facts {
+ public:
+  Facts(const std::string& path, const SaidReason& said) : path_(path), said_(said) {
+    const Rows rows = Select(
+        path_,
+        absl::StrCat("SELECT t.trial_id, t.cell_id, k.task_id, k.message, k.failure_count + "
+                     "k.lost_count, t.state, k.not_before_ms FROM sweeps s JOIN sweep_trials "
+                     "st ON st.sweep_id = s.sweep_id JOIN trials t ON t.trial_id = "
+                     "st.trial_id JOIN tasks k ON k.task_id = t.task_id WHERE s.name = '",
+                     said.sweep, "' AND st.number = ", said.number));
+    if (rows.size() == 1) trial_ = rows[0];
+  }
+  // It has been leased since the reason was made up, or there is nothing to know.
+  bool pending() const { return !trial_.empty() && trial_[5] == "PENDING"; }
+  const std::string& trial_id() const { return trial_[0]; }
+  const std::string& cell_id() const { return trial_[1]; }
+  const std::string& task_id() const { return trial_[2]; }
+  const std::string& message() const { return trial_[3]; }
+  bool tried_before() const { return trial_[4] != "0"; }
+
+  int64_t Count(const std::string& sql) const {
+    return std::stoll(Select(path_, absl::StrCat("SELECT count(*) FROM ", sql))[0][0]);
+  }
+  bool Any(const std::string& sql) const { return Count(sql) > 0; }
+  int64_t WorkersIn(const std::string& state) const {
+    return Count(absl::StrCat("workers WHERE state = '", state, "'"));
+  }
+  int64_t LiveSlots() const {
+    return std::stoll(
+        Select(path_, "SELECT coalesce(sum(slots), 0) FROM workers WHERE state = 'LIVE'")[0][0]);
+  }
+  // Of LIVE workers, but for those of this very moment: they came after the reason.
+  int64_t BusyLiveSlots() const {
+    return Count(
+        absl::StrCat("attempts a JOIN workers w ON w.worker_id = a.worker_id WHERE "
+                     "w.state = 'LIVE' AND a.state",
+                     kLive, "AND a.create_ms <> ", said_.now_wall_ms));
+  }
+  bool AllPaused() const {
+    const std::string wanting = absl::StrCat(
+        "sweep_trials st JOIN sweeps s ON s.sweep_id = st.sweep_id WHERE st.trial_id = ",
+        trial_id(), " AND s.state = ");
+    return Any(wanting + "'PAUSED'") && !Any(wanting + "'ACTIVE'");
+  }
+
+ private:
+  const std::string path_;
+  const SaidReason& said_;
+  std::vector<std::string> trial_;
+};
+
+// "1 draining, 2 quarantined (...), workers/w0 is unhealthy (...)"
+std::string WhatIsUntrueOfWorkers(const Facts& facts, const SaidReason& said,
+                                  const std::string& list) {
+  std::smatch found;
+  const auto number = [&](const char* pattern) {
+    return std::regex_search(list, found, std::regex(pattern)) ? std::stoll(found[1]) : 0;
+  };
+  const int64_t quarantined = number("(\\d+) quarantined");
+  const int64_t draining = number("(\\d+) draining");
+  const bool unhealthy =
+      std::regex_search(list, found, std::regex("workers/(\\S+) is unhealthy \\("));
+  if (unhealthy && !said.was_unhealthy(found[1])) return "that worker never said so";
+  if (quarantined != facts.WorkersIn("QUARANTINED")) return "another number is quarantined";
+  // Whether a drained or a live one is well, only the coordinator knows.
+  if (!unhealthy && draining != facts.WorkersIn("DRAINING")) return "another number is draining";
+  if (!unhealthy && facts.WorkersIn("LIVE") > 0) return "there is a live one";
+  return "";
+}
+
+}  // namespace
+
+std::string WhatIsUntrue(const std::string& store_path, const SaidReason& said) {
+  const SelectOften fast(store_path);
+  const Facts facts(store_path, said);
+  if (!facts.pending()) return "";
+  const std::string& reason = said.reason;
+  std::smatch part;
+  const auto is = [&](const char* pattern) {
+    return std::regex_match(reason, part, std::regex(pattern));
+  };
+  if (is("its earlier attempt (\\d+) on workers/(\\S+) is stopping(?: \\([^]*\\))?")) {
+    return facts.Any(absl::StrCat(
+               "attempts WHERE state = 'STOPPING' AND attempt_id = ", std::string(part[1]),
+               " AND worker_id = '", std::string(part[2]), "' AND task_id = ", facts.task_id()))
+               ? ""
+               : "no such attempt of it is stopping";
+  }
+  if (is("the sweep is paused; `loglog sweep resume (\\S+)`")) {
+    if (!facts.AllPaused()) return "a sweep that wants it is not paused";
+    return facts.Any(absl::StrCat("sweeps WHERE state = 'PAUSED' AND name = '",
+                                  std::string(part[1]), "'"))
+               ? ""
+               : "not that one is paused";
+  }
+  if (facts.AllPaused()) return "it is not said that every sweep that wants it is paused";
+  if (is("waits for task (\\d+), which it continues")) {
+    return facts.Any(absl::StrCat("task_deps d JOIN tasks p ON p.task_id = d.parent_task_id WHERE "
+                                  "p.state <> 'DONE' AND d.task_id = ",
+                                  facts.task_id(), " AND p.task_id = ", std::string(part[1])))
+               ? ""
+               : "it waits for no such task";
+  }
+  if (is("tried again in [0-9a-z]+: ([^]*)")) {
+    if (!facts.tried_before()) return "it was never tried";
+    return facts.message() == part[1] ? "" : "the store says: " + facts.message();
+  }
+  if (reason == "waits for the one slot there is" ||
+      is("waits for a slot; all (\\d+) are busy(?:, [^]*)?")) {
+    const int64_t slots = part.size() > 1 ? std::stoll(part[1]) : 1;
+    return slots <= facts.LiveSlots() ? "" : "there are not so many slots";
+  }
+  if (is("no worker is connected; .*")) {
+    return facts.Any("workers WHERE state IN ('LIVE', 'DRAINING', 'QUARANTINED')") ? "there is one"
+                                                                                   : "";
+  }
+  if (is("no worker takes tasks: ([^]*)")) return WhatIsUntrueOfWorkers(facts, said, part[1]);
+  if (is("failed on workers/(\\S+); waits for a slot of another worker")) {
+    return facts.Any(absl::StrCat("attempts a JOIN task_members m ON m.task_id = a.task_id JOIN "
+                                  "trials t ON t.trial_id = m.trial_id WHERE a.state IN ('FAILED', "
+                                  "'OUT_OF_MEMORY') AND t.cell_id = ",
+                                  facts.cell_id(), " AND a.worker_id = '", std::string(part[1]),
+                                  "'"))
+               ? ""
+               : "its cell never failed there";
+  }
+  if (is("its checkpoint is on workers/(\\S+); goes elsewhere in [0-9a-z]+")) {
+    return facts.Any(absl::StrCat("checkpoints WHERE task_id = ", facts.task_id(),
+                                  " AND worker_id = '", std::string(part[1]), "'"))
+               ? ""
+               : "it has no checkpoint there";
+  }
+  if (reason == "a slot is free; starts when its worker calls next") {
+    return facts.BusyLiveSlots() < facts.LiveSlots() ? "" : "none is";
+  }
+  return "nobody has told tests/sim/reasons.cc when this is true";
+}
+
+}  // namespace loglog::sim
