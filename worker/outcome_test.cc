@@ -45,7 +45,7 @@ TEST(OutcomeTest, ExitCodesOfTheContract) {
 }
 
 // Points would be missing, so the claim of the exit code alone is not believed.
-TEST(OutcomeTest, ExitCodeWithoutItsEvents) {
+TEST(OutcomeTest, T19_exit_code_without_its_events) {
   EXPECT_EQ(Exit(0, StopCause::kNone, kOpen).kind, Kind::kFailed);
   EXPECT_THAT(Exit(0, StopCause::kNone, kOpen).message, HasSubstr("end 0 of 1 members"));
   EXPECT_EQ(Exit(10, StopCause::kNone, kEnded).kind, Kind::kFailed);

@@ -14,12 +14,14 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "worker/worker_testing.h"
 
 namespace loglog::worker {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -279,6 +281,17 @@ TEST_F(SupervisorTest, T13_trainer_that_ignores_sigterm) {
   EXPECT_EQ(outcome.kind, Outcome::Kind::kStopped);
   EXPECT_EQ(outcome.signal, SIGKILL);
   EXPECT_THAT(outcome.message, HasSubstr("did not leave in time"));
+}
+
+// T26: threads that spin for each other on shared cores cost more than they bring.
+TEST_F(SupervisorTest, T26_one_patient_thread_for_each_trainer) {
+  ScopedMisbehaviour hang("hang_at=3");
+  Run(17, 25);
+  WaitForEvent(17, "\"step\":2,");
+  EXPECT_THAT(*ReadFile(Dir(17) + "/task.json"), HasSubstr("\"threads\":1"));
+  const std::string environment = *ReadFile(absl::StrCat("/proc/", Pid(17), "/environ"));
+  const std::vector<std::string> variables = absl::StrSplit(environment, '\0');
+  EXPECT_THAT(variables, Contains("OMP_WAIT_POLICY=PASSIVE"));
 }
 
 TEST_F(SupervisorTest, StoppedTrainerLeavesToo) {
