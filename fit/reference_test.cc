@@ -13,6 +13,7 @@
 
 #include "fit/fit.h"
 #include "fit/form_fit.h"
+#include "fit/planted_testing.h"
 #include "fit/power_sum.h"
 #include "gtest/gtest.h"
 
@@ -20,11 +21,6 @@ namespace loglog {
 namespace {
 
 constexpr double kDelta = 1e-3;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-[[maybe_unused]] constexpr bool kSanitized = false;
-#endif
 
 std::vector<std::vector<double>> ReadCsv(const std::string& path) {
   std::ifstream file(path);
@@ -142,11 +138,7 @@ TEST_F(ChinchillaReference, BootstrapReplicatesOneByOne) {
   const PowerSum form(std::move(ln_x), y, std::vector<double>(y.size(), 1.0));
   // The five highest losses are drawn by no resample; the start need not know.
   const std::vector<double> theta = MinimizeHuber(form, form.Starts(), kDelta).theta;
-#ifdef __OPTIMIZE__
-  const int step = kSanitized ? 20 : 1;
-#else
-  const int step = 20;
-#endif
+  const int step = kFullSimulations ? 1 : 20;
   double worst = -1;
   int below = 0;
   std::vector<std::vector<double>> estimates(5);
