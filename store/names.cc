@@ -12,6 +12,7 @@ constexpr const char* kAttemptStates[] = {"LEASED",        "RUNNING",      "STOP
                                           "DIVERGED",      "STOPPED",      "FAILED",   "REFUSED",
                                           "OUT_OF_MEMORY", "DEVICE_ERROR", "LOST",     "CANCELLED"};
 constexpr const char* kWorkerStates[] = {"LIVE", "DRAINING", "QUARANTINED", "LOST", "GONE"};
+constexpr const char* kRoles[] = {"VIEWER", "SUBMITTER", "WORKER", "ADMIN"};
 
 // The tables' CHECKs allow only these words, so another one is an invariant broken.
 template <typename State, size_t kCount>
@@ -29,6 +30,7 @@ const char* StateName(TrialState state) { return kTrialStates[static_cast<int>(s
 const char* StateName(TaskState state) { return kTaskStates[static_cast<int>(state)]; }
 const char* StateName(AttemptState state) { return kAttemptStates[static_cast<int>(state)]; }
 const char* StateName(WorkerState state) { return kWorkerStates[static_cast<int>(state)]; }
+const char* RoleName(Role role) { return kRoles[static_cast<int>(role)]; }
 
 bool IsLive(AttemptState state) { return state <= AttemptState::kStopping; }
 bool IsEnded(TrialState state) { return state >= TrialState::kDone; }
@@ -40,5 +42,6 @@ AttemptState AttemptStateOf(absl::string_view name) {
   return Find<AttemptState>(kAttemptStates, name);
 }
 WorkerState WorkerStateOf(absl::string_view name) { return Find<WorkerState>(kWorkerStates, name); }
+Role RoleOf(absl::string_view name) { return Find<Role>(kRoles, name); }
 
 }  // namespace loglog

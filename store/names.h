@@ -12,6 +12,7 @@ TrialState TrialStateOf(absl::string_view name);
 TaskState TaskStateOf(absl::string_view name);
 AttemptState AttemptStateOf(absl::string_view name);
 WorkerState WorkerStateOf(absl::string_view name);
+Role RoleOf(absl::string_view name);
 
 }  // namespace loglog
 

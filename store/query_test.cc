@@ -205,6 +205,13 @@ void UseEverything(Store* store) {
   ASSERT_TRUE(store->SetWorkerState("a", WorkerState::kLive, "").ok());
   ASSERT_TRUE(store->SetWorkerSyncTime("a", 5).ok());
   ASSERT_TRUE(store->UpsertWorker(SimpleWorker("a")).ok());
+  TokenRow token;
+  token.name = "alice";
+  token.sha256 = std::string(64, 'a');
+  bool created = false;
+  ASSERT_TRUE(store->InsertToken(token, &created).ok());
+  ASSERT_TRUE(store->SetTokenUse(1, 5).ok());
+  ASSERT_TRUE(store->RevokeToken(1, 6).ok());
   EventRow event;
   event.kind = "x";
   event.sweep_id = id;
@@ -235,6 +242,8 @@ void UseEverything(Store* store) {
   ASSERT_TRUE(read.ListMetrics(id).ok());
   ASSERT_TRUE(read.GetWorker("a").ok());
   ASSERT_TRUE(read.ListWorkers("", 10).ok());
+  ASSERT_TRUE(read.GetToken(1).ok());
+  ASSERT_TRUE(read.ListTokens(0, 10).ok());
   ASSERT_TRUE(read.ListEvents(0, 0, 10).ok());
   ASSERT_TRUE(read.ListEvents(id, 0, 10).ok());
   ASSERT_TRUE(read.ListTrialEvents(id, 1, 10).ok());

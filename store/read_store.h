@@ -86,6 +86,10 @@ class ReadStore {
   absl::StatusOr<std::vector<WorkerRow>> ListWorkers(absl::string_view after_worker_id,
                                                      int limit) const;
 
+  // ---- tokens; by id, after `after_token_id`, revoked and expired ones too
+  absl::StatusOr<TokenRow> GetToken(int64_t token_id) const;
+  absl::StatusOr<std::vector<TokenRow>> ListTokens(int64_t after_token_id, int limit) const;
+
   // ---- events, oldest first
   // Of one sweep, or of all with sweep_id 0.
   absl::StatusOr<std::vector<EventRow>> ListEvents(int64_t sweep_id, int64_t after_event_id,

@@ -34,6 +34,8 @@ enum class AttemptState {
   kCancelled,
 };
 enum class WorkerState { kLive, kDraining, kQuarantined, kLost, kGone };
+// What a caller may do; coordinator/access.h says what that is.
+enum class Role { kViewer, kSubmitter, kWorker, kAdmin };
 
 // The words that the tables and views hold ("OUT_OF_MEMORY").
 const char* StateName(SweepState state);
@@ -41,6 +43,7 @@ const char* StateName(TrialState state);
 const char* StateName(TaskState state);
 const char* StateName(AttemptState state);
 const char* StateName(WorkerState state);
+const char* RoleName(Role role);
 bool IsLive(AttemptState state);
 // DONE, DIVERGED, FAILED or CANCELLED.
 bool IsEnded(TrialState state);
@@ -223,6 +226,19 @@ struct WorkerRow {
   std::string checkpoint_scope;
   int64_t register_ms = 0;
   int64_t last_sync_ms = 0;
+};
+
+// A bearer token, without the token: store/token.h makes them.
+struct TokenRow {
+  int64_t token_id = 0;
+  std::string name;  // of the caller: [a-z0-9][a-z0-9-]{0,62}
+  Role role = Role::kViewer;
+  std::string worker;  // only of a WORKER: the id it may be, "gpu-*" or "*"
+  std::string sha256;  // of the token's text
+  int64_t create_ms = 0;
+  int64_t expire_ms = 0;  // 0: never
+  int64_t revoke_ms = 0;
+  int64_t last_use_ms = 0;  // the begin of that day, UTC
 };
 
 struct NewAttempt {

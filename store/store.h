@@ -130,6 +130,14 @@ class Store {
                               absl::string_view reason);
   absl::Status SetWorkerSyncTime(absl::string_view worker_id, int64_t last_sync_ms);
 
+  // ---- tokens (store_tokens.cc)
+
+  // The token that is there when one has this hash, else a new one; `created` says which.
+  absl::StatusOr<TokenRow> InsertToken(const TokenRow& token, bool* created);
+  // A token that was revoked before keeps its time.
+  absl::StatusOr<TokenRow> RevokeToken(int64_t token_id, int64_t revoke_ms);
+  absl::Status SetTokenUse(int64_t token_id, int64_t last_use_ms);
+
   // ---- events and fits
 
   absl::StatusOr<int64_t> AppendEvent(const EventRow& event);
