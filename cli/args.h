@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,8 @@ class Args {
   // Given anywhere (not only by default).
   bool Has(absl::string_view flag) const;
   bool On(absl::string_view flag) const;
+  // Given on the command line itself.
+  bool OnLine(absl::string_view flag) const { return on_line_.contains(flag); }
   // The last value, or the default; "" when there is none.
   std::string Get(absl::string_view flag) const;
   std::vector<std::string> All(absl::string_view flag) const;
@@ -60,6 +63,7 @@ class Args {
   std::map<std::string, std::string, std::less<>> defaults_;
   std::map<std::string, std::vector<std::string>, std::less<>> positionals_;
   std::vector<std::string> rest_;
+  std::set<std::string, std::less<>> on_line_;
 };
 
 class Context;

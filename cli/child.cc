@@ -41,7 +41,8 @@ std::string HowItEnded(const ExitStatus& status) {
 
 absl::StatusOr<std::unique_ptr<Child>> Child::Start(std::string name,
                                                     const std::vector<std::string>& argv,
-                                                    const std::string& log_path) {
+                                                    const std::string& log_path,
+                                                    const std::vector<std::string>& env) {
   const int log = OpenAboveStandard(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND);
   if (log < 0) {
     return absl::InternalError(absl::StrCat("cannot write ", log_path, ": ", strerror(errno)));
@@ -50,7 +51,7 @@ absl::StatusOr<std::unique_ptr<Child>> Child::Start(std::string name,
                                       "--"};
   wrapped.insert(wrapped.end(), argv.begin(), argv.end());
   absl::StatusOr<std::unique_ptr<Subprocess>> process =
-      Subprocess::Spawn({.argv = wrapped, .stdout_fd = log, .stderr_fd = log});
+      Subprocess::Spawn({.argv = wrapped, .env = env, .stdout_fd = log, .stderr_fd = log});
   close(log);
   if (!process.ok()) return Annotate(process.status(), absl::StrCat("cannot start ", name));
   return std::unique_ptr<Child>(new Child(std::move(name), log_path, *std::move(process)));

@@ -19,10 +19,11 @@ namespace loglog::cli {
 // process dies first. Confined to the main thread, which outlives it.
 class Child {
  public:
-  // `name` is for messages: "the coordinator".
+  // `name` is for messages: "the coordinator". `env` is set on top of our own environment.
   static absl::StatusOr<std::unique_ptr<Child>> Start(std::string name,
                                                       const std::vector<std::string>& argv,
-                                                      const std::string& log_path);
+                                                      const std::string& log_path,
+                                                      const std::vector<std::string>& env = {});
   pid_t pid() const { return process_->pid(); }
   bool Running();
   // SIGKILL to its whole group, then waits for it.

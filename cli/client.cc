@@ -14,6 +14,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "cli/args.h"
+#include "loglog/v1/admin_service.grpc.pb.h"
 #include "loglog/v1/sweep_service.grpc.pb.h"
 #include "proto/credentials.h"
 #include "proto/rpc_status.h"
@@ -38,6 +39,7 @@ struct Client::Impl {
   Options options;
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<v1::SweepService::Stub> stub;
+  std::unique_ptr<v1::AdminService::Stub> admin;
 
   // Says what an unreachable or silent coordinator means for the person in front.
   absl::Status Explain(const absl::Status& status) const {
@@ -57,22 +59,29 @@ struct Client::Impl {
                                        " did not answer within ", options.deadline_ms, " ms")),
                       "try again, or give it longer with --rpc-timeout 60s");
     }
+    if (status.code() == absl::StatusCode::kUnauthenticated) {
+      return WithHint(status,
+                      "export LOGLOG_TOKEN=llg_..., or --token-file FILE; the first admin's token "
+                      "is beside the coordinator's store, in STORE.admin-token");
+    }
     return status;
   }
 
-  template <typename Request, typename Response>
-  absl::StatusOr<Response> Call(grpc::Status (v1::SweepService::Stub::*method)(grpc::ClientContext*,
-                                                                               const Request&,
-                                                                               Response*),
+  v1::SweepService::Stub* StubOf(v1::SweepService::Stub*) const { return stub.get(); }
+  v1::AdminService::Stub* StubOf(v1::AdminService::Stub*) const { return admin.get(); }
+
+  template <typename Stub, typename Request, typename Response>
+  absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
                                 const Request& request) {
+    Stub* const callee = StubOf(static_cast<Stub*>(nullptr));
     int64_t pause_ms = options.pause_ms;
     for (int attempt = 1;; ++attempt) {
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() +
                            std::chrono::milliseconds(options.deadline_ms));
       Response response;
-      const absl::Status status =
-          FromGrpcStatus((stub.get()->*method)(&context, request, &response));
+      const absl::Status status = FromGrpcStatus((callee->*method)(&context, request, &response));
       if (status.ok()) return response;
       if (status.code() != absl::StatusCode::kUnavailable || attempt >= options.tries) {
         return Explain(status);
@@ -90,9 +99,9 @@ struct Client::Impl {
   }
 
   // Every page of a list; `take` moves the items of one response.
-  template <typename Request, typename Response, typename Take>
-  absl::Status AllPages(grpc::Status (v1::SweepService::Stub::*method)(grpc::ClientContext*,
-                                                                       const Request&, Response*),
+  template <typename Stub, typename Request, typename Response, typename Take>
+  absl::Status AllPages(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                     Response*),
                         Request request, Take take) {
     request.set_page_size(kPageSize);
     do {
@@ -181,8 +190,6 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(Options options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--coordinator is `", options.address, "`: write host:port or unix:/path"));
   }
-  LOGLOG_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials,
-                          ClientCredentials(options.tls_ca));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
@@ -192,7 +199,9 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(Options options) {
   // A proxy meant for the web must not stand between us and a coordinator.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   auto impl = std::make_unique<Impl>();
-  impl->channel = grpc::CreateCustomChannel(options.address, credentials, arguments);
+  LOGLOG_ASSIGN_OR_RETURN(impl->channel,
+                          MakeSecureChannel(options.address, options.security, arguments));
+  impl->admin = v1::AdminService::NewStub(impl->channel);
   impl->stub = v1::SweepService::NewStub(impl->channel);
   impl->options = std::move(options);
   return std::unique_ptr<Client>(new Client(std::move(impl)));
@@ -360,13 +369,29 @@ absl::StatusOr<v1::ServerInfo> Client::GetServerInfo() {
   return impl_->Call(&Stub::GetServerInfo, v1::GetServerInfoRequest());
 }
 
-std::unique_ptr<Client::Watch> Client::WatchSweep(absl::string_view name, int64_t after_event_id) {
-  return std::make_unique<WatchThread>(impl_->stub.get(), std::string(name), after_event_id);
+absl::StatusOr<v1::Token> Client::CreateToken(const v1::CreateTokenRequest& request) {
+  return impl_->Call(&v1::AdminService::Stub::CreateToken, request);
 }
 
-bool IsLocalAddress(absl::string_view address) {
-  return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "127.") ||
-         absl::StartsWith(address, "localhost:") || absl::StartsWith(address, "[::1]:");
+absl::StatusOr<std::vector<v1::Token>> Client::ListTokens() {
+  std::vector<v1::Token> tokens;
+  LOGLOG_RETURN_IF_ERROR(impl_->AllPages(&v1::AdminService::Stub::ListTokens,
+                                         v1::ListTokensRequest(),
+                                         [&](v1::ListTokensResponse& page) {
+                                           for (auto& t : *page.mutable_tokens())
+                                             tokens.push_back(std::move(t));
+                                         }));
+  return tokens;
+}
+
+absl::StatusOr<v1::Token> Client::RevokeToken(absl::string_view name) {
+  v1::RevokeTokenRequest request;
+  request.set_name(std::string(name));
+  return impl_->Call(&v1::AdminService::Stub::RevokeToken, request);
+}
+
+std::unique_ptr<Client::Watch> Client::WatchSweep(absl::string_view name, int64_t after_event_id) {
+  return std::make_unique<WatchThread>(impl_->stub.get(), std::string(name), after_event_id);
 }
 
 std::string SweepName(absl::string_view name) {
@@ -382,6 +407,10 @@ std::string TrialName(absl::string_view name, absl::string_view default_sweep) {
 
 std::string WorkerName(absl::string_view name) {
   return absl::StartsWith(name, "workers/") ? std::string(name) : absl::StrCat("workers/", name);
+}
+
+std::string TokenName(absl::string_view name) {
+  return absl::StartsWith(name, "tokens/") ? std::string(name) : absl::StrCat("tokens/", name);
 }
 
 }  // namespace loglog::cli

@@ -10,7 +10,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "loglog/v1/admin_service.pb.h"
 #include "loglog/v1/sweep_service.pb.h"
+#include "proto/credentials.h"
 
 namespace loglog::cli {
 
@@ -22,12 +24,12 @@ class Client {
  public:
   struct Options {
     std::string address;  // "host:port" or "unix:/path"
-    std::string tls_ca;   // PEM file; empty: no TLS
+    ClientSecurity security;
     int64_t deadline_ms = 10'000;
     int tries = 5;
     int64_t pause_ms = 200;  // before the second try; doubles
   };
-  // INVALID_ARGUMENT: the address or the TLS file is not usable. Does not connect yet.
+  // INVALID_ARGUMENT: the address, a TLS file or the token is not usable. Does not connect yet.
   static absl::StatusOr<std::unique_ptr<Client>> Create(Options options);
   ~Client();
 
@@ -62,6 +64,12 @@ class Client {
   absl::StatusOr<v1::Worker> ResumeWorker(absl::string_view name);
   absl::StatusOr<v1::ServerInfo> GetServerInfo();
 
+  // Only the hash of a token is sent.
+  absl::StatusOr<v1::Token> CreateToken(const v1::CreateTokenRequest& request);
+  // All pages, oldest first.
+  absl::StatusOr<std::vector<v1::Token>> ListTokens();
+  absl::StatusOr<v1::Token> RevokeToken(absl::string_view name);
+
   // The bell of a watched sweep: a thread reads WatchSweep and opens it again where it
   // ended, from the last event seen.
   class Watch {
@@ -78,13 +86,12 @@ class Client {
   std::unique_ptr<Impl> impl_;
 };
 
-// A coordinator at this address runs on this host, or is tunnelled to it.
-bool IsLocalAddress(absl::string_view address);
 // "phase-50m" and "sweeps/phase-50m" both name the sweep.
 std::string SweepName(absl::string_view name);
 // "7" of the sweep, "phase-50m/7" or the whole name.
 std::string TrialName(absl::string_view name, absl::string_view default_sweep);
 std::string WorkerName(absl::string_view name);
+std::string TokenName(absl::string_view name);
 
 }  // namespace loglog::cli
 

@@ -83,8 +83,9 @@ TEST(ClientTest, BadAddressesAreRefusedAtOnce) {
   EXPECT_THAT(std::string(Client::Create({.address = "host"}).status().message()),
               HasSubstr("host:port"));
   EXPECT_THAT(
-      std::string(
-          Client::Create({.address = "h:1", .tls_ca = "/nonexistent.pem"}).status().message()),
+      std::string(Client::Create({.address = "h:1", .security = {.tls_ca = "/nonexistent.pem"}})
+                      .status()
+                      .message()),
       HasSubstr("--tls-ca"));
 }
 

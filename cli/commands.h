@@ -21,6 +21,7 @@ std::vector<Command> TrialCommands();
 std::vector<Command> FitCommands();  // fit compare
 std::vector<Command> PlotCommands();
 std::vector<Command> ServerCommands();  // up, worker ...
+std::vector<Command> TokenCommands();   // token create, list, revoke
 std::vector<Command> DataCommands();
 std::vector<Command> ExportCommands();
 std::vector<Command> SqlCommands();

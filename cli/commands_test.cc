@@ -299,6 +299,23 @@ TEST_F(CommandsTest, WorkersAndUp) {
   Run({"worker", "start", "--slots", "2"});
   EXPECT_THAT(executed_, ElementsAre(folder + "/loglog-worker", "--coordinator", fake_.address(),
                                      "--slots", "2"));
+  // What a client is set to is a worker's, too, and no coordinator's.
+  io_.env["LOGLOG_TLS_CA"] = "ca.pem";
+  io_.env["LOGLOG_TLS_CERT"] = "me.pem";
+  io_.env["LOGLOG_TLS_KEY"] = "me.key";
+  io_.env["LOGLOG_TOKEN_FILE"] = "me.token";
+  io_.env["LOGLOG_INSECURE"] = "1";
+  Run({"up", "--tls-cert", "server.pem", "--tls-key=server.key", "--tls-client-ca", "ca.pem"});
+  EXPECT_THAT(executed_, ElementsAre(folder + "/loglog-coordinator", "--store", "./loglog.db",
+                                     "--listen", "127.0.0.1:7070", "--tls-cert", "server.pem",
+                                     "--tls-key", "server.key", "--tls-client-ca", "ca.pem"));
+  Run({"up"});
+  EXPECT_THAT(executed_, ElementsAre(folder + "/loglog-coordinator", "--store", "./loglog.db",
+                                     "--listen", "127.0.0.1:7070"));
+  Run({"worker", "start"});
+  EXPECT_THAT(executed_, ElementsAre(folder + "/loglog-worker", "--coordinator", fake_.address(),
+                                     "--tls-ca", "ca.pem", "--tls-cert", "me.pem", "--tls-key",
+                                     "me.key", "--token-file", "me.token", "--insecure"));
   io_.env["LOGLOG_BIN_DIR"] = "/nonexistent";
   EXPECT_EQ(Run({"up"}), 3);
   EXPECT_THAT(err(), HasSubstr("cannot find loglog-coordinator: looked in /nonexistent"));

@@ -89,13 +89,22 @@ void Context::Next(const std::vector<std::string>& commands) {
   }
 }
 
+ClientSecurity Context::security() const {
+  return {.tls_ca = args_.Get("tls-ca"),
+          .tls_cert = args_.Get("tls-cert"),
+          .tls_key = args_.Get("tls-key"),
+          .token = env("LOGLOG_TOKEN"),
+          .token_file = args_.Get("token-file"),
+          .insecure = args_.On("insecure")};
+}
+
 absl::StatusOr<Client*> Context::client() {
   if (client_ == nullptr) {
     LOGLOG_ASSIGN_OR_RETURN(const double timeout_s,
                             args_.Seconds("rpc-timeout", kRpcTimeoutMinS, kRpcTimeoutMaxS));
     LOGLOG_ASSIGN_OR_RETURN(
         client_, Client::Create({.address = address(),
-                                 .tls_ca = args_.Get("tls-ca"),
+                                 .security = security(),
                                  .deadline_ms = static_cast<int64_t>(timeout_s * 1000)}));
   }
   return client_.get();

@@ -14,6 +14,10 @@
 #include "cli/render/style.h"
 #include "cli/render/table.h"
 
+namespace loglog {
+struct ClientSecurity;
+}
+
 namespace loglog::cli {
 
 class Client;
@@ -65,6 +69,8 @@ class Context {
   // The coordinator of --coordinator; the channel is made at the first call.
   absl::StatusOr<Client*> client();
   std::string address() const { return args_.Get("coordinator"); }
+  // How to speak to it, as the settings say.
+  ClientSecurity security() const;
 
  private:
   Io& io_;

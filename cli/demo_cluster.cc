@@ -87,7 +87,10 @@ absl::Status DemoCluster::StartWorker(int index) {
                    {worker_binary_, "--coordinator", address_, "--run-dir",
                     absl::StrCat(folder_, "/", name), "--slots", "1", "--name", name, "--data-root",
                     folder_, "--trainer", trainer_binary_, "--ready-file", ready},
-                   absl::StrCat(folder_, "/", name, ".log")));
+                   absl::StrCat(folder_, "/", name, ".log"),
+                   // What says how to reach another coordinator is not for this one.
+                   {"LOGLOG_TLS_CA=", "LOGLOG_TLS_CERT=", "LOGLOG_TLS_KEY=", "LOGLOG_TOKEN=",
+                    "LOGLOG_TOKEN_FILE="}));
   return WaitForFile(ready, *workers_[index]).status();
 }
 

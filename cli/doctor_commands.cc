@@ -114,6 +114,13 @@ void CheckCoordinator(Context& context, std::vector<Finding>* findings) {
          absl::StrCat(context.address(), ", process ", info->pid(), ", store ", info->store_path(),
                       " (", HumanBytes(static_cast<double>(info->store_bytes())), ")"),
          ""});
+    if (!info->auth_required()) {
+      findings->push_back({"access", Health::kOk, "nobody is asked who they are", ""});
+    } else {
+      findings->push_back({"access", Health::kOk,
+                           absl::StrCat("you are ", info->caller(), ", ", info->caller_role()),
+                           ""});
+    }
     if (info->version() == kVersion) {
       findings->push_back({"versions", Health::kOk,
                            absl::StrCat("coordinator and loglog are both ", kVersion), ""});

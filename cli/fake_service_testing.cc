@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/mutex.h"
 #include "cli/fixtures_testing.h"
+#include "loglog/v1/admin_service.grpc.pb.h"
 #include "loglog/v1/sweep_service.grpc.pb.h"
 
 namespace loglog::cli {
@@ -24,13 +25,50 @@ using grpc::StatusCode;
 }  // namespace
 
 struct FakeService::Impl : v1::SweepService::Service {
-  explicit Impl(FakeService* fake) : fake(fake) {
+  struct Admin : v1::AdminService::Service {
+    explicit Admin(Impl* impl) : impl(impl) {}
+    Status CreateToken(ServerContext* c, const v1::CreateTokenRequest* in,
+                       v1::Token* out) override {
+      if (Status s = impl->Enter(c, "CreateToken"); !s.ok()) return s;
+      std::vector<v1::Token>& tokens = impl->fake->tokens;
+      out->set_name(absl::StrCat("tokens/", tokens.size() + 1));
+      out->set_caller(in->caller());
+      out->set_role(in->role());
+      out->set_worker(in->worker());
+      out->set_create_time_ms(1);
+      out->set_expire_time_ms(in->ttl_ms());
+      tokens.push_back(*out);
+      impl->fake->hashes.push_back(in->sha256());
+      return Status::OK;
+    }
+    Status ListTokens(ServerContext* c, const v1::ListTokensRequest*,
+                      v1::ListTokensResponse* out) override {
+      if (Status s = impl->Enter(c, "ListTokens"); !s.ok()) return s;
+      for (const v1::Token& token : impl->fake->tokens) *out->add_tokens() = token;
+      return Status::OK;
+    }
+    Status RevokeToken(ServerContext* c, const v1::RevokeTokenRequest* in,
+                       v1::Token* out) override {
+      if (Status s = impl->Enter(c, "RevokeToken"); !s.ok()) return s;
+      for (v1::Token& token : impl->fake->tokens) {
+        if (token.name() != in->name()) continue;
+        token.set_revoke_time_ms(5);
+        *out = token;
+        return Status::OK;
+      }
+      return Status(StatusCode::NOT_FOUND, absl::StrCat(in->name(), " is not in the store"));
+    }
+    Impl* const impl;
+  };
+
+  explicit Impl(FakeService* fake) : fake(fake), admin(this) {
     char pattern[] = "/tmp/loglog-cli-test-XXXXXX";
     folder = mkdtemp(pattern);
     grpc::ServerBuilder builder;
     builder.AddListeningPort(absl::StrCat("unix:", folder, "/s"),
                              grpc::InsecureServerCredentials());
     builder.RegisterService(this);
+    builder.RegisterService(&admin);
     server = builder.BuildAndStart();
   }
   ~Impl() override {
@@ -42,6 +80,11 @@ struct FakeService::Impl : v1::SweepService::Service {
   Status Enter(ServerContext* context, const char* name, const std::string& request_id = "") {
     MutexLock lock(mutex);
     fake->calls.push_back(name);
+    const auto header = context->client_metadata().find("authorization");
+    fake->authorization = header == context->client_metadata().end()
+                              ? ""
+                              : std::string(header->second.data(), header->second.size());
+    if (fake->refusal != 0) return Status(static_cast<StatusCode>(fake->refusal), "refused");
     if (!request_id.empty()) fake->request_ids.push_back(request_id);
     if (fake->hang) {
       while (!context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -270,6 +313,7 @@ struct FakeService::Impl : v1::SweepService::Service {
   }
 
   FakeService* const fake;
+  Admin admin;
   std::string folder;
   Mutex mutex;
   int lists = 0;

@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "cli/checks.h"
+#include "loglog/v1/admin_service.pb.h"
 
 namespace loglog::cli {
 
-// A SweepService over one sweep in memory, on a Unix socket in a folder of its own.
-// Set fields before a call; they are not guarded against calls in flight.
+// A SweepService over one sweep in memory, and an AdminService, on a Unix socket in a folder of its
+// own. Set fields before a call; they are not guarded against calls in flight.
 class FakeService {
  public:
   FakeService();
@@ -32,6 +33,10 @@ class FakeService {
   std::string refused_arm;  // fits of it end in an error
   // After so many ListTrials every open trial is done, and so is the sweep; 0: never.
   int done_after_lists = 0;
+  std::vector<v1::Token> tokens;         // of the coordinator
+  std::vector<std::string> hashes;       // of the tokens that were made
+  std::string authorization;             // of the last call
+  int refusal = 0;                       // the code that every call ends with; 0: none
   std::vector<std::string> request_ids;  // of writes, in order, each try
   std::vector<std::string> calls;        // names of the calls, in order
   std::vector<std::string> fits_asked;   // "local_slope D small", "comparison D small large"

@@ -230,6 +230,7 @@ class ArgsBuilder {
     for (auto& [name, list] : values) {
       if (!list.empty()) args_.flags_[name] = std::move(list);
     }
+    for (const auto& [name, list] : args_.flags_) args_.on_line_.insert(name);
     for (auto& [name, word] : singles) {
       if (!word.empty()) positionals[name] = {std::move(word)};
     }

@@ -80,7 +80,7 @@ absl::StatusOr<std::optional<PlanOnServer>> AskServer(Context& context, const Sw
                                                       const Expansion& expansion) {
   absl::StatusOr<std::unique_ptr<Client>> client =
       Client::Create({.address = context.address(),
-                      .tls_ca = context.args().Get("tls-ca"),
+                      .security = context.security(),
                       .deadline_ms = context.args().Has("coordinator") ? 5'000 : 1'000,
                       .tries = 1});
   if (!client.ok()) return client.status();
@@ -88,6 +88,10 @@ absl::StatusOr<std::optional<PlanOnServer>> AskServer(Context& context, const Sw
       (*client)->CreateSweep(CanonicalJson(spec), /*validate_only=*/true);
   if (response.status().code() == absl::StatusCode::kUnavailable ||
       response.status().code() == absl::StatusCode::kDeadlineExceeded) {
+    return std::optional<PlanOnServer>();
+  }
+  if (absl::IsPermissionDenied(response.status()) || absl::IsUnauthenticated(response.status())) {
+    context.Note(absl::StrCat("planned without the coordinator: ", response.status().message()));
     return std::optional<PlanOnServer>();
   }
   if (!response.ok()) return response.status();

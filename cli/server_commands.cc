@@ -13,6 +13,13 @@ absl::StatusOr<int> Up(Context& context) {
   LOGLOG_ASSIGN_OR_RETURN(const std::string binary, FindBinary(context.io(), "loglog-coordinator"));
   std::vector<std::string> argv = {binary, "--store", context.args().Get("store"), "--listen",
                                    context.args().Get("listen")};
+  // Flags of the coordinator that are also ours: what a client's settings say is not for it.
+  for (const char* flag : {"tls-cert", "tls-key"}) {
+    if (context.args().OnLine(flag)) {
+      argv.insert(argv.end(), {absl::StrCat("--", flag), context.args().Get(flag)});
+    }
+  }
+  if (context.args().OnLine("insecure")) argv.push_back("--insecure");
   argv.insert(argv.end(), context.args().rest().begin(), context.args().rest().end());
   context.Note(absl::StrCat("coordinator on ", context.args().Get("listen"), ", store ",
                             context.args().Get("store"),
@@ -23,9 +30,11 @@ absl::StatusOr<int> Up(Context& context) {
 absl::StatusOr<int> WorkerStart(Context& context) {
   LOGLOG_ASSIGN_OR_RETURN(const std::string binary, FindBinary(context.io(), "loglog-worker"));
   std::vector<std::string> argv = {binary, "--coordinator", context.address()};
-  if (const std::string ca = context.args().Get("tls-ca"); !ca.empty()) {
-    argv.insert(argv.end(), {"--tls-ca", ca});
+  for (const char* flag : {"tls-ca", "tls-cert", "tls-key", "token-file"}) {
+    const std::string value = context.args().Get(flag);
+    if (!value.empty()) argv.insert(argv.end(), {absl::StrCat("--", flag), value});
   }
+  if (context.args().On("insecure")) argv.push_back("--insecure");
   argv.insert(argv.end(), context.args().rest().begin(), context.args().rest().end());
   return context.io().exec(argv);
 }
@@ -76,7 +85,9 @@ std::vector<Command> ServerCommands() {
       {.path = "up",
        .summary = "start a coordinator here",
        .details = "Every further flag goes to loglog-coordinator (see loglog-coordinator --help).\n"
-                  "A wider address than loopback needs TLS there, or --insecure.",
+                  "A wider address than loopback needs --tls-cert and --tls-key, which\n"
+                  "deploy/make-certs makes; callers then show a token (docs/SECURITY.md).\n"
+                  "--insecure serves whoever reaches it.",
        .flags = {{.name = "store",
                   .value = "FILE",
                   .help = "the sweep store, one SQLite file",

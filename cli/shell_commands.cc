@@ -31,8 +31,8 @@ std::vector<Command> AllCommands() {
   std::vector<Command> all;
   for (const auto& group :
        {DemoCommands(), PlanCommands(), StatusCommands(), FitCommands(), PlotCommands(),
-        ServerCommands(), SweepCommands(), TrialCommands(), DataCommands(), ExportCommands(),
-        SqlCommands(), StoreCommands(), DoctorCommands(), ShellCommands()}) {
+        ServerCommands(), TokenCommands(), SweepCommands(), TrialCommands(), DataCommands(),
+        ExportCommands(), SqlCommands(), StoreCommands(), DoctorCommands(), ShellCommands()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   return all;

@@ -36,7 +36,7 @@ Cell SqlCell(const SqlValue& value) {
 absl::StatusOr<std::string> DefaultStore(Context& context) {
   const absl::StatusOr<std::unique_ptr<Client>> client =
       Client::Create({.address = context.address(),
-                      .tls_ca = context.args().Get("tls-ca"),
+                      .security = context.security(),
                       .deadline_ms = 1'000,
                       .tries = 1});
   if (!client.ok()) return "./loglog.db";

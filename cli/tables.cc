@@ -246,6 +246,26 @@ Table WorkerTable(const std::vector<v1::Worker>& workers, int64_t now_ms) {
   return table;
 }
 
+Table TokenTable(const std::vector<v1::Token>& tokens, const std::string& token) {
+  Table table;
+  table.kind = "tokens";
+  table.columns = {{"name"},    {"caller"},  {"role"},         {"worker"}, {"created", false, true},
+                   {"expires"}, {"revoked"}, {"last_used_day"}};
+  if (!token.empty()) table.columns.push_back({"token"});
+  for (const v1::Token& one : tokens) {
+    Cell name = Cell::Text(one.name());
+    name.text = ShortName(one.name());
+    Cell day = Cell::Time(one.last_use_time_ms());
+    day.text = day.text.substr(0, 10);  // the date
+    table.rows.push_back({name, Cell::Text(one.caller()),
+                          Cell::Text(absl::AsciiStrToLower(v1::Role_Name(one.role()))),
+                          Cell::Text(one.worker()), Cell::Time(one.create_time_ms()),
+                          Cell::Time(one.expire_time_ms()), Cell::Time(one.revoke_time_ms()), day});
+    if (!token.empty()) table.rows.back().push_back(Cell::Text(token));
+  }
+  return table;
+}
+
 Table FitTable(const std::vector<v1::Fit>& fits) {
   Table table;
   table.kind = "fits";

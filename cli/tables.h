@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/render/table.h"
+#include "loglog/v1/admin_service.pb.h"
 #include "loglog/v1/common.pb.h"
 
 namespace loglog::cli {
@@ -14,6 +15,8 @@ Table SweepTable(const std::vector<v1::Sweep>& sweeps);
 // One column for each axis that takes more than one value among the trials.
 Table TrialTable(const std::vector<v1::Trial>& trials);
 Table WorkerTable(const std::vector<v1::Worker>& workers, int64_t now_ms);
+// `token` is the text of the only one, just made; empty: the tables know none.
+Table TokenTable(const std::vector<v1::Token>& tokens, const std::string& token = "");
 Table FitTable(const std::vector<v1::Fit>& fits);
 Table EventTable(const std::vector<v1::Event>& events);
 Table SeriesTable(const std::vector<v1::Series>& series);

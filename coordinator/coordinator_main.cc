@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <future>
 #include <string>
 #include <thread>
 
@@ -19,6 +20,7 @@
 #include "base/status.h"
 #include "coordinator/engine.h"
 #include "coordinator/service_host.h"
+#include "store/token.h"
 
 namespace loglog {
 namespace {
@@ -36,6 +38,8 @@ struct Flags {
   std::string lease_margin = "5s";
   std::string ready_file;
   std::string clock_offset = "0";
+  std::string auth;
+  bool new_admin_token = false;
   LogOptions log;
   ServiceOptions service;
 };
@@ -49,10 +53,22 @@ void AddFlags(CLI::App* app, Flags* flags) {
       ->type_name("ADDRESS")
       ->capture_default_str();
   app->add_flag("--insecure", flags->service.insecure,
-                "Serve a wider address than loopback without TLS: only on a network you trust");
-  app->add_option("--tls-cert", flags->service.tls_cert, "Certificate chain to serve with, PEM")
+                "Serve a wider address than loopback without TLS, or with --auth off: only on a "
+                "network you trust");
+  app->add_option("--tls-cert", flags->service.tls.tls_cert,
+                  "Certificate chain to serve with, PEM; read again when it changes")
       ->type_name("FILE");
-  app->add_option("--tls-key", flags->service.tls_key, "Its private key, PEM")->type_name("FILE");
+  app->add_option("--tls-key", flags->service.tls.tls_key, "Its private key, PEM")
+      ->type_name("FILE");
+  app->add_option("--tls-client-ca", flags->service.tls.tls_client_ca,
+                  "Serve only clients with a certificate of these authorities, PEM")
+      ->type_name("FILE");
+  app->add_option("--auth", flags->auth,
+                  "required: callers show a token; off: nobody is asked. By default required "
+                  "where TLS serves a wider address than loopback")
+      ->check(CLI::IsMember({"required", "off"}));
+  app->add_flag("--new-admin-token", flags->new_admin_token,
+                "Write another admin token to STORE.admin-token, as is done when there is none");
   app->add_option("--lease", flags->lease,
                   "How long a worker may be silent before its tasks are given to others")
       ->type_name("DURATION")
@@ -102,6 +118,20 @@ int Fail(const absl::Status& status) {
   return absl::IsInvalidArgument(status) ? kExitUsage : kExitFailure;
 }
 
+// Makes an admin's token and leaves it beside the store, for its owner only. The file comes
+// first: a token that nobody can read would be in the way of the next one.
+absl::Status WriteAdminToken(Engine* engine, const std::string& path) {
+  const std::string token = MakeToken();
+  absl::Status status = WriteFileAtomically(path, absl::StrCat(token, "\n"), 0600);
+  if (!status.ok()) return status;
+  std::promise<absl::Status> made;
+  engine->CreateToken({.name = "admin", .role = Role::kAdmin, .sha256 = TokenSha256(token)},
+                      [&](const absl::StatusOr<TokenRow>& row) { made.set_value(row.status()); });
+  status = made.get_future().get();
+  if (status.ok()) spdlog::info("a token for an admin is in {}", path);
+  return status;
+}
+
 // Ends the process when a shutdown hangs: what was acknowledged is in the store.
 class Watchdog {
  public:
@@ -146,12 +176,17 @@ int Serve(const Flags& flags, const EngineOptions& engine_options) {
   absl::StatusOr<std::unique_ptr<ServiceHost>> host =
       ServiceHost::Start(engine->get(), flags.service);
   if (!host.ok()) return Fail(host.status());
+  if (flags.new_admin_token || ((*host)->auth_required() && !(*engine)->HasAdminToken())) {
+    const absl::Status status = WriteAdminToken(engine->get(), flags.store + ".admin-token");
+    if (!status.ok()) return Fail(status);
+  }
   if (!flags.ready_file.empty()) {
     const absl::Status status =
         WriteFileAtomically(flags.ready_file, absl::StrCat((*host)->address(), "\n"));
     if (!status.ok()) return Fail(status);
   }
-  spdlog::info("serving {} at {}", flags.store, (*host)->address());
+  spdlog::info("serving {} at {}, {}", flags.store, (*host)->address(),
+               (*host)->auth_required() ? "callers show a token" : "nobody is asked who they are");
 
   int signal = 0;
   sigwait(&stop_signals, &signal);
@@ -184,6 +219,10 @@ int Main(int argc, char** argv) {
   const absl::StatusOr<int64_t> clock_offset_ms = ParseSignedDurationMs(flags.clock_offset);
   if (!clock_offset_ms.ok()) return Fail(Annotate(clock_offset_ms.status(), "--clock-offset"));
   SetWallClockOffset(*clock_offset_ms);
+  if (!flags.auth.empty()) {
+    flags.service.auth =
+        flags.auth == "off" ? ServiceOptions::Auth::kOff : ServiceOptions::Auth::kRequired;
+  }
   const absl::StatusOr<EngineOptions> options = EngineOptionsFrom(flags);
   if (!options.ok()) return Fail(options.status());
   return Serve(flags, *options);

@@ -63,6 +63,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const std::string& store_pa
                           ReaderPool::Open(store_path, own ? options.reader_threads : 0));
   LOGLOG_ASSIGN_OR_RETURN(engine->compute_,
                           ReaderPool::Open(store_path, own ? options.compute_threads : 0));
+  LOGLOG_RETURN_IF_ERROR(engine->LoadTokens());
   LOGLOG_RETURN_IF_ERROR(engine->Reload());
   Engine* const self = engine.get();
   constexpr int kGroupMax = 512;
@@ -409,6 +410,11 @@ void Engine::ApplyOne(const EndSweep& action) {
 void Engine::AppendEvent(EventRow event) {
   event.time_ms = wall_ms_;
   if (event.detail_json.empty()) event.detail_json = "{}";
+  if (!caller_.empty()) {
+    const bool more = event.detail_json != "{}";
+    event.detail_json = absl::StrCat("{\"by\":", json(caller_).dump(), more ? "," : "",
+                                     event.detail_json.substr(1));
+  }
   Must(store_->AppendEvent(event).status());
   events_appended_ = true;
 }

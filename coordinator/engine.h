@@ -28,6 +28,7 @@
 #include "coordinator/reader_pool.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/task_order.h"
+#include "coordinator/token_book.h"
 #include "coordinator/watch_hub.h"
 #include "plan/expand.h"
 #include "plan/spec.h"
@@ -42,6 +43,8 @@ namespace loglog {
 // after the commit: what was answered survives kill -9. When a commit fails, all of its
 // group is rolled back, the scheduler is made anew from the store, and every call of the
 // group ends with UNAVAILABLE or, with a full disk, RESOURCE_EXHAUSTED.
+//
+// Who asks (`caller`, empty when nobody says) is kept with the events of a change.
 //
 // Every call ends exactly once, with UNAVAILABLE once the engine is stopping. Replies
 // must not block. Thread-safe, but for Stop, which belongs to one thread.
@@ -63,29 +66,46 @@ class Engine {
   void Stop();
 
   // ---- workers (engine_workers.cc). STALE_SESSION is FAILED_PRECONDITION.
-  void RegisterWorker(const RegisterRequest& request, Reply<RegisterAnswer> reply);
+  void RegisterWorker(const RegisterRequest& request, Reply<RegisterAnswer> reply,
+                      const std::string& caller = "");
   // Parks for up to wait_ms when there is nothing to say. Returns what CancelSync takes.
   int64_t SyncWorker(const SyncRequest& request, Reply<SyncAnswer> reply);
   // The caller has gone; the call ends with CANCELLED if it is still parked.
   void CancelSync(const std::string& worker_id, int64_t ticket);
-  // INVALID_ARGUMENT: a gap in the numbers, or a malformed event.
+  // INVALID_ARGUMENT: a gap in the numbers, a malformed event, or an attempt that is not this
+  // worker's.
   void StoreBatch(BatchRequest request, Reply<BatchAnswer> reply);
-  void DrainWorker(const std::string& worker_id, const std::string& reason,
-                   Reply<WorkerView> reply);
-  void ResumeWorker(const std::string& worker_id, Reply<WorkerView> reply);
+  void DrainWorker(const std::string& worker_id, const std::string& reason, Reply<WorkerView> reply,
+                   const std::string& caller = "");
+  void ResumeWorker(const std::string& worker_id, Reply<WorkerView> reply,
+                    const std::string& caller = "");
 
   // ---- sweeps (engine_sweeps.cc)
   void CreateSweep(const std::string& spec_json, const std::string& request_id, bool validate_only,
-                   Reply<CreateAnswer> reply);
+                   Reply<CreateAnswer> reply, const std::string& caller = "");
   enum class SweepVerb { kPause, kResume, kCancel };
   // `revision` 0: whatever it is; else ABORTED when it is another.
   void ChangeSweep(SweepVerb verb, const std::string& name, int64_t revision,
-                   const std::string& request_id, Reply<SweepView> reply);
+                   const std::string& request_id, Reply<SweepView> reply,
+                   const std::string& caller = "");
   // No numbers: all failed trials of the sweep. Answers how many.
   void RetryTrials(const std::string& sweep, const std::vector<int64_t>& numbers,
-                   bool include_cancelled, const std::string& request_id, Reply<int64_t> reply);
+                   bool include_cancelled, const std::string& request_id, Reply<int64_t> reply,
+                   const std::string& caller = "");
   void CancelTrial(const std::string& sweep, int64_t number, const std::string& request_id,
-                   Reply<TrialView> reply);
+                   Reply<TrialView> reply, const std::string& caller = "");
+
+  // ---- tokens (engine_tokens.cc)
+  // Looks up, at once. UNAUTHENTICATED: no token, or one that does not hold (any more).
+  absl::StatusOr<TokenRow> FindToken(absl::string_view token);
+  absl::Status CheckToken(int64_t token_id) const;
+  bool HasAdminToken() const;
+  // One hash is one token: the same again answers the one that is there. INVALID_ARGUMENT;
+  // FAILED_PRECONDITION: too many of them.
+  void CreateToken(const NewToken& token, Reply<TokenRow> reply, const std::string& caller = "");
+  // NOT_FOUND. Fine when it was revoked before.
+  void RevokeToken(int64_t token_id, Reply<TokenRow> reply, const std::string& caller = "");
+  void ListTokens(int64_t after_token_id, int limit, Reply<std::vector<TokenRow>> reply);
 
   // ---- questions (engine_reads.cc)
   void GetSweep(const std::string& name, Reply<SweepView> reply);
@@ -153,6 +173,10 @@ class Engine {
   // Runs `body` on the strand, answers after the commit.
   template <typename T>
   void OnStrand(Reply<T> reply, std::function<absl::StatusOr<T>()> body);
+  // The same; the events that `body` appends say who asked.
+  template <typename T>
+  void OnStrandFor(const std::string& caller, Reply<T> reply,
+                   std::function<absl::StatusOr<T>()> body);
   // Runs `body` on a thread of `pool` that may read the store, answers from there.
   template <typename T>
   void OnReader(ReaderPool* pool, Reply<T> reply,
@@ -183,7 +207,9 @@ class Engine {
                                       const std::optional<CheckpointRow>& checkpoint);
   void CollectSyncAnswers();
   absl::Status CheckSync(const SyncRequest& request) const;
-  std::optional<EndedAttempt> FindEnded(int64_t attempt_id);
+  // Only of this worker.
+  std::optional<EndedAttempt> FindEnded(const std::string& worker_id, int64_t attempt_id);
+  absl::Status CheckAttemptIsOf(const std::string& worker_id, int64_t attempt_id) const;
   absl::StatusOr<BatchAnswer> ApplyBatch(BatchRequest* request);
   void AfterBatch(const BatchRequest& request, const BatchResult& result);
   absl::Status CheckNameIsFree(const RegisterRequest& request) const;
@@ -207,6 +233,11 @@ class Engine {
                                                           const std::string& what);
   void RememberServed(const std::string& request_id, const std::string& what,
                       absl::string_view answer);
+
+  // ---- tokens
+  absl::Status LoadTokens();
+  absl::StatusOr<TokenRow> ApplyCreateToken(const NewToken& token);
+  void TokenEvent(absl::string_view kind, const TokenRow& token);
 
   // ---- what only the strand knows, added to what was read
   void FillSweep(SweepView* view) const;
@@ -233,6 +264,7 @@ class Engine {
   std::atomic<int64_t> last_ticket_ = 0;
   std::atomic<bool> stop_asked_ = false;  // long work on other threads ends early
   WatchHub watch_hub_;
+  TokenBook tokens_;
 
   // Strand-confined from here on.
   Store* store_;
@@ -246,6 +278,7 @@ class Engine {
   absl::Status group_error_;
   std::optional<NoIoScope> no_io_;  // while a transaction is open
   bool events_appended_ = false;
+  std::string caller_;  // who asked for what is being done; empty: nobody
   std::vector<std::pair<spdlog::level::level_enum, std::string>> log_lines_;
   std::map<std::string, ParkedSync> parked_;  // by worker
   std::set<std::string> recheck_;             // workers whose answer may be ready
@@ -286,6 +319,17 @@ void Engine::OnStrand(Reply<T> reply, std::function<absl::StatusOr<T>()> body) {
     };
   });
   if (!posted) reply(Stopping());
+}
+
+template <typename T>
+void Engine::OnStrandFor(const std::string& caller, Reply<T> reply,
+                         std::function<absl::StatusOr<T>()> body) {
+  OnStrand<T>(std::move(reply), [this, caller, body = std::move(body)] {
+    caller_ = caller;
+    absl::StatusOr<T> answer = body();
+    caller_.clear();
+    return answer;
+  });
 }
 
 template <typename T>

@@ -72,7 +72,7 @@ void Engine::RememberServed(const std::string& request_id, const std::string& wh
 // ---- submitting
 
 void Engine::CreateSweep(const std::string& spec_json, const std::string& request_id,
-                         bool validate_only, Reply<CreateAnswer> reply) {
+                         bool validate_only, Reply<CreateAnswer> reply, const std::string& caller) {
   // Expanding a large spec takes a while: not on the strand, and not on a thread of gRPC.
   const auto expand = [=, this](const ReadStore&) {
     const absl::StatusOr<SweepSpec> spec = ParseSpec(spec_json, "spec_json");
@@ -81,8 +81,9 @@ void Engine::CreateSweep(const std::string& spec_json, const std::string& reques
     if (!expansion.ok()) return reply(expansion.status());
     auto sweep = std::make_shared<NewSweep>(ToNewSweep(*spec, *expansion));
     sweep->request_id = request_id;
-    OnStrand<CreateAnswer>(
-        reply, [this, sweep, validate_only] { return ApplyCreate(sweep.get(), validate_only); });
+    OnStrandFor<CreateAnswer>(caller, reply, [this, sweep, validate_only] {
+      return ApplyCreate(sweep.get(), validate_only);
+    });
   };
   readers_->Post(expand, reply);
 }
@@ -157,9 +158,10 @@ absl::Status Engine::AddOpen(int64_t sweep_id) {
 // ---- steering
 
 void Engine::ChangeSweep(SweepVerb verb, const std::string& name, int64_t revision,
-                         const std::string& request_id, Reply<SweepView> reply) {
-  OnStrand<SweepView>(std::move(reply),
-                      [=, this] { return ApplyVerb(verb, name, revision, request_id); });
+                         const std::string& request_id, Reply<SweepView> reply,
+                         const std::string& caller) {
+  OnStrandFor<SweepView>(caller, std::move(reply),
+                         [=, this] { return ApplyVerb(verb, name, revision, request_id); });
 }
 
 absl::StatusOr<SweepView> Engine::ApplyVerb(SweepVerb verb, const std::string& name,
@@ -215,8 +217,8 @@ absl::StatusOr<SweepView> Engine::ApplyVerb(SweepVerb verb, const std::string& n
 
 void Engine::RetryTrials(const std::string& sweep, const std::vector<int64_t>& numbers,
                          bool include_cancelled, const std::string& request_id,
-                         Reply<int64_t> reply) {
-  OnStrand<int64_t>(std::move(reply), [=, this] {
+                         Reply<int64_t> reply, const std::string& caller) {
+  OnStrandFor<int64_t>(caller, std::move(reply), [=, this] {
     return ApplyRetry(sweep, numbers, include_cancelled, request_id);
   });
 }
@@ -264,9 +266,9 @@ absl::StatusOr<int64_t> Engine::ApplyRetry(const std::string& name,
 }
 
 void Engine::CancelTrial(const std::string& sweep, int64_t number, const std::string& request_id,
-                         Reply<TrialView> reply) {
-  OnStrand<TrialView>(std::move(reply),
-                      [=, this] { return ApplyCancelTrial(sweep, number, request_id); });
+                         Reply<TrialView> reply, const std::string& caller) {
+  OnStrandFor<TrialView>(caller, std::move(reply),
+                         [=, this] { return ApplyCancelTrial(sweep, number, request_id); });
 }
 
 absl::StatusOr<TrialView> Engine::ApplyCancelTrial(const std::string& name, int64_t number,

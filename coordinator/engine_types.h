@@ -80,6 +80,15 @@ struct BatchAnswer {
   bool forget = false;
 };
 
+// Only the hash of the token is told: whoever makes one keeps it.
+struct NewToken {
+  std::string name;
+  Role role = Role::kViewer;
+  std::string worker;
+  std::string sha256;
+  int64_t ttl_ms = 0;  // 0: does not expire
+};
+
 struct SweepView {
   SweepRow row;
   double tokens_per_second = 0;

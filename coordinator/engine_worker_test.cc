@@ -197,6 +197,38 @@ TEST_F(EngineWorkerTest, OneWorkersAttemptIsNotAnothers) {
   EXPECT_TRUE(absl::IsInvalidArgument(other.Send(order.attempt_id, 0, {StartEvent()}).status()));
 }
 
+TEST_F(EngineWorkerTest, OneWorkersEndedAttemptIsNotAnothersEither) {
+  FakeWorker worker(engine_.get(), "w");
+  const TaskOrder order = StartOne(&worker);
+  Advance(36'000);
+  ASSERT_EQ(GetTrial("s", 1)->row.lost_count, 1);
+  FakeWorker other(engine_.get(), "other");
+  ASSERT_TRUE(other.Register().ok());
+  // Neither events, nor a checkpoint, nor a result; nor the word that it is done.
+  for (const TrainerEvent& event : {StartEvent(), CheckpointEvent(5), EndEvent(10, 0.1)}) {
+    const auto refused = other.Send(order.attempt_id, 0, {event});
+    EXPECT_TRUE(absl::IsInvalidArgument(refused.status()));
+    EXPECT_THAT(std::string(refused.status().message()), HasSubstr("leased to workers/w"));
+  }
+  SyncRequest held = other.Request();
+  held.report.draining = true;  // takes no work
+  held.report.held.push_back({order.attempt_id, {.kind = OutcomeKind::kDone}});
+  const auto answer = Call<SyncAnswer>([&](auto reply) { engine_->SyncWorker(held, reply); });
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_THAT(answer->desire.forget, ::testing::ElementsAre(order.attempt_id));
+  SyncRequest slot = other.Request();
+  slot.report.slots[0] = {0, SlotState::kFinished, order.attempt_id, {OutcomeKind::kDone}};
+  const auto told = Call<SyncAnswer>([&](auto reply) { engine_->SyncWorker(slot, reply); });
+  ASSERT_TRUE(told.ok()) << told.status();
+  EXPECT_EQ(told->desire.slots[0].action, DesiredAction::kForget);
+  EXPECT_EQ(GetTrial("s", 1)->row.state, TrialState::kPending);
+  EXPECT_EQ(GetTrial("s", 1)->row.step, 0);
+  // Its own word still counts.
+  ASSERT_TRUE(worker.Train(order, 2.5).ok());
+  EXPECT_EQ(GetTrial("s", 1)->row.state, TrialState::kDone);
+  EXPECT_EQ(GetTrial("s", 1)->row.final_loss, 2.5);
+}
+
 TEST_F(EngineWorkerTest, T07_AFinishedReportMayBeLostAndRepeated) {
   FakeWorker worker(engine_.get(), "w");
   const TaskOrder order = StartOne(&worker);

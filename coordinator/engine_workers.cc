@@ -31,8 +31,10 @@ std::string Dump(const json& value) {
 
 // ---- sessions
 
-void Engine::RegisterWorker(const RegisterRequest& request, Reply<RegisterAnswer> reply) {
-  OnStrand<RegisterAnswer>(std::move(reply), [this, request] { return ApplyRegister(request); });
+void Engine::RegisterWorker(const RegisterRequest& request, Reply<RegisterAnswer> reply,
+                            const std::string& caller) {
+  OnStrandFor<RegisterAnswer>(caller, std::move(reply),
+                              [this, request] { return ApplyRegister(request); });
 }
 
 // Two hosts under one name would take each other's leases for ever.
@@ -90,8 +92,8 @@ absl::StatusOr<RegisterAnswer> Engine::ApplyRegister(const RegisterRequest& requ
 }
 
 void Engine::DrainWorker(const std::string& worker_id, const std::string& reason,
-                         Reply<WorkerView> reply) {
-  OnStrand<WorkerView>(std::move(reply), [=, this]() -> absl::StatusOr<WorkerView> {
+                         Reply<WorkerView> reply, const std::string& caller) {
+  OnStrandFor<WorkerView>(caller, std::move(reply), [=, this]() -> absl::StatusOr<WorkerView> {
     LOGLOG_RETURN_IF_ERROR(store_->read().GetWorker(worker_id).status());
     Actions actions;
     scheduler_->DrainWorker(worker_id, reason, &actions);
@@ -100,8 +102,9 @@ void Engine::DrainWorker(const std::string& worker_id, const std::string& reason
   });
 }
 
-void Engine::ResumeWorker(const std::string& worker_id, Reply<WorkerView> reply) {
-  OnStrand<WorkerView>(std::move(reply), [=, this]() -> absl::StatusOr<WorkerView> {
+void Engine::ResumeWorker(const std::string& worker_id, Reply<WorkerView> reply,
+                          const std::string& caller) {
+  OnStrandFor<WorkerView>(caller, std::move(reply), [=, this]() -> absl::StatusOr<WorkerView> {
     LOGLOG_ASSIGN_OR_RETURN(const WorkerRow row, store_->read().GetWorker(worker_id));
     if (row.state == WorkerState::kLive) {
       return absl::FailedPreconditionError(
@@ -169,8 +172,9 @@ int64_t Engine::SyncWorker(const SyncRequest& request, Reply<SyncAnswer> reply) 
     const std::string& worker_id = request.report.worker_id;
     Actions actions;
     scheduler_->Sync(
-        request.report, [this](int64_t attempt_id) { return FindEnded(attempt_id); }, now_ms_,
-        &actions);
+        request.report,
+        [this, &worker_id](int64_t attempt_id) { return FindEnded(worker_id, attempt_id); },
+        now_ms_, &actions);
     Apply(actions);
     synced_wall_ms_[worker_id] = wall_ms_;
     if (wall_ms_ - synced_stored_ms_[worker_id] >= kSyncTimeStoredEveryMs &&
@@ -191,12 +195,14 @@ int64_t Engine::SyncWorker(const SyncRequest& request, Reply<SyncAnswer> reply) 
   return ticket;
 }
 
-std::optional<EndedAttempt> Engine::FindEnded(int64_t attempt_id) {
+std::optional<EndedAttempt> Engine::FindEnded(const std::string& worker_id, int64_t attempt_id) {
   const absl::StatusOr<AttemptRow> attempt = store_->read().GetAttempt(attempt_id);
   if (!attempt.ok()) {
     if (!absl::IsNotFound(attempt.status())) Must(attempt.status());
     return std::nullopt;
   }
+  // Nobody's report counts for what another worker did.
+  if (attempt->worker_id != worker_id) return std::nullopt;
   const absl::StatusOr<TaskRow> task = store_->read().GetTask(attempt->task_id);
   Must(task.status());
   if (!task.ok()) return std::nullopt;
@@ -335,6 +341,24 @@ void Engine::StoreBatch(BatchRequest request, Reply<BatchAnswer> reply) {
                         });
 }
 
+// Live ones are known by heart; of an ended one the store tells whose it was. One that is
+// not there is nobody's, and what is sent for it is forgotten.
+absl::Status Engine::CheckAttemptIsOf(const std::string& worker_id, int64_t attempt_id) const {
+  std::string owner;
+  if (const std::optional<Scheduler::LiveAttempt> live = scheduler_->FindLive(attempt_id)) {
+    owner = live->worker_id;
+  } else {
+    const absl::StatusOr<AttemptRow> ended = store_->read().GetAttempt(attempt_id);
+    if (absl::IsNotFound(ended.status())) return absl::OkStatus();
+    if (!ended.ok()) return ended.status();
+    owner = ended->worker_id;
+  }
+  if (owner == worker_id) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("attempt_id: attempt ", attempt_id,
+                                                 " was leased to workers/", owner,
+                                                 ", not to workers/", worker_id));
+}
+
 absl::StatusOr<BatchAnswer> Engine::ApplyBatch(BatchRequest* request) {
   if (stopping_) return Stopping();
   Batch& batch = request->batch;
@@ -342,12 +366,7 @@ absl::StatusOr<BatchAnswer> Engine::ApplyBatch(BatchRequest* request) {
     LOGLOG_FAILPOINT("lease.stale_stream");
     return StaleSession(request->worker_id, request->session_epoch);
   }
-  const std::optional<Scheduler::LiveAttempt> live = scheduler_->FindLive(batch.attempt_id);
-  if (live.has_value() && live->worker_id != request->worker_id) {
-    return absl::InvalidArgumentError(absl::StrCat("attempt_id: attempt ", batch.attempt_id,
-                                                   " is leased to workers/", live->worker_id,
-                                                   ", not to workers/", request->worker_id));
-  }
+  LOGLOG_RETURN_IF_ERROR(CheckAttemptIsOf(request->worker_id, batch.attempt_id));
   LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
   batch.time_ms = wall_ms_;
   int64_t tokens = 0;

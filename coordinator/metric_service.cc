@@ -4,7 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "base/status.h"
 #include "coordinator/worker_service_convert.h"
 #include "proto/rpc_status.h"
 
@@ -18,7 +18,8 @@ constexpr int kInFlightMax = 16;
 class MetricReactor : public grpc::ServerBidiReactor<v1::MetricBatch, v1::MetricAck>,
                       public std::enable_shared_from_this<MetricReactor> {
  public:
-  explicit MetricReactor(Engine* engine) : engine_(engine) {}
+  MetricReactor(Engine* engine, const ServiceGate* gate, Principal caller)
+      : engine_(engine), gate_(gate), caller_(std::move(caller)) {}
 
   void Start() {
     self_ = shared_from_this();
@@ -73,7 +74,7 @@ class MetricReactor : public grpc::ServerBidiReactor<v1::MetricBatch, v1::Metric
   // thread could hand that one over first.
   void Store() {
     const int64_t attempt_id = batch_.attempt_id();
-    absl::StatusOr<BatchRequest> request = FromProto(batch_);
+    absl::StatusOr<BatchRequest> request = Admitted();
     {
       MutexLock lock(mutex_);
       if (!request.ok()) {
@@ -89,6 +90,12 @@ class MetricReactor : public grpc::ServerBidiReactor<v1::MetricBatch, v1::Metric
     });
     MutexLock lock(mutex_);
     reading_ = false;
+  }
+
+  absl::StatusOr<BatchRequest> Admitted() const {
+    LOGLOG_RETURN_IF_ERROR(gate_->StillAdmitted(caller_));
+    LOGLOG_RETURN_IF_ERROR(CheckWorker(caller_, batch_.worker_id()));
+    return FromProto(batch_);
   }
 
   void OnStored(int64_t attempt_id, absl::StatusOr<BatchAnswer> answer) {
@@ -146,6 +153,8 @@ class MetricReactor : public grpc::ServerBidiReactor<v1::MetricBatch, v1::Metric
   }
 
   Engine* const engine_;
+  const ServiceGate* const gate_;
+  const Principal caller_;
   int64_t bell_ = 0;
   std::shared_ptr<MetricReactor> self_;  // until OnDone
   v1::MetricBatch batch_;                // the library's while reading_
@@ -162,12 +171,24 @@ class MetricReactor : public grpc::ServerBidiReactor<v1::MetricBatch, v1::Metric
   absl::Status end_ LOGLOG_GUARDED_BY(mutex_);  // not OK: finish with it
 };
 
+class RefusedStream : public grpc::ServerBidiReactor<v1::MetricBatch, v1::MetricAck> {
+ public:
+  explicit RefusedStream(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
+  void OnDone() override { delete this; }
+};
+
 }  // namespace
 
-grpc::ServerBidiReactor<v1::MetricBatch, v1::MetricAck>* StartMetricStream(Engine* engine) {
-  const auto reactor = std::make_shared<MetricReactor>(engine);
+grpc::ServerBidiReactor<v1::MetricBatch, v1::MetricAck>* StartMetricStream(
+    Engine* engine, const ServiceGate* gate, const Principal& caller) {
+  const auto reactor = std::make_shared<MetricReactor>(engine, gate, caller);
   reactor->Start();
   return reactor.get();
+}
+
+grpc::ServerBidiReactor<v1::MetricBatch, v1::MetricAck>* RefuseMetricStream(
+    const absl::Status& status) {
+  return new RefusedStream(status);
 }
 
 }  // namespace loglog

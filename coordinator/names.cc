@@ -62,6 +62,8 @@ std::string FitName(absl::string_view sweep, int64_t number) {
 
 std::string WorkerName(absl::string_view worker_id) { return absl::StrCat("workers/", worker_id); }
 
+std::string TokenName(int64_t token_id) { return absl::StrCat("tokens/", token_id); }
+
 absl::StatusOr<std::string> ParseSweepName(absl::string_view name) {
   return ParseId(name, "sweeps/", "sweeps/<name>, name being [a-z0-9][a-z0-9-]{0,62}");
 }
@@ -76,6 +78,16 @@ absl::StatusOr<NumberedName> ParseFitName(absl::string_view name) {
 
 absl::StatusOr<std::string> ParseWorkerName(absl::string_view name) {
   return ParseId(name, "workers/", "workers/<id>, id being [a-z0-9][a-z0-9-]{0,62}");
+}
+
+absl::StatusOr<int64_t> ParseTokenName(absl::string_view name) {
+  absl::string_view text = name;
+  absl::ConsumePrefix(&text, "tokens/");
+  int64_t token_id = 0;
+  if (absl::SimpleAtoi(text, &token_id) && token_id > 0 && absl::StrCat(token_id) == text) {
+    return token_id;
+  }
+  return Malformed(name, "tokens/<number>");
 }
 
 std::string MakePageToken(absl::string_view list, absl::string_view position) {

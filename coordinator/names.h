@@ -22,6 +22,7 @@ std::string SweepName(absl::string_view sweep);
 std::string TrialName(absl::string_view sweep, int64_t number);
 std::string FitName(absl::string_view sweep, int64_t number);
 std::string WorkerName(absl::string_view worker_id);
+std::string TokenName(int64_t token_id);
 
 // Each INVALID_ARGUMENT names the text and the form that was expected.
 // "sweeps/<name>"; a bare "<name>" is taken too.
@@ -32,6 +33,9 @@ absl::StatusOr<NumberedName> ParseTrialName(absl::string_view name);
 absl::StatusOr<NumberedName> ParseFitName(absl::string_view name);
 // "workers/<id>"; a bare "<id>" is taken too.
 absl::StatusOr<std::string> ParseWorkerName(absl::string_view name);
+
+// "tokens/<n>"; a bare "<n>" is taken too.
+absl::StatusOr<int64_t> ParseTokenName(absl::string_view name);
 
 // Page tokens: opaque to clients, bound to the list they came from.
 std::string MakePageToken(absl::string_view list, absl::string_view position);

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -263,9 +264,69 @@ TEST_F(ProcessTest, WrongAddressesAndFlagsAreRefused) {
   arguments.insert(arguments.end(), {"--tls-cert", "x.pem"});
   ExpectRefusal(arguments, 2, "belong together");
   arguments = Arguments();
+  arguments.insert(arguments.end(), {"--tls-client-ca", "x.pem"});
+  ExpectRefusal(arguments, 2, "--tls-client-ca is for TLS");
+  arguments = Arguments();
+  arguments.insert(arguments.end(), {"--auth", "maybe"});
+  ExpectRefusal(arguments, 2, "--auth");
+  arguments = Arguments();
   arguments.push_back("--no-such-flag");
   ExpectRefusal(arguments, 2, "--no-such-flag");
   ExpectRefusal({"--store", "/nonexistent/store.db"}, 1, "/nonexistent");
+}
+
+TEST_F(ProcessTest, TheFirstAdminsTokenIsBesideTheStoreAndMadeOnce) {
+  const std::string path = folder_ / "store.db.admin-token";
+  std::vector<std::string> arguments = Arguments();
+  const auto serves = [&](const std::string& token) {
+    const auto stub = v1::SweepService::NewStub(
+        grpc::CreateChannel("unix:" + (folder_ / "socket"), grpc::InsecureChannelCredentials()));
+    const auto context = NewContext();
+    if (!token.empty()) context->AddMetadata("authorization", "Bearer " + token);
+    v1::ListSweepsResponse response;
+    return stub->ListSweeps(context.get(), v1::ListSweepsRequest(), &response).error_code();
+  };
+  const auto read = [&] {
+    return std::string(absl::StripAsciiWhitespace(ReadFile(path).value_or("")));
+  };
+  {
+    Daemon open(folder_, arguments);
+    ASSERT_NE(open.WaitReady(), "") << open.Log();
+    EXPECT_EQ(serves(""), grpc::OK) << "a socket of its owner asks nobody";
+    EXPECT_FALSE(PathExists(path));
+    open.Signal(SIGTERM);
+    ASSERT_EQ(open.WaitExit(), 0);
+  }
+  arguments.insert(arguments.end(), {"--auth", "required"});
+  std::string first;
+  {
+    Daemon daemon(folder_, arguments);
+    ASSERT_NE(daemon.WaitReady(), "") << daemon.Log();
+    struct stat info = {};
+    ASSERT_EQ(stat(path.c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0600);
+    first = read();
+    EXPECT_EQ(serves(first), grpc::OK);
+    EXPECT_EQ(serves(""), grpc::UNAUTHENTICATED);
+    EXPECT_THAT(daemon.Log(), HasSubstr(path));
+    EXPECT_THAT(daemon.Log(), testing::Not(HasSubstr(first)));
+    daemon.Signal(SIGKILL);
+    daemon.WaitExit();
+  }
+  {
+    Daemon again(folder_, arguments);
+    ASSERT_NE(again.WaitReady(), "") << again.Log();
+    EXPECT_EQ(read(), first);
+    EXPECT_EQ(serves(first), grpc::OK);
+    again.Signal(SIGTERM);
+    again.WaitExit();
+  }
+  arguments.push_back("--new-admin-token");
+  Daemon lost(folder_, arguments);
+  ASSERT_NE(lost.WaitReady(), "") << lost.Log();
+  EXPECT_NE(read(), first);
+  EXPECT_EQ(serves(read()), grpc::OK);
+  EXPECT_EQ(serves(first), grpc::OK) << "until it is revoked";
 }
 
 TEST_F(ProcessTest, ASocketLeftByAKilledOneIsTakenOver) {

@@ -3,14 +3,15 @@
 #include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/file.h"
 #include "base/status.h"
 #include "coordinator/listen_address.h"
 
@@ -42,47 +43,53 @@ void SetLimits(grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
 }
 
+// The library adds reflection to every server of a program that is linked with it, and serves
+// it to everybody.
+class WithoutReflection : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    const std::string name = grpc::reflection::ProtoServerReflectionPlugin().name();
+    std::erase_if(*plugins, [&](const auto& plugin) { return plugin->name() == name; });
+  }
+};
+
+bool AuthRequired(const ServiceOptions& options, const ListenAddress& listen) {
+  if (options.auth != ServiceOptions::Auth::kDefault) {
+    return options.auth == ServiceOptions::Auth::kRequired;
+  }
+  return !listen.is_local() && !options.tls.tls_cert.empty();
+}
+
 }  // namespace
 
-ServiceHost::ServiceHost(Engine* engine, const ServiceOptions& options)
+ServiceHost::ServiceHost(Engine* engine, const ServiceOptions& options, bool auth_required)
     : engine_(engine),
-      options_(options),
-      sweep_service_(engine, options.version),
-      worker_service_(engine, options.version) {}
+      gate_(engine, auth_required),
+      sweep_service_(engine, &gate_, options.version),
+      worker_service_(engine, &gate_, options.version),
+      admin_service_(engine, &gate_) {}
 
 ServiceHost::~ServiceHost() { Shutdown(/*grace_ms=*/0); }
 
 absl::Status ServiceHost::Check(const ServiceOptions& options) {
   LOGLOG_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options.listen));
-  if (options.tls_cert.empty() != options.tls_key.empty()) {
-    return absl::InvalidArgumentError(
-        "--tls-cert and --tls-key belong together; give both, or neither");
-  }
-  if (!listen.is_local() && !options.insecure && options.tls_cert.empty()) {
+  LOGLOG_RETURN_IF_ERROR(CheckServerSecurity(options.tls));
+  if (listen.is_local() || options.insecure) return absl::OkStatus();
+  if (options.tls.tls_cert.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--listen ", options.listen,
         " can be reached from other hosts, and everybody there could submit and cancel; give "
-        "--tls-cert and --tls-key, or --insecure on a network you trust"));
+        "--tls-cert and --tls-key (deploy/make-certs makes them), or --insecure on a network you "
+        "trust"));
+  }
+  if (options.auth == ServiceOptions::Auth::kOff) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--listen ", options.listen,
+        " can be reached from other hosts, and with --auth off everybody there could submit and "
+        "cancel; leave --auth away, or give --insecure on a network you trust"));
   }
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServiceHost::Credentials() const {
-  if (options_.tls_cert.empty()) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
-  LOGLOG_ASSIGN_OR_RETURN(pair.cert_chain, ReadFile(options_.tls_cert));
-  LOGLOG_ASSIGN_OR_RETURN(pair.private_key, ReadFile(options_.tls_key));
-  const auto is_pem = [](const std::string& text) {
-    return text.find("-----BEGIN ") != std::string::npos;
-  };
-  if (!is_pem(pair.cert_chain) || !is_pem(pair.private_key)) {
-    return absl::InvalidArgumentError(absl::StrCat("--tls-cert ", options_.tls_cert,
-                                                   " and --tls-key ", options_.tls_key,
-                                                   " must be PEM files (-----BEGIN ...)"));
-  }
-  grpc::SslServerCredentialsOptions ssl;
-  ssl.pem_key_cert_pairs.push_back(std::move(pair));
-  return grpc::SslServerCredentials(ssl);
 }
 
 absl::StatusOr<std::unique_ptr<ServiceHost>> ServiceHost::Start(Engine* engine,
@@ -90,9 +97,8 @@ absl::StatusOr<std::unique_ptr<ServiceHost>> ServiceHost::Start(Engine* engine,
   gpr_set_log_function(&ForwardLog);
   LOGLOG_RETURN_IF_ERROR(Check(options));
   LOGLOG_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options.listen));
-  std::unique_ptr<ServiceHost> host(new ServiceHost(engine, options));
-  LOGLOG_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
-                          host->Credentials());
+  const bool auth_required = AuthRequired(options, listen);
+  std::unique_ptr<ServiceHost> host(new ServiceHost(engine, options, auth_required));
   // The library reports a failed bind without its reason.
   LOGLOG_RETURN_IF_ERROR(CheckCanListen(listen));
 
@@ -100,19 +106,20 @@ absl::StatusOr<std::unique_ptr<ServiceHost>> ServiceHost::Start(Engine* engine,
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(listen.Text(), credentials, &port);
+  builder.AddListeningPort(listen.Text(), MakeServerCredentials(options.tls), &port);
   builder.RegisterService(&host->sweep_service_);
   builder.RegisterService(&host->worker_service_);
+  builder.RegisterService(&host->admin_service_);
+  if (auth_required) builder.SetOption(std::make_unique<WithoutReflection>());
   SetLimits(&builder);
   // A socket is its owner's from the moment it is there.
   const mode_t mask = listen.is_unix() ? umask(0177) : 0;
   host->server_ = builder.BuildAndStart();
   if (listen.is_unix()) umask(mask);
   if (host->server_ == nullptr || port == 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--listen ", options.listen, ": cannot serve there",
-                     options.tls_cert.empty() ? "" : " with ",
-                     options.tls_cert.empty() ? "" : options.tls_cert, "; the log says why"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--listen ", options.listen, ": cannot serve there",
+        options.tls.tls_cert.empty() ? "" : " with ", options.tls.tls_cert, "; the log says why"));
   }
   ListenAddress real = listen;
   if (!real.is_unix()) real.port = port;

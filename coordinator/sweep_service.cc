@@ -2,14 +2,14 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <utility>
 
-#include "absl/strings/numbers.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "coordinator/names.h"
 #include "coordinator/service_convert.h"
+#include "coordinator/service_unary.h"
 #include "coordinator/watch_service.h"
 #include "proto/rpc_status.h"
 
@@ -19,50 +19,8 @@ namespace {
 using Unary = grpc::ServerUnaryReactor;
 using Context = grpc::CallbackServerContext;
 
-constexpr int kPageSizeDefault = 100;
-constexpr int kPageSizeMax = 1000;
 constexpr size_t kSpecBytesMax = 1 << 20;
 constexpr size_t kRequestIdMax = 128;
-
-Unary* Refuse(Context* context, const absl::Status& status) {
-  Unary* const reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(status));
-  return reactor;
-}
-
-// An engine's reply that fills the response and ends the call. `fill` may return a
-// status of its own, or nothing.
-template <typename T, typename Fill>
-Engine::Reply<T> Answer(Unary* reactor, Fill fill) {
-  return [reactor, fill](absl::StatusOr<T> answer) {
-    absl::Status status = answer.status();
-    if (answer.ok()) {
-      if constexpr (std::is_void_v<decltype(fill(*answer))>) {
-        fill(*answer);
-      } else {
-        status = fill(*answer);
-      }
-    }
-    reactor->Finish(ToGrpcStatus(status));
-  };
-}
-
-absl::StatusOr<int> PageSize(int requested) {
-  if (requested < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("page_size: ", requested, " is negative; 0 asks for the default"));
-  }
-  return requested == 0 ? kPageSizeDefault : std::min(requested, kPageSizeMax);
-}
-
-absl::StatusOr<int64_t> PositionFrom(absl::string_view list, const std::string& token) {
-  LOGLOG_ASSIGN_OR_RETURN(const std::string position, ParsePageToken(list, token));
-  int64_t number = 0;
-  if (!position.empty() && !absl::SimpleAtoi(position, &number)) {
-    return absl::InvalidArgumentError("page_token: damaged; begin with the first page");
-  }
-  return number;
-}
 
 absl::Status CheckRequestId(const std::string& request_id) {
   if (request_id.size() <= kRequestIdMax) return absl::OkStatus();
@@ -116,17 +74,15 @@ absl::StatusOr<std::vector<int64_t>> NumbersFrom(
 
 }  // namespace
 
-// The value of an absl::StatusOr, or the end of the call with its status.
-#define LOGLOG_OR_REFUSE(lhs, expr)                                              \
-  auto LOGLOG_STATUS_CONCAT(refuse_or_, __LINE__) = (expr);                      \
-  if (!LOGLOG_STATUS_CONCAT(refuse_or_, __LINE__).ok())                          \
-    return Refuse(context, LOGLOG_STATUS_CONCAT(refuse_or_, __LINE__).status()); \
-  lhs = *std::move(LOGLOG_STATUS_CONCAT(refuse_or_, __LINE__))
+absl::StatusOr<Principal> SweepServiceImpl::Admit(Context* context, absl::string_view rpc) const {
+  return gate_->Admit(*context, absl::StrCat("SweepService.", rpc));
+}
 
 // ---- sweeps
 
 Unary* SweepServiceImpl::CreateSweep(Context* context, const v1::CreateSweepRequest* request,
                                      v1::CreateSweepResponse* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "CreateSweep"));
   absl::Status status = CheckRequestId(request->request_id());
   if (request->spec_json().size() > kSpecBytesMax) {
     status = absl::InvalidArgumentError(absl::StrCat("spec_json: ", request->spec_json().size(),
@@ -134,21 +90,26 @@ Unary* SweepServiceImpl::CreateSweep(Context* context, const v1::CreateSweepRequ
   }
   if (!status.ok()) return Refuse(context, status);
   Unary* const reactor = context->DefaultReactor();
-  engine_->CreateSweep(request->spec_json(), request->request_id(), request->validate_only(),
-                       Answer<CreateAnswer>(reactor, [response](const CreateAnswer& answer) {
-                         *response->mutable_sweep() = ToProto(answer.sweep);
-                         response->set_created(answer.created);
-                         response->set_trials_new(static_cast<int32_t>(answer.trials_new));
-                         response->set_trials_reused(static_cast<int32_t>(answer.trials_reused));
-                       }));
+  engine_->CreateSweep(
+      request->spec_json(), request->request_id(), request->validate_only(),
+      ReplyTo<CreateAnswer>(reactor,
+                            [response](const CreateAnswer& answer) {
+                              *response->mutable_sweep() = ToProto(answer.sweep);
+                              response->set_created(answer.created);
+                              response->set_trials_new(static_cast<int32_t>(answer.trials_new));
+                              response->set_trials_reused(
+                                  static_cast<int32_t>(answer.trials_reused));
+                            }),
+      caller.name);
   return reactor;
 }
 
 Unary* SweepServiceImpl::GetSweep(Context* context, const v1::GetSweepRequest* request,
                                   v1::Sweep* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "GetSweep"));
   LOGLOG_OR_REFUSE(const std::string name, ParseSweepName(request->name()));
   Unary* const reactor = context->DefaultReactor();
-  engine_->GetSweep(name, Answer<SweepView>(reactor, [response](const SweepView& view) {
+  engine_->GetSweep(name, ReplyTo<SweepView>(reactor, [response](const SweepView& view) {
                       *response = ToProto(view);
                     }));
   return reactor;
@@ -156,12 +117,13 @@ Unary* SweepServiceImpl::GetSweep(Context* context, const v1::GetSweepRequest* r
 
 Unary* SweepServiceImpl::ListSweeps(Context* context, const v1::ListSweepsRequest* request,
                                     v1::ListSweepsResponse* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "ListSweeps"));
   LOGLOG_OR_REFUSE(const int size, PageSize(request->page_size()));
   LOGLOG_OR_REFUSE(const int64_t before, PositionFrom("sweeps", request->page_token()));
   Unary* const reactor = context->DefaultReactor();
   engine_->ListSweeps(
       before, size,
-      Answer<std::vector<SweepView>>(reactor, [=](const std::vector<SweepView>& views) {
+      ReplyTo<std::vector<SweepView>>(reactor, [=](const std::vector<SweepView>& views) {
         for (const SweepView& view : views) *response->add_sweeps() = ToProto(view);
         if (static_cast<int>(views.size()) == size) {
           response->set_next_page_token(
@@ -171,8 +133,9 @@ Unary* SweepServiceImpl::ListSweeps(Context* context, const v1::ListSweepsReques
   return reactor;
 }
 
-Unary* SweepServiceImpl::Change(Context* context, Engine::SweepVerb verb,
+Unary* SweepServiceImpl::Change(Context* context, absl::string_view rpc, Engine::SweepVerb verb,
                                 const v1::SweepVerbRequest& request, v1::Sweep* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, rpc));
   LOGLOG_OR_REFUSE(const std::string name, ParseSweepName(request.name()));
   LOGLOG_OR_REFUSE(const int64_t revision, ParseEtag(request.etag()));
   if (const absl::Status status = CheckRequestId(request.request_id()); !status.ok()) {
@@ -181,38 +144,44 @@ Unary* SweepServiceImpl::Change(Context* context, Engine::SweepVerb verb,
   Unary* const reactor = context->DefaultReactor();
   engine_->ChangeSweep(
       verb, name, revision, request.request_id(),
-      Answer<SweepView>(reactor, [response](const SweepView& view) { *response = ToProto(view); }));
+      ReplyTo<SweepView>(reactor, [response](const SweepView& view) { *response = ToProto(view); }),
+      caller.name);
   return reactor;
 }
 
 Unary* SweepServiceImpl::PauseSweep(Context* context, const v1::SweepVerbRequest* request,
                                     v1::Sweep* response) {
-  return Change(context, Engine::SweepVerb::kPause, *request, response);
+  return Change(context, "PauseSweep", Engine::SweepVerb::kPause, *request, response);
 }
 
 Unary* SweepServiceImpl::ResumeSweep(Context* context, const v1::SweepVerbRequest* request,
                                      v1::Sweep* response) {
-  return Change(context, Engine::SweepVerb::kResume, *request, response);
+  return Change(context, "ResumeSweep", Engine::SweepVerb::kResume, *request, response);
 }
 
 Unary* SweepServiceImpl::CancelSweep(Context* context, const v1::SweepVerbRequest* request,
                                      v1::Sweep* response) {
-  return Change(context, Engine::SweepVerb::kCancel, *request, response);
+  return Change(context, "CancelSweep", Engine::SweepVerb::kCancel, *request, response);
 }
 
 grpc::ServerWriteReactor<v1::Event>* SweepServiceImpl::WatchSweep(
     Context* context, const v1::WatchSweepRequest* request) {
-  (void)context;
-  if (request->name().empty()) return StartWatch(engine_, "", request->after_event_id());
-  const absl::StatusOr<std::string> name = ParseSweepName(request->name());
-  if (!name.ok()) return RefuseWatch(name.status());
-  return StartWatch(engine_, *name, request->after_event_id());
+  const absl::StatusOr<Principal> caller = Admit(context, "WatchSweep");
+  if (!caller.ok()) return RefuseWatch(caller.status());
+  std::string sweep;
+  if (!request->name().empty()) {
+    absl::StatusOr<std::string> name = ParseSweepName(request->name());
+    if (!name.ok()) return RefuseWatch(name.status());
+    sweep = *std::move(name);
+  }
+  return StartWatch(engine_, gate_, *caller, sweep, request->after_event_id());
 }
 
 // ---- trials
 
 Unary* SweepServiceImpl::ListTrials(Context* context, const v1::ListTrialsRequest* request,
                                     v1::ListTrialsResponse* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "ListTrials"));
   LOGLOG_OR_REFUSE(const std::string sweep, ParseSweepName(request->sweep()));
   LOGLOG_OR_REFUSE(const int size, PageSize(request->page_size()));
   std::string list = absl::StrCat("trials of ", sweep);
@@ -228,7 +197,7 @@ Unary* SweepServiceImpl::ListTrials(Context* context, const v1::ListTrialsReques
   LOGLOG_OR_REFUSE(const int64_t after, PositionFrom(list, request->page_token()));
   Unary* const reactor = context->DefaultReactor();
   engine_->ListTrials(sweep, after, states, size,
-                      Answer<TrialPage>(reactor, [=](const TrialPage& page) {
+                      ReplyTo<TrialPage>(reactor, [=](const TrialPage& page) {
                         for (const TrialView& view : page.trials) {
                           *response->add_trials() = ToProto(view);
                         }
@@ -243,16 +212,18 @@ Unary* SweepServiceImpl::ListTrials(Context* context, const v1::ListTrialsReques
 
 Unary* SweepServiceImpl::GetTrial(Context* context, const v1::GetTrialRequest* request,
                                   v1::Trial* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "GetTrial"));
   LOGLOG_OR_REFUSE(const NumberedName name, ParseTrialName(request->name()));
   Unary* const reactor = context->DefaultReactor();
-  engine_->GetTrial(
-      name.sweep, name.number,
-      Answer<TrialView>(reactor, [response](const TrialView& view) { *response = ToProto(view); }));
+  engine_->GetTrial(name.sweep, name.number,
+                    ReplyTo<TrialView>(
+                        reactor, [response](const TrialView& view) { *response = ToProto(view); }));
   return reactor;
 }
 
 Unary* SweepServiceImpl::RetryTrials(Context* context, const v1::RetryTrialsRequest* request,
                                      v1::RetryTrialsResponse* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "RetryTrials"));
   LOGLOG_OR_REFUSE(const std::string sweep, ParseSweepName(request->sweep()));
   LOGLOG_OR_REFUSE(const std::vector<int64_t> numbers, NumbersFrom(request->trials(), sweep));
   if (const absl::Status status = CheckRequestId(request->request_id()); !status.ok()) {
@@ -260,14 +231,17 @@ Unary* SweepServiceImpl::RetryTrials(Context* context, const v1::RetryTrialsRequ
   }
   Unary* const reactor = context->DefaultReactor();
   engine_->RetryTrials(sweep, numbers, request->include_cancelled(), request->request_id(),
-                       Answer<int64_t>(reactor, [response](int64_t retried) {
-                         response->set_retried(static_cast<int32_t>(retried));
-                       }));
+                       ReplyTo<int64_t>(reactor,
+                                        [response](int64_t retried) {
+                                          response->set_retried(static_cast<int32_t>(retried));
+                                        }),
+                       caller.name);
   return reactor;
 }
 
 Unary* SweepServiceImpl::CancelTrial(Context* context, const v1::CancelTrialRequest* request,
                                      v1::Trial* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "CancelTrial"));
   LOGLOG_OR_REFUSE(const NumberedName name, ParseTrialName(request->name()));
   if (const absl::Status status = CheckRequestId(request->request_id()); !status.ok()) {
     return Refuse(context, status);
@@ -275,12 +249,14 @@ Unary* SweepServiceImpl::CancelTrial(Context* context, const v1::CancelTrialRequ
   Unary* const reactor = context->DefaultReactor();
   engine_->CancelTrial(
       name.sweep, name.number, request->request_id(),
-      Answer<TrialView>(reactor, [response](const TrialView& view) { *response = ToProto(view); }));
+      ReplyTo<TrialView>(reactor, [response](const TrialView& view) { *response = ToProto(view); }),
+      caller.name);
   return reactor;
 }
 
 Unary* SweepServiceImpl::ListPoints(Context* context, const v1::ListPointsRequest* request,
                                     v1::ListPointsResponse* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "ListPoints"));
   PointsRequest points;
   LOGLOG_OR_REFUSE(points.sweep, ParseSweepName(request->sweep()));
   LOGLOG_OR_REFUSE(points.numbers, NumbersFrom(request->trials(), points.sweep));
@@ -294,7 +270,7 @@ Unary* SweepServiceImpl::ListPoints(Context* context, const v1::ListPointsReques
   }
   Unary* const reactor = context->DefaultReactor();
   engine_->ListPoints(
-      points, Answer<std::vector<SeriesView>>(
+      points, ReplyTo<std::vector<SeriesView>>(
                   reactor, [response, sweep = points.sweep](const std::vector<SeriesView>& all) {
                     for (const SeriesView& view : all) {
                       v1::Series* series = response->add_series();
@@ -314,12 +290,13 @@ Unary* SweepServiceImpl::ListPoints(Context* context, const v1::ListPointsReques
 
 Unary* SweepServiceImpl::GetTrialEvents(Context* context, const v1::GetTrialEventsRequest* request,
                                         v1::GetTrialEventsResponse* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "GetTrialEvents"));
   LOGLOG_OR_REFUSE(const NumberedName name, ParseTrialName(request->name()));
   LOGLOG_OR_REFUSE(const int limit, PageSize(request->max_events()));
   Unary* const reactor = context->DefaultReactor();
   engine_->GetTrialEvents(
       name.sweep, name.number, limit,
-      Answer<std::vector<EventRow>>(reactor, [response](const std::vector<EventRow>& events) {
+      ReplyTo<std::vector<EventRow>>(reactor, [response](const std::vector<EventRow>& events) {
         for (const EventRow& event : events) *response->add_events() = ToProto(event);
       }));
   return reactor;
@@ -329,6 +306,7 @@ Unary* SweepServiceImpl::GetTrialEvents(Context* context, const v1::GetTrialEven
 
 Unary* SweepServiceImpl::CreateFit(Context* context, const v1::CreateFitRequest* request,
                                    v1::Fit* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "CreateFit"));
   LOGLOG_OR_REFUSE(const std::string sweep, ParseSweepName(request->sweep()));
   FitTarget target;
   LOGLOG_OR_REFUSE(target.axis, ParseAxis(request->axis()));
@@ -339,7 +317,7 @@ Unary* SweepServiceImpl::CreateFit(Context* context, const v1::CreateFitRequest*
                                "kind: two arms are compared by CompareArms, not CreateFit"));
   }
   Unary* const reactor = context->DefaultReactor();
-  engine_->CreateFit(sweep, target, Answer<FitView>(reactor, [response](const FitView& view) {
+  engine_->CreateFit(sweep, target, ReplyTo<FitView>(reactor, [response](const FitView& view) {
                        return FillFit(view, response);
                      }));
   return reactor;
@@ -347,6 +325,7 @@ Unary* SweepServiceImpl::CreateFit(Context* context, const v1::CreateFitRequest*
 
 Unary* SweepServiceImpl::CompareArms(Context* context, const v1::CompareArmsRequest* request,
                                      v1::Fit* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "CompareArms"));
   LOGLOG_OR_REFUSE(const std::string sweep, ParseSweepName(request->sweep()));
   FitTarget target;
   LOGLOG_OR_REFUSE(target.axis, ParseAxis(request->axis()));
@@ -358,7 +337,7 @@ Unary* SweepServiceImpl::CompareArms(Context* context, const v1::CompareArmsRequ
                                "arm_b: '", target.arm_b, "' is arm itself; name two arms")));
   }
   Unary* const reactor = context->DefaultReactor();
-  engine_->CreateFit(sweep, target, Answer<FitView>(reactor, [response](const FitView& view) {
+  engine_->CreateFit(sweep, target, ReplyTo<FitView>(reactor, [response](const FitView& view) {
                        return FillFit(view, response);
                      }));
   return reactor;
@@ -366,10 +345,11 @@ Unary* SweepServiceImpl::CompareArms(Context* context, const v1::CompareArmsRequ
 
 Unary* SweepServiceImpl::GetFit(Context* context, const v1::GetFitRequest* request,
                                 v1::Fit* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "GetFit"));
   LOGLOG_OR_REFUSE(const NumberedName name, ParseFitName(request->name()));
   Unary* const reactor = context->DefaultReactor();
   engine_->GetFit(name.sweep, name.number,
-                  Answer<FitView>(reactor, [response](const FitView& view) {
+                  ReplyTo<FitView>(reactor, [response](const FitView& view) {
                     return FillFit(view, response);
                   }));
   return reactor;
@@ -377,10 +357,11 @@ Unary* SweepServiceImpl::GetFit(Context* context, const v1::GetFitRequest* reque
 
 Unary* SweepServiceImpl::ListFits(Context* context, const v1::ListFitsRequest* request,
                                   v1::ListFitsResponse* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "ListFits"));
   LOGLOG_OR_REFUSE(const std::string sweep, ParseSweepName(request->sweep()));
   Unary* const reactor = context->DefaultReactor();
   engine_->ListFits(sweep,
-                    Answer<std::vector<FitView>>(
+                    ReplyTo<std::vector<FitView>>(
                         reactor, [response](const std::vector<FitView>& views) -> absl::Status {
                           for (const FitView& view : views) {
                             LOGLOG_RETURN_IF_ERROR(FillFit(view, response->add_fits()));
@@ -394,12 +375,13 @@ Unary* SweepServiceImpl::ListFits(Context* context, const v1::ListFitsRequest* r
 
 Unary* SweepServiceImpl::ListWorkers(Context* context, const v1::ListWorkersRequest* request,
                                      v1::ListWorkersResponse* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "ListWorkers"));
   LOGLOG_OR_REFUSE(const int size, PageSize(request->page_size()));
   LOGLOG_OR_REFUSE(const std::string after, ParsePageToken("workers", request->page_token()));
   Unary* const reactor = context->DefaultReactor();
   engine_->ListWorkers(
       after, size,
-      Answer<std::vector<WorkerView>>(reactor, [=](const std::vector<WorkerView>& views) {
+      ReplyTo<std::vector<WorkerView>>(reactor, [=](const std::vector<WorkerView>& views) {
         for (const WorkerView& view : views) *response->add_workers() = ToProto(view);
         if (static_cast<int>(views.size()) == size) {
           response->set_next_page_token(MakePageToken("workers", views.back().row.worker_id));
@@ -410,37 +392,48 @@ Unary* SweepServiceImpl::ListWorkers(Context* context, const v1::ListWorkersRequ
 
 Unary* SweepServiceImpl::DrainWorker(Context* context, const v1::WorkerVerbRequest* request,
                                      v1::Worker* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "DrainWorker"));
   LOGLOG_OR_REFUSE(const std::string worker_id, ParseWorkerName(request->name()));
   Unary* const reactor = context->DefaultReactor();
-  engine_->DrainWorker(worker_id, request->reason().substr(0, 500),
-                       Answer<WorkerView>(reactor, [response](const WorkerView& view) {
-                         *response = ToProto(view);
-                       }));
+  engine_->DrainWorker(
+      worker_id, request->reason().substr(0, 500),
+      ReplyTo<WorkerView>(reactor,
+                          [response](const WorkerView& view) { *response = ToProto(view); }),
+      caller.name);
   return reactor;
 }
 
 Unary* SweepServiceImpl::ResumeWorker(Context* context, const v1::WorkerVerbRequest* request,
                                       v1::Worker* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "ResumeWorker"));
   LOGLOG_OR_REFUSE(const std::string worker_id, ParseWorkerName(request->name()));
   Unary* const reactor = context->DefaultReactor();
-  engine_->ResumeWorker(worker_id, Answer<WorkerView>(reactor, [response](const WorkerView& view) {
-                          *response = ToProto(view);
-                        }));
+  engine_->ResumeWorker(
+      worker_id,
+      ReplyTo<WorkerView>(reactor,
+                          [response](const WorkerView& view) { *response = ToProto(view); }),
+      caller.name);
   return reactor;
 }
 
 Unary* SweepServiceImpl::GetServerInfo(Context* context, const v1::GetServerInfoRequest* request,
                                        v1::ServerInfo* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "GetServerInfo"));
   (void)request;
   Unary* const reactor = context->DefaultReactor();
   engine_->GetServerInfo(
-      Answer<ServerView>(reactor, [response, version = version_](const ServerView& view) {
-        response->set_version(version);
+      ReplyTo<ServerView>(reactor, [this, response, caller](const ServerView& view) {
+        response->set_version(version_);
         response->set_store_path(view.store.path);
         response->set_store_schema(view.store.schema);
         response->set_store_bytes(view.store.bytes);
         response->set_start_time_ms(view.start_wall_ms);
         response->set_pid(getpid());
+        response->set_auth_required(gate_->required());
+        response->set_caller(caller.name);
+        if (gate_->required()) {
+          response->set_caller_role(absl::AsciiStrToLower(RoleName(caller.role)));
+        }
       }));
   return reactor;
 }

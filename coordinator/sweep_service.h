@@ -4,6 +4,7 @@
 #include <string>
 
 #include "coordinator/engine.h"
+#include "coordinator/service_gate.h"
 #include "loglog/v1/sweep_service.grpc.pb.h"
 
 namespace loglog {
@@ -12,8 +13,8 @@ namespace loglog {
 // engine, and makes messages of its answers. Holds no state. Thread-safe.
 class SweepServiceImpl : public v1::SweepService::CallbackService {
  public:
-  SweepServiceImpl(Engine* engine, std::string version)
-      : engine_(engine), version_(std::move(version)) {}
+  SweepServiceImpl(Engine* engine, const ServiceGate* gate, std::string version)
+      : engine_(engine), gate_(gate), version_(std::move(version)) {}
 
   using Context = grpc::CallbackServerContext;
   using Unary = grpc::ServerUnaryReactor;
@@ -61,10 +62,12 @@ class SweepServiceImpl : public v1::SweepService::CallbackService {
                        v1::ServerInfo* response) override;
 
  private:
-  Unary* Change(Context* context, Engine::SweepVerb verb, const v1::SweepVerbRequest& request,
-                v1::Sweep* response);
+  absl::StatusOr<Principal> Admit(Context* context, absl::string_view rpc) const;
+  Unary* Change(Context* context, absl::string_view rpc, Engine::SweepVerb verb,
+                const v1::SweepVerbRequest& request, v1::Sweep* response);
 
   Engine* const engine_;
+  const ServiceGate* const gate_;
   const std::string version_;
 };
 

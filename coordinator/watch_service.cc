@@ -18,8 +18,13 @@ constexpr int kPageEvents = 256;
 class WatchReactor : public grpc::ServerWriteReactor<v1::Event>,
                      public std::enable_shared_from_this<WatchReactor> {
  public:
-  WatchReactor(Engine* engine, std::string sweep, int64_t after_event_id)
-      : engine_(engine), sweep_(std::move(sweep)), last_event_id_(after_event_id) {}
+  WatchReactor(Engine* engine, const ServiceGate* gate, Principal caller, std::string sweep,
+               int64_t after_event_id)
+      : engine_(engine),
+        gate_(gate),
+        caller_(std::move(caller)),
+        sweep_(std::move(sweep)),
+        last_event_id_(after_event_id) {}
 
   void Start() {
     self_ = shared_from_this();
@@ -69,8 +74,9 @@ class WatchReactor : public grpc::ServerWriteReactor<v1::Event>,
     {
       MutexLock lock(mutex_);
       loading_ = false;
-      if (!page.ok()) {
-        if (end_.ok()) end_ = page.status();
+      const absl::Status admitted = gate_->StillAdmitted(caller_);
+      if (!page.ok() || !admitted.ok()) {
+        if (end_.ok()) end_ = admitted.ok() ? page.status() : admitted;
       } else {
         if (page->size() >= kPageEvents) more_ = true;
         for (const EventRow& event : *page) page_.push_back(ToProto(event));
@@ -126,6 +132,8 @@ class WatchReactor : public grpc::ServerWriteReactor<v1::Event>,
   }
 
   Engine* const engine_;
+  const ServiceGate* const gate_;
+  const Principal caller_;
   const std::string sweep_;
   int64_t bell_ = 0;
   std::shared_ptr<WatchReactor> self_;  // until OnDone
@@ -149,9 +157,10 @@ class RefusedWatch : public grpc::ServerWriteReactor<v1::Event> {
 
 }  // namespace
 
-grpc::ServerWriteReactor<v1::Event>* StartWatch(Engine* engine, const std::string& sweep,
+grpc::ServerWriteReactor<v1::Event>* StartWatch(Engine* engine, const ServiceGate* gate,
+                                                const Principal& caller, const std::string& sweep,
                                                 int64_t after_event_id) {
-  const auto reactor = std::make_shared<WatchReactor>(engine, sweep, after_event_id);
+  const auto reactor = std::make_shared<WatchReactor>(engine, gate, caller, sweep, after_event_id);
   reactor->Start();
   return reactor.get();
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "coordinator/engine.h"
+#include "coordinator/service_gate.h"
 #include "loglog/v1/worker_service.grpc.pb.h"
 
 namespace loglog {
@@ -11,8 +12,8 @@ namespace loglog {
 // The wire side of workers. Holds no state. Thread-safe.
 class WorkerServiceImpl : public v1::WorkerService::CallbackService {
  public:
-  WorkerServiceImpl(Engine* engine, std::string version)
-      : engine_(engine), version_(std::move(version)) {}
+  WorkerServiceImpl(Engine* engine, const ServiceGate* gate, std::string version)
+      : engine_(engine), gate_(gate), version_(std::move(version)) {}
 
   grpc::ServerUnaryReactor* RegisterWorker(grpc::CallbackServerContext* context,
                                            const v1::RegisterWorkerRequest* request,
@@ -24,7 +25,12 @@ class WorkerServiceImpl : public v1::WorkerService::CallbackService {
       grpc::CallbackServerContext* context) override;
 
  private:
+  // Whether the caller of `rpc` may speak as this worker.
+  absl::StatusOr<Principal> AdmitAs(grpc::CallbackServerContext* context, absl::string_view rpc,
+                                    const std::string& worker_id) const;
+
   Engine* const engine_;
+  const ServiceGate* const gate_;
   const std::string version_;
 };
 

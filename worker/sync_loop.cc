@@ -43,13 +43,15 @@ std::chrono::system_clock::time_point DeadlineIn(int64_t ms) {
   return std::chrono::system_clock::now() + std::chrono::milliseconds(ms);
 }
 
-bool IsTransient(grpc::StatusCode code) {
+// A worker that was let in before waits for its token to be replaced.
+bool IsTransient(grpc::StatusCode code, bool registered_once) {
   switch (code) {
+    case grpc::StatusCode::PERMISSION_DENIED:
+    case grpc::StatusCode::UNAUTHENTICATED:
+      return registered_once;
     case grpc::StatusCode::INVALID_ARGUMENT:
     case grpc::StatusCode::FAILED_PRECONDITION:
     case grpc::StatusCode::UNIMPLEMENTED:
-    case grpc::StatusCode::PERMISSION_DENIED:
-    case grpc::StatusCode::UNAUTHENTICATED:
       return false;
     default:
       return true;
@@ -63,8 +65,8 @@ bool IsStale(const grpc::Status& status) {
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> MakeChannel(
-    const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const std::string& address,
+                                                           const ClientSecurity& security) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
@@ -76,7 +78,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetMaxReceiveMessageSize(16 << 20);
   arguments.SetMaxSendMessageSize(4 << 20);
-  return grpc::CreateCustomChannel(address, credentials, arguments);
+  return MakeSecureChannel(address, security, arguments);
 }
 
 struct SyncLoop::SyncCall {
@@ -202,7 +204,7 @@ absl::Status SyncLoop::Register() {
     context.set_deadline(DeadlineIn(kRegisterTimeoutMs));
     const grpc::Status status = stub_->RegisterWorker(&context, request, &response);
     if (!status.ok()) {
-      if (IsTransient(status.error_code())) {
+      if (IsTransient(status.error_code(), registered_once_)) {
         OnUnreachable(status);
         return absl::UnavailableError(status.error_message());
       }

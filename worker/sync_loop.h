@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/mutex.h"
 #include "loglog/v1/worker_service.grpc.pb.h"
+#include "proto/credentials.h"
 #include "worker/backoff.h"
 #include "worker/device.h"
 #include "worker/run_dir.h"
@@ -110,9 +112,9 @@ class SyncLoop {
 };
 
 // A channel to a coordinator ("host:port" or "unix:/path") with this protocol's
-// keepalive, reconnect and message limits.
-std::shared_ptr<grpc::Channel> MakeChannel(
-    const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials);
+// keepalive, reconnect and message limits. As MakeSecureChannel.
+absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const std::string& address,
+                                                           const ClientSecurity& security);
 
 }  // namespace loglog::worker
 

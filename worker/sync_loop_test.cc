@@ -45,7 +45,7 @@ class Daemon {
     options.version = "0.1.0";
     options.devices = {Device(), Device()};
     options.backoff_limit_ms = 100;
-    channel_ = MakeChannel(address, grpc::InsecureChannelCredentials());
+    channel_ = MakeChannel(address, {}).value();
     loop_ =
         std::make_unique<SyncLoop>(options, channel_, run_dir_.get(), supervisor_.get(), &session_);
     stream_ = std::make_unique<MetricStream>(

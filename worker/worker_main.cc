@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <climits>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 
@@ -35,7 +36,7 @@ constexpr int64_t kLeaveAtLastMs = 20'000;
 
 struct Flags {
   std::string coordinator;
-  std::string tls_ca;
+  ClientSecurity security;
   RunDir::Options run_dir{.root = "./loglog-run"};
   int slots = 0;
   std::string device = "auto";
@@ -63,8 +64,19 @@ void DefineFlags(CLI::App* app, Flags* flags) {
   app->add_option("--coordinator", flags->coordinator, "host:port or unix:/path")
       ->envname("LOGLOG_COORDINATOR")
       ->required();
-  app->add_option("--tls-ca", flags->tls_ca, "speak TLS; trust this PEM file's authorities")
+  app->add_option("--tls-ca", flags->security.tls_ca,
+                  "speak TLS; trust this PEM file's authorities")
       ->envname("LOGLOG_TLS_CA");
+  app->add_option("--tls-cert", flags->security.tls_cert, "our own certificate, PEM")
+      ->envname("LOGLOG_TLS_CERT");
+  app->add_option("--tls-key", flags->security.tls_key, "its private key, PEM")
+      ->envname("LOGLOG_TLS_KEY");
+  app->add_option("--token-file", flags->security.token_file,
+                  "holds this worker's token, read again for each call (else LOGLOG_TOKEN)")
+      ->envname("LOGLOG_TOKEN_FILE");
+  app->add_flag("--insecure", flags->security.insecure,
+                "send the token in plain text: only on a network you trust")
+      ->envname("LOGLOG_INSECURE");
   app->add_option("--run-dir", flags->run_dir.root, "this worker's files; one worker each")
       ->capture_default_str();
   app->add_option("--slots", flags->slots, "tasks at a time (0: one for each GPU, else CPU)");
@@ -135,8 +147,8 @@ void RaiseDescriptorLimit() {
 }
 
 absl::Status Serve(const Flags& flags, SyncLoop::Options sync, const sigset_t& signals) {
-  LOGLOG_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials,
-                          ClientCredentials(flags.tls_ca));
+  LOGLOG_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                          MakeChannel(flags.coordinator, flags.security));
   absl::StatusOr<std::unique_ptr<RunDir>> run_dir = RunDir::Open(flags.run_dir);
   if (!run_dir.ok()) return run_dir.status();
   std::vector<Survivor> survivors = (*run_dir)->KillSurvivors();
@@ -154,7 +166,6 @@ absl::Status Serve(const Flags& flags, SyncLoop::Options sync, const sigset_t& s
                          .devices = sync.devices,
                          .free_bytes_min = flags.min_free_mb << 20,
                          .survivors = std::move(survivors)});
-  const std::shared_ptr<grpc::Channel> channel = MakeChannel(flags.coordinator, credentials);
   SyncLoop loop(std::move(sync), channel, run_dir->get(), &supervisor, &session);
   SignalThread signal_thread(signals, [&](int count) {
     watchdog.Arm(count == 1 ? kLeaveMs : kLeaveHurriedMs);
@@ -168,8 +179,17 @@ absl::Status Serve(const Flags& flags, SyncLoop::Options sync, const sigset_t& s
   return status;
 }
 
+// Out of the environment, which trainers inherit.
+std::string TakeToken() {
+  const char* const token = std::getenv("LOGLOG_TOKEN");
+  const std::string taken = token == nullptr ? "" : token;
+  unsetenv("LOGLOG_TOKEN");
+  return taken;
+}
+
 int Main(int argc, char** argv) {
   Flags flags;
+  flags.security.token = TakeToken();
   CLI::App app("Runs loglog-trainer processes for a loglog-coordinator.", "loglog-worker");
   DefineFlags(&app, &flags);
   try {
