@@ -17,9 +17,6 @@ grpc::Status Stale() {
           "STALE_SESSION: session 1 is over; register again"};
 }
 
-// Polls that wait so long wait as long as the rules say, not for a moment.
-constexpr int64_t kFullWaitMs = 1'000;
-
 }  // namespace
 
 void FakeService::Start() {
@@ -49,6 +46,12 @@ void FakeService::Stop() {
 void FakeService::Order(int slot, const TaskOrder& order) {
   MutexLock lock(mutex_);
   orders_[slot] = order;
+  changed_.NotifyAll();
+}
+
+void FakeService::OrderNext(int slot, const TaskOrder& order) {
+  MutexLock lock(mutex_);
+  next_orders_[slot].push_back(order);
   changed_.NotifyAll();
 }
 
@@ -138,6 +141,11 @@ int FakeService::full_waits() {
   return full_waits_;
 }
 
+int FakeService::syncs() {
+  MutexLock lock(mutex_);
+  return syncs_;
+}
+
 int FakeService::streams() {
   MutexLock lock(mutex_);
   return streams_;
@@ -175,8 +183,8 @@ grpc::Status FakeService::SyncWorker(grpc::ServerContext* context,
     const bool thought = Clock::Real()->monotonic_ms() >= arrival_ms + rules_.think_ms;
     if (thought && Desire(*request, response)) break;
     response->Clear();
-    if (Clock::Real()->monotonic_ms() >= until_ms) {
-      full_waits_ += request->wait_ms() >= kFullWaitMs ? 1 : 0;
+    if (thought && Clock::Real()->monotonic_ms() >= until_ms) {
+      full_waits_ += request->wait_ms() > 0 ? 1 : 0;
       break;
     }
     changed_.WaitFor(mutex_, 5, [] { return false; });
@@ -207,6 +215,13 @@ bool FakeService::Desire(const v1::SyncWorkerRequest& request, v1::SyncWorkerRes
     v1::SlotDesired desired;
     desired.set_slot(report.slot());
     desired.set_attempt_id(report.attempt_id());
+    std::deque<TaskOrder>& next = next_orders_[report.slot()];
+    const bool over =
+        orders_.count(report.slot()) == 0 || outcomes_.count(orders_[report.slot()].attempt_id) > 0;
+    if (report.state() == v1::SlotReport::IDLE && over && !next.empty()) {
+      orders_[report.slot()] = next.front();
+      next.pop_front();
+    }
     const auto order = orders_.find(report.slot());
     const bool works = report.state() == v1::SlotReport::RUNNING;
     if (rules_.forever_killed != 0) {

@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -52,6 +53,8 @@ class FakeService : public v1::WorkerService::Service {
     changed_.NotifyAll();
   }
   void Order(int slot, const TaskOrder& order);
+  // More for the slot, each as soon as the one before it was reported and forgotten.
+  void OrderNext(int slot, const TaskOrder& order);
   void StopAttempt(int64_t attempt_id);
   void KillAttempt(int64_t attempt_id);
   void EndSession();
@@ -67,6 +70,7 @@ class FakeService : public v1::WorkerService::Service {
   v1::SyncWorkerRequest last_sync();
   int64_t event_count(int64_t attempt_id);
   int reports(int64_t attempt_id);  // how often its outcome was reported
+  int syncs();
   int streams();
   int full_waits();  // long polls that nothing ended early
 
@@ -94,6 +98,7 @@ class FakeService : public v1::WorkerService::Service {
   bool stopping_ LOGLOG_GUARDED_BY(mutex_) = false;
   int64_t epoch_ LOGLOG_GUARDED_BY(mutex_) = 100;
   std::map<int, TaskOrder> orders_ LOGLOG_GUARDED_BY(mutex_);
+  std::map<int, std::deque<TaskOrder>> next_orders_ LOGLOG_GUARDED_BY(mutex_);
   std::set<int64_t> to_stop_ LOGLOG_GUARDED_BY(mutex_), to_kill_ LOGLOG_GUARDED_BY(mutex_);
   std::vector<v1::RegisterWorkerRequest> registrations_ LOGLOG_GUARDED_BY(mutex_);
   v1::SyncWorkerRequest last_sync_ LOGLOG_GUARDED_BY(mutex_);

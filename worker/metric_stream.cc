@@ -11,8 +11,6 @@
 namespace loglog::worker {
 namespace {
 
-// How often the stream looks whether its session still stands.
-constexpr int64_t kLookMs = 500;
 constexpr int64_t kWarnEveryMs = 10'000;
 
 }  // namespace
@@ -39,8 +37,8 @@ MetricStream::~MetricStream() {
 void MetricStream::Run() {
   Backoff backoff(/*first_ms=*/100, options_.backoff_limit_ms, std::random_device{}());
   while (!stopping_) {
-    const int64_t epoch = session_->Wait(kLookMs);
-    if (epoch == 0 || !outbox_->WaitForWork(kLookMs)) continue;
+    const int64_t epoch = session_->Wait(options_.look_ms);
+    if (epoch == 0 || !outbox_->WaitForWork(options_.look_ms)) continue;
     bool progress = false;
     const grpc::Status status = RunCall(epoch, &progress);
     if (stopping_) return;
@@ -73,7 +71,7 @@ grpc::Status MetricStream::RunCall(int64_t epoch, bool* progress) {
   });
   while (alive && !stopping_ && session_->epoch() == epoch) {
     EventBatch batch;
-    if (outbox_->NextBatch(kLookMs, &batch) &&
+    if (outbox_->NextBatch(options_.look_ms, &batch) &&
         !stream->Write(ToProto(batch, options_.worker_id, epoch))) {
       break;
     }

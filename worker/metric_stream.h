@@ -26,6 +26,8 @@ class MetricStream {
     int64_t backoff_limit_ms = 3'000;
     // An acknowledgement that takes longer means a dead connection.
     int64_t answer_timeout_ms = 30'000;
+    // How often it looks whether its session still stands, and for unanswered batches.
+    int64_t look_ms = 500;
     // The coordinator refuses what the attempt sends, for good.
     std::function<void(int64_t attempt_id)> on_refused;
   };

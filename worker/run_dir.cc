@@ -194,18 +194,18 @@ absl::Status RunDir::Prepare(const std::string& store, const TaskOrder& order,
                     ",\"sha256\":", quoted(order.resume_sha256), "}");
   }
   LOGLOG_ASSIGN_OR_RETURN(const std::string task, ComposeTask(order.task_json, fields));
-  return WriteFileAtomically(dir + "/task.json", task, kFileMode);
+  return ReplaceFile(dir + "/task.json", task, kFileMode);
 }
 
 absl::Status RunDir::WritePid(const std::string& store, int64_t attempt_id, pid_t pid) const {
   LOGLOG_ASSIGN_OR_RETURN(const std::string identity, DescribeProcess(pid));
-  return WriteFileAtomically(AttemptDir(store, attempt_id) + "/pid", identity, kFileMode);
+  return ReplaceFile(AttemptDir(store, attempt_id) + "/pid", identity, kFileMode);
 }
 
 absl::Status RunDir::WriteOutcome(const std::string& store, int64_t attempt_id,
                                   const Outcome& outcome) const {
-  return WriteFileAtomically(AttemptDir(store, attempt_id) + "/outcome.json",
-                             OutcomeToJson(outcome), kFileMode);
+  return ReplaceFile(AttemptDir(store, attempt_id) + "/outcome.json", OutcomeToJson(outcome),
+                     kFileMode);
 }
 
 int RunDir::CountMembers(const std::string& store, int64_t attempt_id) const {

@@ -22,7 +22,9 @@ namespace loglog::worker {
 //   <root>/<store>/attempt-<id>/{task.json,events.jsonl,stderr.log,outcome.json,pid}
 //   <root>/<store>/failed/attempt-<id>/    the newest few that failed, for people
 //   <checkpoint root>/<store>/task-<id>/step-<step>/
-// An attempt's folder lives until the coordinator forgets the attempt. One process at a
+// An attempt's folder lives until the coordinator forgets the attempt. What the worker writes
+// into it outlives the daemon, not a loss of power: then no trainer lives, the events that
+// the trainer synced say how far it came, and a slot waits for no disk. One process at a
 // time owns a root (lock file). Thread-safe: holds no state but its paths.
 class RunDir {
  public:

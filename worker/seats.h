@@ -44,6 +44,12 @@ struct WorkerView {
   // Grows when the coordinator should hear at once: a slot became idle or finished, a
   // held attempt was uploaded, or health changed.
   uint64_t urgent = 0;
+
+  // The coordinator would hear the same of both.
+  bool SameReport(const WorkerView& other) const {
+    return slots == other.slots && held == other.held && owed == other.owed &&
+           unhealthy == other.unhealthy;
+  }
 };
 
 // A slot with what belongs to it.

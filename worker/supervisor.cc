@@ -14,7 +14,6 @@
 namespace loglog::worker {
 namespace {
 
-constexpr int64_t kHealthPeriodMs = 2'000;
 // A look at the disks that takes longer means a file system that hangs.
 constexpr int64_t kHealthTimeoutMs = 10'000;
 // How often the rest of a dead trainer's group is looked for.
@@ -77,7 +76,7 @@ Supervisor::Supervisor(Options options)
   host_problem_ = LookAtHost();
   unhealthy_ = host_problem_;
   if (!unhealthy_.empty()) spdlog::error("taking no work: {}", unhealthy_);
-  next_health_ms_ = options_.clock->monotonic_ms() + kHealthPeriodMs;
+  next_health_ms_ = options_.clock->monotonic_ms() + options_.health_period_ms;
   Publish();
   thread_ = std::thread([this] { Run(); });
 }
@@ -255,7 +254,7 @@ void Supervisor::CheckHost() {
     unhealthy_ = problem;
   }
   if (now_ms < next_health_ms_) return;
-  next_health_ms_ = now_ms + kHealthPeriodMs;
+  next_health_ms_ = now_ms + options_.health_period_ms;
   if (health_pending_) return;
   health_pending_ = true;
   health_asked_ms_ = now_ms;

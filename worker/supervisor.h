@@ -34,6 +34,7 @@ class Supervisor {
     std::string trainer;          // absolute path
     std::vector<Device> devices;  // one for each slot
     int64_t stop_grace_ms = 10'000;
+    int64_t health_period_ms = 2'000;  // between two looks at the host
     int64_t free_bytes_min = int64_t{256} << 20;
     std::vector<Survivor> survivors;  // of earlier daemons; they keep work away
     Clock* clock = Clock::Real();

@@ -22,9 +22,12 @@
 namespace loglog::worker {
 namespace {
 
+// Does not change while a process lives, and is asked for with each start of a trainer.
 absl::StatusOr<std::string> KernelBootId() {
-  LOGLOG_ASSIGN_OR_RETURN(const std::string id, ReadFile("/proc/sys/kernel/random/boot_id"));
-  return std::string(absl::StripAsciiWhitespace(id));
+  static const auto* const text =
+      new absl::StatusOr<std::string>(ReadFile("/proc/sys/kernel/random/boot_id"));
+  LOGLOG_RETURN_IF_ERROR(text->status());
+  return std::string(absl::StripAsciiWhitespace(**text));
 }
 
 struct OpenProcess {

@@ -23,14 +23,10 @@ constexpr int64_t kRegisterTimeoutMs = 10'000;
 // How much longer than its wait a long poll may take.
 constexpr int64_t kSyncSlackMs = 5'000;
 constexpr int64_t kWarnEveryMs = 10'000;
-// Least time between two syncs when nothing is new on this side.
-constexpr int64_t kQuietPauseMs = 100;
 // How soon a pause notices that the daemon is to leave.
 constexpr int64_t kDriveMs = 50;
 // A drain gives up on a coordinator that cannot be reached for so long.
 constexpr int64_t kDrainUnreachableMs = 5'000;
-// How long the call after one that was taken back may park.
-constexpr int64_t kAfterTakingBackMs = 50;
 // A daemon that leaves looks at its deadline so often.
 constexpr int64_t kDrainWaitMs = 500;
 // So many lost sessions in a minute are no restarts of a coordinator: a second worker has
@@ -280,11 +276,11 @@ absl::Status SyncLoop::Sync() {
   told_idle_ = last_word;
   ApplyAnswer(call.response, sent_ms);
   const bool quick = options_.clock->monotonic_ms() - sent_ms < wait_ms;
-  if (quick) {
-    // Whatever was wished for: a wish that is not true yet comes again at once, and what
-    // this side does about it wakes the loop.
+  if (quick && supervisor_->View().SameReport(view)) {
+    // A wish that is not true yet comes again at once, and what this side does about it
+    // wakes the loop. While it pauses no call is parked, so it does so for nothing else.
     MutexLock lock(mutex_);
-    changed_.WaitFor(mutex_, kQuietPauseMs,
+    changed_.WaitFor(mutex_, options_.quiet_pause_ms,
                      [&]() LOGLOG_REQUIRES(mutex_) { return wakes_ != wakes_seen; });
   }
   return absl::OkStatus();
@@ -293,7 +289,8 @@ absl::Status SyncLoop::Sync() {
 int64_t SyncLoop::WaitMs() const {
   // Several polls fit into a lease, whatever the coordinator asks for.
   int64_t wait_ms = std::min(sync_interval_ms_, (lease_ms_ - lease_margin_ms_) / 3);
-  if (taken_back_) wait_ms = std::min(wait_ms, kAfterTakingBackMs);
+  // Left alone, so it must not park: further news would wait for it.
+  if (taken_back_) wait_ms = 0;
   if (drain_begun_ != Drain::kNo) {
     const int64_t left_ms = drain_deadline_ms_ - options_.clock->monotonic_ms();
     wait_ms = std::min({wait_ms, kDrainWaitMs, left_ms});
@@ -303,8 +300,8 @@ int64_t SyncLoop::WaitMs() const {
 
 // Waits for the answer, or for news that make the report out of date: then the call is
 // taken back and the answer, if it comes at all, dropped (it will be given again). False
-// in that case. The call after it is short and left alone, because only answers renew
-// the lease, and news may come faster than answers.
+// in that case. The call after it parks not at all and is left alone, because only answers
+// renew the lease, and news may come faster than answers.
 bool SyncLoop::Call(SyncCall* call, uint64_t wakes_seen) {
   stub_->async()->SyncWorker(&call->context, &call->request, &call->response,
                              [this, call](grpc::Status status) {

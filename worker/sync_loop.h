@@ -35,6 +35,8 @@ class SyncLoop {
     std::string ready_file;          // written after the first registration
     int64_t connect_timeout_ms = 0;  // to the first registration; 0: for ever
     int64_t backoff_limit_ms = 3'000;
+    // Between two syncs after an answer that came at once and changed nothing here.
+    int64_t quiet_pause_ms = 100;
     int64_t drain_ms = 30'000;
     int64_t hurried_drain_ms = 5'000;
     Clock* clock = Clock::Real();

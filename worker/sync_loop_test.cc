@@ -25,22 +25,31 @@ using ::testing::IsEmpty;
 using Report = v1::SlotReport;
 using Kind = v1::AttemptOutcome;
 
+struct Host {
+  int64_t free_bytes_min = 0;
+  int64_t timers_ms = 0;  // of everything that looks now and then; 0: short ones
+};
+
 // Everything of a daemon but main().
 class Daemon {
  public:
   Daemon(const std::string& root, const std::string& address, SyncLoop::Options options = {},
-         int64_t free_bytes_min = 0) {
+         Host host = {}) {
+    const bool short_timers = host.timers_ms == 0;
     auto opened = RunDir::Open({.root = root, .name = "w1"});
     EXPECT_TRUE(opened.ok()) << opened.status();
     run_dir_ = *std::move(opened);
-    supervisor_ = std::make_unique<Supervisor>(Supervisor::Options{
-        .run_dir = run_dir_.get(),
-        .trainer = LOGLOG_FAKE_TRAINER,
-        .devices = {Device(), Device()},
-        .stop_grace_ms = 1'000,
-        .free_bytes_min = free_bytes_min,
-        .clock = options.clock,
-        .outbox = {.limits = {.events_max = 10}, .flush_ms = 5, .poll_ms = 50}});
+    supervisor_ = std::make_unique<Supervisor>(
+        Supervisor::Options{.run_dir = run_dir_.get(),
+                            .trainer = LOGLOG_FAKE_TRAINER,
+                            .devices = {Device(), Device()},
+                            .stop_grace_ms = 1'000,
+                            .health_period_ms = short_timers ? 2'000 : host.timers_ms,
+                            .free_bytes_min = host.free_bytes_min,
+                            .clock = options.clock,
+                            .outbox = {.limits = {.events_max = 10},
+                                       .flush_ms = short_timers ? 5 : host.timers_ms,
+                                       .poll_ms = short_timers ? 50 : host.timers_ms}});
     options.address = address;
     options.version = "0.1.0";
     options.devices = {Device(), Device()};
@@ -51,6 +60,7 @@ class Daemon {
     stream_ = std::make_unique<MetricStream>(
         MetricStream::Options{.worker_id = "w1",
                               .backoff_limit_ms = 50,
+                              .look_ms = short_timers ? 500 : host.timers_ms,
                               .on_refused = [this](int64_t id) { supervisor_->StopAttempt(id); }},
         channel_, &session_, &supervisor_->outbox());
     result_ = std::async(std::launch::async, [this] { return loop_->Run(); });
@@ -88,10 +98,14 @@ class Daemon {
   std::future<absl::Status> result_;
 };
 
+// With all the time in the world between two looks, whatever waits for a timer and not for
+// news stands still.
+constexpr int64_t kNoTimerMs = 3'600'000;
+
 class SyncLoopTest : public ::testing::Test {
  protected:
-  void StartDaemon(SyncLoop::Options options = {}, int64_t free_bytes_min = 0) {
-    daemon_ = std::make_unique<Daemon>(root_, address_, std::move(options), free_bytes_min);
+  void StartDaemon(SyncLoop::Options options = {}, Host host = {}) {
+    daemon_ = std::make_unique<Daemon>(root_, address_, std::move(options), host);
   }
   Kind OutcomeOf(int64_t attempt_id) {
     Kind outcome;
@@ -133,6 +147,62 @@ TEST_F(SyncLoopTest, TaskFromOrderToIdleWithoutWaitingForAPoll) {
   EXPECT_EQ(registration.labels().at("zone"), "a");
   EXPECT_EQ(registration.checkpoint_scope(), "nfs");
   EXPECT_THAT(registration.held(), IsEmpty());
+}
+
+// From the answer that orders a task to the order of the next one in the same slot nothing
+// waits for a timer: they are all set to an hour here.
+TEST_F(SyncLoopTest, ASlotIsTurnedAroundWithoutATimer) {
+  constexpr int kTasks = 20;
+  service_.SetRules([](auto& rules) {
+    rules.lease_ms = 10 * kNoTimerMs;
+    rules.sync_interval_ms = kNoTimerMs;
+  });
+  service_.Start();
+  for (int i = 0; i < kTasks; ++i) {
+    // Rows up to the end, so that the last batch is one that the batch interval holds back.
+    service_.OrderNext(i % 2, MakeOrder(100 + i, 1 + i, 30));
+  }
+  StartDaemon({.quiet_pause_ms = kNoTimerMs}, {.timers_ms = kNoTimerMs});
+  for (int i = 0; i < kTasks; ++i) {
+    EXPECT_EQ(OutcomeOf(100 + i).kind(), Kind::DONE) << i;
+  }
+  EXPECT_TRUE(Idle(0));
+  EXPECT_TRUE(Idle(1));
+  EXPECT_EQ(service_.full_waits(), 0);
+}
+
+// An answer that started a task is followed by a parked call at once: what is submitted
+// next does not wait for a pause to end.
+TEST_F(SyncLoopTest, OneTaskIsNoReasonToLetTheNextWait) {
+  service_.SetRules([](auto& rules) {
+    rules.lease_ms = 10 * kNoTimerMs;
+    rules.sync_interval_ms = kNoTimerMs;
+  });
+  service_.Start();
+  ScopedMisbehaviour hang("hang_at=3");
+  StartDaemon({.quiet_pause_ms = kNoTimerMs}, {.timers_ms = kNoTimerMs});
+  ASSERT_TRUE(Idle());
+  service_.Order(0, MakeOrder(17, 1, 25));
+  EXPECT_TRUE(Running(17));
+  service_.Order(1, MakeOrder(18, 2, 25));
+  EXPECT_TRUE(service_.WaitForState(1, Report::RUNNING, 18));
+}
+
+// News that come while a sync is left alone wait for its answer, not for a park.
+TEST_F(SyncLoopTest, ASyncThatIsLeftAloneDoesNotPark) {
+  service_.SetRules([](auto& rules) {
+    rules.lease_ms = 10 * kNoTimerMs;
+    rules.sync_interval_ms = kNoTimerMs;
+  });
+  service_.Start();
+  StartDaemon();
+  ASSERT_TRUE(Idle());
+  for (int i = 0; i < 5; ++i) {
+    const int before = service_.syncs();
+    daemon_->loop().Wake();  // takes a parked call back; the one after it is left alone
+    ASSERT_TRUE(Eventually([&] { return service_.syncs() > before; }));
+  }
+  EXPECT_EQ(service_.full_waits(), 0);
 }
 
 // Rules 1 and 2: the worker's own clock ends the trainer when no sync succeeds.
@@ -508,7 +578,7 @@ TEST_F(SyncLoopTest, ConnectTimeoutNamesTheAddress) {
 // T18: it keeps answering, but asks for no work.
 TEST_F(SyncLoopTest, T18_full_disk_is_reported) {
   service_.Start();
-  StartDaemon({}, /*free_bytes_min=*/int64_t{1} << 60);
+  StartDaemon({}, {.free_bytes_min = int64_t{1} << 60});
   EXPECT_TRUE(Eventually(
       [&] { return absl::StrContains(service_.last_sync().unhealthy(), "disk almost full"); }));
 }

@@ -18,7 +18,6 @@ namespace {
 constexpr int64_t kRegisterTimeoutMs = 10'000;
 constexpr int64_t kSyncSlackMs = 5'000;
 constexpr int64_t kQuietPauseMs = 100;
-constexpr int64_t kAfterTakingBackMs = 50;
 constexpr int64_t kAnswerTimeoutMs = 30'000;
 constexpr int64_t kBackoffFirstMs = 100;
 constexpr int64_t kBackoffLimitMs = 3'000;
@@ -46,6 +45,8 @@ struct Worker::Daemon {
   bool looping = false;     // the loop's next step is due
   bool taken_back = false;  // the last sync was
   bool news = false;        // for the coordinator, since the last sync left
+  worker::WorkerView told;  // by the last sync, which might park so long:
+  int64_t told_wait_ms = 0;
   bool draining = false;
   worker::Backoff backoff{kBackoffFirstMs, kBackoffLimitMs, 1};
   int64_t stream = 0;
@@ -366,7 +367,7 @@ void Worker::OnRegistered(const absl::StatusOr<v1::RegisterWorkerResponse>& resp
 void Worker::Sync() {
   Daemon& d = *daemon_;
   int64_t wait_ms = std::min(d.sync_interval_ms, (d.lease_ms - d.lease_margin_ms) / 3);
-  if (d.taken_back) wait_ms = std::min(wait_ms, kAfterTakingBackMs);
+  if (d.taken_back) wait_ms = 0;
   if (d.draining) wait_ms = std::min<int64_t>(wait_ms, 500);
   v1::SyncWorkerRequest request = worker::ToProto(d.view);
   request.set_worker_id(id_);
@@ -375,6 +376,8 @@ void Worker::Sync() {
   request.set_wait_ms(wait_ms);
   if (!d.view.unhealthy.empty()) said_unhealthy_ms_ = world_->now_ms();
   d.news = false;
+  d.told = d.view;
+  d.told_wait_ms = wait_ms;
   d.calling = true;
   const int64_t call = ++d.last_call;
   const int64_t sent_ms = clock_.monotonic_ms();
@@ -412,7 +415,8 @@ void Worker::OnSynced(int64_t call, int64_t sent_ms, int64_t epoch,
                  std::vector<int64_t>(response->forget().begin(), response->forget().end()),
                  response->drain(), sent_ms + d.lease_ms - d.lease_margin_ms);
   Changed();
-  LoopAfter(d.news ? 0 : kQuietPauseMs);
+  const bool quick = clock_.monotonic_ms() - sent_ms < d.told_wait_ms;
+  LoopAfter(!d.news && quick && d.view.SameReport(d.told) ? kQuietPauseMs : 0);
 }
 
 void Worker::NoteForgotten(const v1::SyncWorkerResponse& response) {
