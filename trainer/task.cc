@@ -217,6 +217,11 @@ void ReadDevice(JsonReader& reader, Task* task) {
     reader.Refuse("device", "is \"" + task->device + "\"; it must be cpu or cuda:<number>");
   }
   task->threads = static_cast<int>(reader.Integer("threads", 1, 1024, 1));
+  if (reader.Has("devices")) {
+    reader.Refuse("devices",
+                  "names several devices, and this trainer trains on one; give the task one "
+                  "GPU, or slots of a worker that computes on the CPU");
+  }
 }
 
 template <typename Enum>

@@ -231,6 +231,15 @@ TEST(Task, BadJsonHasItsPlace) {
             "a/task.json: holds a number too large for any field; correct it");
 }
 
+TEST(Task, SeveralDevicesAreRefused) {
+  json task = SmallTask();
+  task["device"] = "cuda:0";
+  task["devices"] = {"cuda:0", "cuda:1"};
+  EXPECT_EQ(MessageOf<ConfigError>([&] { Parse(task); }),
+            "task.json: devices names several devices, and this trainer trains on one; give the "
+            "task one GPU, or slots of a worker that computes on the CPU");
+}
+
 TEST(Task, MembersMayDifferInWhatDoesNotChangeTheShape) {
   json task = SmallTask();
   task["members"].push_back(task["members"][0]);

@@ -135,6 +135,18 @@ int UsableCpus() {
   return cpus;
 }
 
+Placement PlacementOf(const std::vector<Device>& devices, const std::vector<int>& slots) {
+  Placement placement{.device = devices[slots.front()].name};
+  for (const int slot : slots) {
+    std::vector<std::string>& names = placement.devices;
+    const std::string& name = devices[slot].name;
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  if (placement.devices.size() == 1) placement.devices.clear();
+  if (placement.device == "cpu") placement.threads = static_cast<int>(slots.size());
+  return placement;
+}
+
 absl::StatusOr<std::vector<Device>> FindDevices(const std::string& kind, int slots) {
   if (kind != "auto" && kind != "cpu" && kind != "cuda") {
     return absl::InvalidArgumentError(

@@ -16,6 +16,16 @@ struct Device {
   int64_t memory_bytes = 0;  // 0 when unknown
 };
 
+// What a trainer that holds one or several slots computes on.
+struct Placement {
+  std::string device = "cpu";        // of the lead
+  std::vector<std::string> devices;  // all of them, when they are several
+  int threads = 1;
+};
+
+// Of the trainer in these slots, the lead first: on the CPU it has the sum of their shares.
+Placement PlacementOf(const std::vector<Device>& devices, const std::vector<int>& slots);
+
 // The devices of `slots` slots (0: as many as there are). `kind` is "cpu", "cuda" or
 // "auto": the CUDA devices that are visible here, else the CPU in one-thread shares.
 // More slots than CUDA devices share them in turn. FAILED_PRECONDITION: "cuda" without

@@ -34,6 +34,25 @@ TEST(DeviceTest, CpuSharesAndBadFlags) {
   EXPECT_EQ(FindDevices("cpu", 5'000).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(DeviceTest, AGangHasTheDevicesOfItsSlots) {
+  using ::testing::ElementsAre;
+  using ::testing::IsEmpty;
+  const std::vector<Device> cpu(4);
+  EXPECT_EQ(PlacementOf(cpu, {2}).threads, 1);
+  EXPECT_EQ(PlacementOf(cpu, {2, 0, 3}).threads, 3);
+  EXPECT_EQ(PlacementOf(cpu, {2, 0, 3}).device, "cpu");
+  EXPECT_THAT(PlacementOf(cpu, {2, 0, 3}).devices, IsEmpty());
+  // Two GPUs with two slots each.
+  const std::vector<Device> gpus = {
+      {.name = "cuda:0"}, {.name = "cuda:1"}, {.name = "cuda:0"}, {.name = "cuda:1"}};
+  EXPECT_EQ(PlacementOf(gpus, {3}).device, "cuda:1");
+  EXPECT_THAT(PlacementOf(gpus, {3}).devices, IsEmpty());
+  EXPECT_THAT(PlacementOf(gpus, {1, 3}).devices, IsEmpty());
+  EXPECT_EQ(PlacementOf(gpus, {3, 0, 1}).device, "cuda:1");
+  EXPECT_THAT(PlacementOf(gpus, {3, 0, 1}).devices, ElementsAre("cuda:1", "cuda:0"));
+  EXPECT_EQ(PlacementOf(gpus, {3, 0, 1}).threads, 1);
+}
+
 TEST(DeviceTest, HiddenGpusAreNotUsed) {
   const char* before = getenv("CUDA_VISIBLE_DEVICES");
   const std::string kept = before == nullptr ? "" : before;

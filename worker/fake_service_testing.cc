@@ -240,6 +240,7 @@ bool FakeService::Desire(const v1::SyncWorkerRequest& request, v1::SyncWorkerRes
       task->set_attempt_id(order->second.attempt_id);
       task->set_task_id(order->second.task_id);
       task->set_task_json(order->second.task_json);
+      task->mutable_slots()->Add(order->second.slots.begin(), order->second.slots.end());
     } else if (report.state() == v1::SlotReport::FINISHED && rules_.forget) {
       desired.set_action(v1::SlotDesired::FORGET);
     } else if (works && to_kill_.count(report.attempt_id()) > 0) {

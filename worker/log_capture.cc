@@ -27,7 +27,7 @@ int64_t TrimFront(std::string* text, size_t keep) {
 
 LogCapture::LogCapture(const std::string& path, int64_t head_bytes, int64_t tail_bytes)
     : head_bytes_(head_bytes), tail_bytes_(tail_bytes) {
-  fd_ = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  fd_ = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd_ < 0) spdlog::warn("cannot write {}: {}", path, strerror(errno));
 }
 

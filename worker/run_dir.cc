@@ -19,6 +19,7 @@
 #include "base/status.h"
 #include "base/unique_id.h"
 #include "worker/event_file.h"
+#include "worker/paths.h"
 
 namespace loglog::worker {
 namespace {
@@ -78,13 +79,6 @@ bool HasAttempts(const std::string& dir) {
   });
 }
 
-// A store id comes from the wire and becomes a folder's name.
-bool IsPlainName(const std::string& name) {
-  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_';
-  });
-}
-
 void LogIfError(const absl::Status& status) {
   if (!status.ok()) spdlog::warn("{}", std::string(status.message()));
 }
@@ -104,6 +98,7 @@ absl::StatusOr<std::string> ComposeTask(const std::string& task_json, const std:
   if (!task.is_object() || task.empty()) {
     return absl::InvalidArgumentError("the coordinator's task is not a JSON object");
   }
+  LOGLOG_RETURN_IF_ERROR(CheckGlobs(task));
   for (const auto& [name, value] : added.items()) {
     if (task.contains(name)) {
       return absl::InvalidArgumentError(
@@ -128,6 +123,8 @@ absl::StatusOr<std::unique_ptr<RunDir>> RunDir::Open(const Options& options) {
                                       : AbsolutePath(options.checkpoint_root);
   LOGLOG_RETURN_IF_ERROR(MakeDirs(root, kDirMode));
   LOGLOG_RETURN_IF_ERROR(MakeDirs(checkpoints, kDirMode));
+  LOGLOG_RETURN_IF_ERROR(CheckFolder(root, "--run-dir", /*shared=*/false));
+  LOGLOG_RETURN_IF_ERROR(CheckFolder(checkpoints, "--checkpoint-dir", options.shared_checkpoints));
   auto lock = LockFile::Acquire(root + "/lock");
   if (absl::IsFailedPrecondition(lock.status())) {
     return Annotate(lock.status(),
@@ -153,7 +150,7 @@ std::string RunDir::LastStore() const {
 }
 
 absl::Status RunDir::SetLastStore(const std::string& store) const {
-  if (!IsPlainName(store)) {
+  if (!IsStoreId(store)) {
     return absl::InvalidArgumentError(
         absl::StrCat("the coordinator's store id '", store, "' cannot name a folder"));
   }
@@ -162,7 +159,7 @@ absl::Status RunDir::SetLastStore(const std::string& store) const {
 }
 
 std::string RunDir::AttemptDir(const std::string& store, int64_t attempt_id) const {
-  return absl::StrCat(root_, "/", store, "/", kAttemptPrefix, attempt_id);
+  return absl::StrCat(StoreDir(store), "/", kAttemptPrefix, attempt_id);
 }
 
 std::string RunDir::TaskCheckpointDir(const std::string& store, int64_t task_id) const {
@@ -170,28 +167,34 @@ std::string RunDir::TaskCheckpointDir(const std::string& store, int64_t task_id)
 }
 
 absl::Status RunDir::Prepare(const std::string& store, const TaskOrder& order,
-                             const std::string& device, int threads) const {
+                             const Placement& placement) const {
   const std::string dir = AttemptDir(store, order.attempt_id);
   const std::string checkpoints = TaskCheckpointDir(store, order.task_id);
   // Attempt ids only grow, so a folder with this number is from a store that was put
   // back to an older state; what it holds is another attempt's.
-  if (PathExists(dir)) {
-    spdlog::warn("{} is there already; removing it", dir);
-    LOGLOG_RETURN_IF_ERROR(RemoveTree(dir));
-  }
-  LOGLOG_RETURN_IF_ERROR(MakeDirs(dir, kDirMode));
-  LOGLOG_RETURN_IF_ERROR(MakeDirs(checkpoints, kDirMode));
+  if (PathExists(dir)) spdlog::warn("{} is there already; removing it", dir);
+  LOGLOG_RETURN_IF_ERROR(MakeFoldersBelow(root_, {store}));
+  LOGLOG_RETURN_IF_ERROR(RemoveTree(dir));
+  LOGLOG_RETURN_IF_ERROR(
+      MakeFoldersBelow(root_, {store, absl::StrCat(kAttemptPrefix, order.attempt_id)}));
+  LOGLOG_RETURN_IF_ERROR(
+      MakeFoldersBelow(checkpoint_root_, {store, absl::StrCat("task-", order.task_id)}));
   const auto quoted = [](const std::string& text) {
     return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
   };
   std::string fields =
       absl::StrCat("\"run_dir\":", quoted(dir), ",\"checkpoint_dir\":", quoted(checkpoints),
-                   ",\"data_root\":", quoted(data_root_), ",\"device\":", quoted(device),
-                   ",\"threads\":", threads);
+                   ",\"data_root\":", quoted(data_root_), ",\"device\":", quoted(placement.device),
+                   ",\"threads\":", placement.threads);
+  if (!placement.devices.empty()) {
+    absl::StrAppend(&fields, ",\"devices\":", Json(placement.devices).dump());
+  }
   if (order.resume_step > 0) {
+    LOGLOG_ASSIGN_OR_RETURN(const std::string resume_path,
+                            LocalCheckpoint(checkpoint_root_ + "/" + store, order.resume_path));
     absl::StrAppend(&fields, ",\"resume\":{\"step\":", order.resume_step,
-                    ",\"path\":", quoted(order.resume_path),
-                    ",\"sha256\":", quoted(order.resume_sha256), "}");
+                    ",\"path\":", quoted(resume_path), ",\"sha256\":", quoted(order.resume_sha256),
+                    "}");
   }
   LOGLOG_ASSIGN_OR_RETURN(const std::string task, ComposeTask(order.task_json, fields));
   return ReplaceFile(dir + "/task.json", task, kFileMode);
@@ -218,6 +221,7 @@ int RunDir::CountMembers(const std::string& store, int64_t attempt_id) const {
 
 void RunDir::Forget(const std::string& store, int64_t attempt_id) const {
   const std::string dir = AttemptDir(store, attempt_id);
+  if (!IsFolder(StoreDir(store))) return;
   const absl::StatusOr<std::string> text = ReadFile(dir + "/outcome.json");
   const absl::StatusOr<Outcome> outcome =
       text.ok() ? OutcomeFromJson(*text) : absl::StatusOr<Outcome>(text.status());
@@ -226,7 +230,7 @@ void RunDir::Forget(const std::string& store, int64_t attempt_id) const {
     const absl::StatusOr<std::string> task_text = ReadFile(dir + "/task.json");
     const Json task = task_text.ok() ? Json::parse(*task_text, nullptr, false) : Json();
     if (task.is_object() && task.contains("task_id") && task["task_id"].is_number_integer()) {
-      KeepNewestCheckpoint(TaskCheckpointDir(store, task["task_id"].get<int64_t>()));
+      KeepNewestCheckpoint(store, task["task_id"].get<int64_t>());
     }
   }
   const bool failed = outcome.ok() && outcome->kind != Kind::kDone &&
@@ -236,9 +240,13 @@ void RunDir::Forget(const std::string& store, int64_t attempt_id) const {
     LogIfError(RemoveTree(dir));
     return;
   }
-  const std::string failed_dir = absl::StrCat(root_, "/", store, "/failed");
+  const std::string failed_dir = StoreDir(store) + "/failed";
   const std::string target = absl::StrCat(failed_dir, "/", kAttemptPrefix, attempt_id);
-  LogIfError(MakeDirs(failed_dir, kDirMode));
+  if (const absl::Status made = MakeFoldersBelow(root_, {store, "failed"}); !made.ok()) {
+    LogIfError(made);
+    LogIfError(RemoveTree(dir));
+    return;
+  }
   LogIfError(RemoveTree(target));
   if (rename(dir.c_str(), target.c_str()) != 0) {
     LogIfError(ErrnoStatus(errno, absl::StrCat("cannot move ", dir, " to ", target)));
@@ -247,7 +255,9 @@ void RunDir::Forget(const std::string& store, int64_t attempt_id) const {
   PruneFailed(failed_dir);
 }
 
-void RunDir::KeepNewestCheckpoint(const std::string& task_dir) const {
+void RunDir::KeepNewestCheckpoint(const std::string& store, int64_t task_id) const {
+  const std::string task_dir = TaskCheckpointDir(store, task_id);
+  if (!IsFolder(checkpoint_root_ + "/" + store) || !IsFolder(task_dir)) return;
   std::vector<std::string> steps = Names(task_dir);
   // Steps are zero-padded, so the order of names is the order of steps.
   steps.erase(std::remove_if(steps.begin(), steps.end(),
@@ -270,11 +280,12 @@ void RunDir::PruneFailed(const std::string& failed_dir) const {
 
 std::vector<int64_t> RunDir::ListAttempts(const std::string& store) const {
   std::vector<int64_t> ids;
-  if (store.empty()) return ids;
-  for (const std::string& name : Names(root_ + "/" + store)) {
+  if (store.empty() || !IsFolder(StoreDir(store))) return ids;
+  for (const std::string& name : Names(StoreDir(store))) {
     int64_t id = 0;
     if (absl::StartsWith(name, kAttemptPrefix) &&
-        absl::SimpleAtoi(absl::StripPrefix(name, kAttemptPrefix), &id)) {
+        absl::SimpleAtoi(absl::StripPrefix(name, kAttemptPrefix), &id) &&
+        IsFolder(AttemptDir(store, id))) {
       ids.push_back(id);
     }
   }
@@ -285,7 +296,7 @@ std::vector<int64_t> RunDir::ListAttempts(const std::string& store) const {
 std::vector<std::string> RunDir::ListStores() const {
   std::vector<std::string> stores;
   for (const std::string& name : Names(root_)) {
-    if (HasAttempts(root_ + "/" + name)) stores.push_back(name);
+    if (IsFolder(StoreDir(name)) && HasAttempts(StoreDir(name))) stores.push_back(name);
   }
   return stores;
 }

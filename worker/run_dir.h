@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/file.h"
+#include "worker/device.h"
 #include "worker/outcome.h"
 #include "worker/slot.h"
 #include "worker/survivor.h"
@@ -25,18 +26,21 @@ namespace loglog::worker {
 // An attempt's folder lives until the coordinator forgets the attempt. What the worker writes
 // into it outlives the daemon, not a loss of power: then no trainer lives, the events that
 // the trainer synced say how far it came, and a slot waits for no disk. One process at a
-// time owns a root (lock file). Thread-safe: holds no state but its paths.
+// time owns a root (lock file). Only its user reads or writes there, and a symbolic link in
+// the place of one of these folders is not followed. Thread-safe: holds no state but its
+// paths.
 class RunDir {
  public:
   struct Options {
     std::string root;
     std::string checkpoint_root;  // empty: <root>/checkpoints
     std::string data_root = ".";
-    std::string name;  // worker id; empty: the one in worker-id, else a new one
+    std::string name;                 // worker id; empty: the one in worker-id, else a new one
+    bool shared_checkpoints = false;  // with other workers, who may be other users
   };
 
   // Makes the folders and takes the lock. INVALID_ARGUMENT: the name is malformed.
-  // FAILED_PRECONDITION: another daemon owns the root.
+  // FAILED_PRECONDITION: another daemon owns the root, or other users can write to it.
   static absl::StatusOr<std::unique_ptr<RunDir>> Open(const Options& options);
 
   const std::string& worker_id() const { return worker_id_; }
@@ -51,9 +55,9 @@ class RunDir {
   std::string TaskCheckpointDir(const std::string& store, int64_t task_id) const;
 
   // Makes the attempt's folder, anew when it is there, with the complete task.json.
-  // INVALID_ARGUMENT: the coordinator's task is malformed.
-  absl::Status Prepare(const std::string& store, const TaskOrder& order, const std::string& device,
-                       int threads) const;
+  // INVALID_ARGUMENT: the coordinator's task is malformed, or names files that are not for it.
+  absl::Status Prepare(const std::string& store, const TaskOrder& order,
+                       const Placement& placement) const;
   // Lets a later daemon find a trainer that outlived this one.
   absl::Status WritePid(const std::string& store, int64_t attempt_id, pid_t pid) const;
   absl::Status WriteOutcome(const std::string& store, int64_t attempt_id,
@@ -87,7 +91,8 @@ class RunDir {
  private:
   RunDir(std::string root, std::string checkpoint_root, std::string data_root,
          std::unique_ptr<LockFile> lock);
-  void KeepNewestCheckpoint(const std::string& task_dir) const;
+  std::string StoreDir(const std::string& store) const { return root_ + "/" + store; }
+  void KeepNewestCheckpoint(const std::string& store, int64_t task_id) const;
   std::vector<std::string> ProcessRecords() const;
   void PruneFailed(const std::string& failed_dir) const;
 

@@ -33,7 +33,7 @@ class RunDirTest : public ::testing::Test {
   }
   void MakeAttempt(int64_t attempt_id, int64_t task_id, int members = 1) {
     const absl::Status status =
-        run_dir_->Prepare(kStore, MakeOrder(attempt_id, task_id, 20, members), "cpu", 1);
+        run_dir_->Prepare(kStore, MakeOrder(attempt_id, task_id, 20, members), {});
     ASSERT_TRUE(status.ok()) << status;
   }
   std::string Dir(int64_t attempt_id) { return run_dir_->AttemptDir(kStore, attempt_id); }
@@ -102,10 +102,10 @@ TEST_F(RunDirTest, KnowsTheTaskWhoseEventsItHolds) {
 
 TEST_F(RunDirTest, PrepareCompletesTheTaskByteForByte) {
   TaskOrder order{.attempt_id = 17, .task_id = 12, .resume_step = 500};
-  order.resume_path = "/ckpt/\"odd\" $(id)";
+  order.resume_path = run_dir_->root() + "/checkpoints/5eed/\"odd\" $(id)";
   order.resume_sha256 = "ab";
   order.task_json = R"({"format":1,"members":[{"lr":1.0e-05}]} )";
-  ASSERT_TRUE(run_dir_->Prepare(kStore, order, "cuda:1", 2).ok());
+  ASSERT_TRUE(run_dir_->Prepare(kStore, order, {.device = "cuda:1", .threads = 2}).ok());
   const std::string text = *ReadFile(Dir(17) + "/task.json");
   EXPECT_THAT(text, HasSubstr(R"({"format":1,"members":[{"lr":1.0e-05}])"));
   const auto task = nlohmann::json::parse(text);
@@ -117,15 +117,162 @@ TEST_F(RunDirTest, PrepareCompletesTheTaskByteForByte) {
   EXPECT_EQ(task["resume"]["step"], 500);
   EXPECT_EQ(task["resume"]["path"], order.resume_path);
   EXPECT_EQ(task["resume"]["sha256"], "ab");
-  struct stat info;
-  ASSERT_EQ(stat(Dir(17).c_str(), &info), 0);
-  EXPECT_EQ(info.st_mode & 0777, 0700);
+  EXPECT_FALSE(task.contains("devices"));
+}
+
+TEST_F(RunDirTest, PrepareNamesTheDevicesOfAGang) {
+  const Placement two = {.device = "cuda:1", .devices = {"cuda:1", "cuda:0"}};
+  ASSERT_TRUE(run_dir_->Prepare(kStore, MakeOrder(17, 1, 20), two).ok());
+  const auto task = nlohmann::json::parse(*ReadFile(Dir(17) + "/task.json"));
+  EXPECT_EQ(task["device"], "cuda:1");
+  EXPECT_EQ(task["devices"], nlohmann::json({"cuda:1", "cuda:0"}));
+}
+
+// A checkpoint that another worker of the scope wrote may have another path there.
+TEST_F(RunDirTest, ResumesFromItsOwnCheckpointsOnly) {
+  TaskOrder order = MakeOrder(17, 12, 20);
+  order.resume_step = 10;
+  const std::string here = run_dir_->root() + "/checkpoints/5eed/";
+  const auto resumes_from = [&](const std::string& path) -> std::string {
+    order.resume_path = path;
+    const absl::Status status = run_dir_->Prepare(kStore, order, {});
+    if (!status.ok()) return status.ToString();
+    return nlohmann::json::parse(*ReadFile(Dir(17) + "/task.json"))["resume"]["path"]
+        .get<std::string>();
+  };
+  EXPECT_EQ(resumes_from(here + "task-12/step-00000010"), here + "task-12/step-00000010");
+  EXPECT_EQ(resumes_from(here + "task-3/step-00000010"), here + "task-3/step-00000010");
+  EXPECT_EQ(resumes_from("/mnt/elsewhere/5eed/task-12/step-00000010"),
+            here + "task-12/step-00000010");
+  for (const std::string& bad :
+       {std::string("/etc"), std::string("/etc/passwd"), std::string(),
+        std::string("task-12/step-00000010"), here + "../../../task-12/step-00000010",
+        here + "task-12/../../../x", std::string("/mnt/task-12/step-1/../../..")}) {
+    EXPECT_THAT(resumes_from(bad), AllOf(HasSubstr("INVALID_ARGUMENT"), HasSubstr("'" + bad + "'")))
+        << bad;
+  }
+}
+
+// Modes are what they are whatever the shell had set.
+class PermissionTest : public RunDirTest {
+ protected:
+  void SetUp() override {
+    before_ = umask(0);
+    RunDirTest::SetUp();
+  }
+  void TearDown() override { umask(before_); }
+  static int ModeOf(const std::string& path) {
+    struct stat info;
+    EXPECT_EQ(lstat(path.c_str(), &info), 0) << path;
+    return static_cast<int>(info.st_mode & 07777);
+  }
+  mode_t before_ = 0;
+};
+
+TEST_F(PermissionTest, NobodyElseReadsOrWrites) {
+  MakeAttempt(17, 12);
+  ASSERT_TRUE(run_dir_->SetLastStore(kStore).ok());
+  ASSERT_TRUE(run_dir_->WritePid(kStore, 17, getpid()).ok());
+  ASSERT_TRUE(run_dir_->WriteOutcome(kStore, 17, {}).ok());
+  const std::string root = run_dir_->root();
+  for (const std::string& dir :
+       {root, root + "/checkpoints", root + "/checkpoints/5eed",
+        run_dir_->TaskCheckpointDir(kStore, 12), root + "/5eed", Dir(17)}) {
+    EXPECT_EQ(ModeOf(dir), 0700) << dir;
+  }
+  for (const std::string& file :
+       {root + "/lock", root + "/worker-id", root + "/store-id", Dir(17) + "/task.json",
+        Dir(17) + "/pid", Dir(17) + "/outcome.json"}) {
+    EXPECT_EQ(ModeOf(file), 0600) << file;
+  }
+}
+
+TEST_F(PermissionTest, AFolderThatOthersCanWriteToIsRefused) {
+  const std::string root = run_dir_->root();
+  run_dir_.reset();
+  ASSERT_EQ(chmod(root.c_str(), 0770), 0);
+  const absl::Status status = RunDir::Open(Options()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("chmod go-w " + root), HasSubstr("0770"), HasSubstr("--run-dir")));
+  ASSERT_EQ(chmod(root.c_str(), 0755), 0);
+  EXPECT_TRUE(RunDir::Open(Options()).ok());
+  EXPECT_EQ(ModeOf(root), 0700);
+}
+
+TEST_F(PermissionTest, ASharedCheckpointFolderMayBeAGroups) {
+  run_dir_.reset();
+  RunDir::Options options = Options();
+  options.checkpoint_root = dir_.path() + "/shared";
+  ASSERT_EQ(mkdir(options.checkpoint_root.c_str(), 0770), 0);
+  EXPECT_THAT(std::string(RunDir::Open(options).status().message()), HasSubstr("--checkpoint-dir"));
+  options.shared_checkpoints = true;
+  EXPECT_TRUE(RunDir::Open(options).ok());
+  EXPECT_EQ(ModeOf(options.checkpoint_root), 0770);
+  ASSERT_EQ(chmod(options.checkpoint_root.c_str(), 0777), 0);
+  EXPECT_THAT(std::string(RunDir::Open(options).status().message()), HasSubstr("chmod o-w"));
+}
+
+TEST_F(PermissionTest, AnotherUsersFolderIsRefused) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give a folder away";
+  const std::string root = run_dir_->root();
+  run_dir_.reset();
+  ASSERT_EQ(chown(root.c_str(), 12'345, -1), 0);
+  EXPECT_THAT(std::string(RunDir::Open(Options()).status().message()),
+              AllOf(HasSubstr(root + " belongs to user 12345"), HasSubstr("--run-dir")));
+}
+
+// Links that somebody planted lead nowhere: neither writes nor removals follow them.
+TEST_F(RunDirTest, PlantedLinksAreNotFollowed) {
+  const std::string victim = dir_.path() + "/victim";
+  ASSERT_TRUE(MakeDirs(victim + "/step-00000001").ok());
+  ASSERT_TRUE(MakeDirs(victim + "/step-00000002").ok());
+  ASSERT_TRUE(MakeDirs(victim + "/attempt-4").ok());
+  ASSERT_TRUE(ReplaceFile(victim + "/stderr.log", "precious").ok());
+  const auto untouched = [&] {
+    return *ListDir(victim) == std::vector<std::string>{"attempt-4", "step-00000001",
+                                                        "step-00000002", "stderr.log"} &&
+           *ReadFile(victim + "/stderr.log") == "precious";
+  };
+  const auto plant = [&](const std::string& path) {
+    ASSERT_TRUE(RemoveTree(path).ok());
+    ASSERT_EQ(symlink(victim.c_str(), path.c_str()), 0);
+  };
+  // In the place of an attempt that is about to start, or was left behind.
+  MakeAttempt(16, 1);
+  plant(Dir(17));
+  EXPECT_THAT(run_dir_->ListAttempts(kStore), ElementsAre(16));
+  MakeAttempt(17, 9);
+  EXPECT_TRUE(IsFolder(Dir(17)));
+  EXPECT_TRUE(untouched());
+  // Of a task's checkpoints.
+  ASSERT_TRUE(run_dir_->WriteOutcome(kStore, 17, {.kind = Outcome::Kind::kDone}).ok());
+  plant(run_dir_->TaskCheckpointDir(kStore, 9));
+  run_dir_->Forget(kStore, 17);
+  EXPECT_TRUE(untouched());
+  EXPECT_EQ(run_dir_->Prepare(kStore, MakeOrder(18, 9, 20), {}).code(),
+            absl::StatusCode::kFailedPrecondition);
+  // Of the folder for failures.
+  MakeAttempt(19, 1);
+  ASSERT_TRUE(run_dir_->WriteOutcome(kStore, 19, {.kind = Outcome::Kind::kFailed}).ok());
+  plant(run_dir_->root() + "/5eed/failed");
+  run_dir_->Forget(kStore, 19);
+  EXPECT_TRUE(untouched());
+  EXPECT_FALSE(PathExists(Dir(19)));
+  // Of the whole store.
+  plant(run_dir_->root() + "/5eed");
+  EXPECT_THAT(run_dir_->ListAttempts(kStore), IsEmpty());
+  EXPECT_THAT(run_dir_->ListStores(), IsEmpty());
+  run_dir_->Forget(kStore, 4);
+  EXPECT_EQ(run_dir_->Prepare(kStore, MakeOrder(4, 1, 20), {}).code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(untouched());
 }
 
 TEST_F(RunDirTest, PrepareRefusesMalformedTasks) {
   for (const char* bad : {"", "{}", "[1]", "{\"format\":1", R"({"device":"tpu"})"}) {
     TaskOrder order{.attempt_id = 1, .task_json = bad};
-    EXPECT_EQ(run_dir_->Prepare(kStore, order, "cpu", 1).code(), absl::StatusCode::kInvalidArgument)
+    EXPECT_EQ(run_dir_->Prepare(kStore, order, {}).code(), absl::StatusCode::kInvalidArgument)
         << bad;
   }
 }
@@ -198,7 +345,8 @@ TEST_F(RunDirTest, RecoversOutcomes) {
 TEST_F(RunDirTest, StoreIdsThatAreNoFolderNames) {
   EXPECT_TRUE(run_dir_->SetLastStore("0a1b").ok());
   EXPECT_EQ(run_dir_->LastStore(), "0a1b");
-  for (const char* bad : {"", "..", "a/b", "/etc"}) EXPECT_FALSE(run_dir_->SetLastStore(bad).ok());
+  for (const char* bad : {"", "..", "a/b", "/etc", "checkpoints", "lock", "survivor-7"})
+    EXPECT_FALSE(run_dir_->SetLastStore(bad).ok());
   EXPECT_EQ(run_dir_->LastStore(), "0a1b");
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/failpoint.h"
 #include "base/status.h"
 
@@ -35,7 +36,10 @@ void Seats::Apply(const std::vector<SlotWish>& wishes, const std::vector<int64_t
       continue;
     }
     const bool run = wish.kind == SlotEvent::Kind::kRun;
-    if (run && (draining_ || stop_all || IsTaken(wish.order))) continue;
+    if (run && (draining_ || stop_all || !IsSound(wish.order, wish.slot) || IsTaken(wish.order) ||
+                !HasRoom(wish.order, wish.slot))) {
+      continue;
+    }
     Feed(*seats_[wish.slot],
          {.kind = wish.kind, .attempt_id = wish.attempt_id, .order = wish.order});
   }
@@ -114,6 +118,38 @@ void Seats::Perform(Seat& seat, const SlotAction& action) {
   }
 }
 
+bool Seats::IsFollower(int slot) const {
+  return std::any_of(seats_.begin(), seats_.end(), [slot](const auto& seat) {
+    const std::vector<int>& followers = seat->machine.followers();
+    return std::find(followers.begin(), followers.end(), slot) != followers.end();
+  });
+}
+
+bool Seats::HasRoom(const TaskOrder& order, int lead) const {
+  const std::vector<int> followers = FollowersOf(order);
+  return !IsFollower(lead) && std::all_of(followers.begin(), followers.end(), [this](int slot) {
+    return seats_[slot]->machine.state() == Slot::State::kIdle && !IsFollower(slot);
+  });
+}
+
+bool Seats::IsSound(const TaskOrder& order, int lead) {
+  std::set<int> slots = {lead};
+  for (const int slot : FollowersOf(order)) {
+    if (slot >= 0 && slot < static_cast<int>(seats_.size())) slots.insert(slot);
+  }
+  const bool sound =
+      order.attempt_id > 0 && order.task_id > 0 &&
+      (order.slots.empty() || (order.slots.front() == lead && slots.size() == order.slots.size()));
+  if (!sound && last_unsound_ != order.attempt_id) {
+    spdlog::error(
+        "attempt {} of task {} is ordered in slot {} with slots {}, of {}; it is not started, "
+        "please report this",
+        order.attempt_id, order.task_id, lead, absl::StrJoin(order.slots, ","), seats_.size());
+    last_unsound_ = order.attempt_id;
+  }
+  return sound;
+}
+
 // Orders are repeated until they are true, so one that is passed over here comes again.
 bool Seats::IsTaken(const TaskOrder& order) {
   const int64_t attempt_id = order.attempt_id;
@@ -140,8 +176,10 @@ void Seats::Spawn(Seat& seat, const TaskOrder& order) {
   const int64_t attempt_id = order.attempt_id;
   const std::string dir = options_.run_dir->AttemptDir(store_, attempt_id);
   held_.erase(attempt_id);
-  absl::Status status =
-      options_.run_dir->Prepare(store_, order, options_.devices[slot].name, /*threads=*/1);
+  std::vector<int> slots = {slot};
+  for (const int follower : seat.machine.followers()) slots.push_back(follower);
+  const Placement placement = PlacementOf(options_.devices, slots);
+  absl::Status status = options_.run_dir->Prepare(store_, order, placement);
   LOGLOG_FAILPOINT("worker.prepared");
   if (status.ok()) {
     absl::StatusOr<std::unique_ptr<Trainer>> trainer = options_.start(dir);
@@ -156,7 +194,7 @@ void Seats::Spawn(Seat& seat, const TaskOrder& order) {
     status = options_.run_dir->WritePid(store_, attempt_id, seat.trainer->pid());
     if (!status.ok()) spdlog::warn("attempt {}: {}", attempt_id, std::string(status.message()));
     spdlog::info("attempt {} of task {} runs in slot {} on {} from step {}, pid {}", attempt_id,
-                 order.task_id, slot, options_.devices[slot].name, order.resume_step,
+                 order.task_id, absl::StrJoin(slots, ","), placement.device, order.resume_step,
                  seat.trainer->pid());
     return Feed(seat, {.kind = SlotEvent::Kind::kStarted, .attempt_id = attempt_id});
   }
@@ -319,6 +357,12 @@ void Seats::Fill(WorkerView* view) const {
     if (slot.state == Slot::State::kFinished) slot.outcome = machine.outcome();
     view->busy = view->busy || slot.state != Slot::State::kIdle;
     view->slots.push_back(std::move(slot));
+  }
+  for (const auto& seat : seats_) {
+    for (const int follower : seat->machine.followers()) {
+      view->slots[follower] = {.state = seat->machine.state(),
+                               .attempt_id = seat->machine.attempt_id()};
+    }
   }
   for (const auto& [attempt_id, held] : held_) {
     if (held.uploaded) {

@@ -133,6 +133,12 @@ class Seats {
   void Perform(Seat& seat, const SlotAction& action);
   // The order must not start: the attempt is here already.
   bool IsTaken(const TaskOrder& order);
+  // The slot is held by a gang that another one leads.
+  bool IsFollower(int slot) const;
+  // The order's numbers are such as orders have. Says so once of one whose are not.
+  bool IsSound(const TaskOrder& order, int lead);
+  // Nobody holds its slots; whether the lead itself is idle, its machine knows.
+  bool HasRoom(const TaskOrder& order, int lead) const;
   void Spawn(Seat& seat, const TaskOrder& order);
   void OnReaped(Seat& seat, const ExitStatus& status);
   void ForgetHeld(int64_t attempt_id);
@@ -149,6 +155,7 @@ class Seats {
   bool leaving_store_ = false;  // its trainers were told so, another is not taken up yet
   std::set<std::pair<std::string, int64_t>> discarding_;  // store, attempt
   int64_t last_taken_ = 0;                                // attempt whose order was not started
+  int64_t last_unsound_ = 0;                              // the same, for another reason
   int64_t lease_deadline_ms_ = kNever;
   std::string spawn_problem_;  // of the last start that failed; cleared by time
   int64_t spawn_problem_until_ms_ = 0;

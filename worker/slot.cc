@@ -6,6 +6,11 @@
 
 namespace loglog::worker {
 
+std::vector<int> FollowersOf(const TaskOrder& order) {
+  if (order.slots.empty()) return {};
+  return std::vector<int>(order.slots.begin() + 1, order.slots.end());
+}
+
 using Actions = std::vector<SlotAction>;
 using Kind = SlotEvent::Kind;
 
@@ -57,6 +62,7 @@ Actions Slot::HandleRun(const TaskOrder& order) {
   }
   state_ = State::kRunning;
   attempt_id_ = order.attempt_id;
+  followers_ = FollowersOf(order);
   started_ = false;
   killed_ = false;
   cause_ = StopCause::kNone;
@@ -96,6 +102,7 @@ Actions Slot::HandleStarted(int64_t now_ms) {
 }
 
 Actions Slot::HandleEnded(const Outcome& outcome) {
+  followers_.clear();
   if (cause_ == StopCause::kDiscard) return BecomeIdle(SlotAction::Kind::kForget);
   if (cause_ == StopCause::kAbandon) return BecomeIdle(SlotAction::Kind::kKeep);
   outcome_ = outcome;

@@ -18,7 +18,12 @@ struct TaskOrder {
   int64_t resume_step = 0;
   std::string resume_path;
   std::string resume_sha256;
+  // Every slot that the attempt holds, the lead first. Empty: the ordered slot alone.
+  std::vector<int> slots;
 };
+
+// The slots beside its lead that an order takes.
+std::vector<int> FollowersOf(const TaskOrder& order);
 
 // What happens to a slot: the coordinator's wishes and the worker's observations.
 struct SlotEvent {
@@ -63,7 +68,8 @@ constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 // The life of one slot as a pure state machine: it is told what happened and when, and
 // says what to do. Idle -> running -> (stopping) -> uploading -> finished -> idle; idle
-// only once the old process group is reaped.
+// only once the old process group is reaped. The slot that leads a gang holds other slots,
+// which have no life of their own meanwhile, until that same moment.
 // Not thread-safe; the supervisor's thread owns it.
 class Slot {
  public:
@@ -81,6 +87,8 @@ class Slot {
   int64_t attempt_id() const { return attempt_id_; }  // 0 when idle
   StopCause stop_cause() const { return cause_; }
   const Outcome& outcome() const { return outcome_; }  // when uploading or finished
+  // Slots that are occupied by this one's trainer, too.
+  const std::vector<int>& followers() const { return followers_; }
 
  private:
   std::vector<SlotAction> HandleRun(const TaskOrder& order);
@@ -95,6 +103,7 @@ class Slot {
   const int64_t stop_grace_ms_;
   State state_ = State::kIdle;
   int64_t attempt_id_ = 0;
+  std::vector<int> followers_;
   bool started_ = false;  // kStarted was seen: signals reach a process
   bool killed_ = false;   // SIGKILL was sent, or will be as soon as it started
   StopCause cause_ = StopCause::kNone;

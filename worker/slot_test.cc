@@ -80,6 +80,45 @@ class SlotTest : public ::testing::Test {
   SlotAction last_{};
 };
 
+// A gang's other slots are taken from accepting the order until its processes are reaped.
+TEST_F(SlotTest, HoldsItsFollowersWhileItHasATrainer) {
+  SlotEvent order{.kind = Event::kRun, .attempt_id = kId};
+  order.order = {.attempt_id = kId, .task_id = 5, .slots = {2, 0, 3}};
+  EXPECT_THAT(Tell(order), ElementsAre(Action::kSpawn));
+  EXPECT_THAT(slot_.followers(), ElementsAre(0, 3));
+  Tell(Event::kStarted);
+  EXPECT_THAT(slot_.followers(), ElementsAre(0, 3));
+  Tell(Event::kStop);
+  EXPECT_THAT(slot_.followers(), ElementsAre(0, 3));
+  Tell(Event::kKill);
+  EXPECT_THAT(slot_.followers(), ElementsAre(0, 3));
+  End(Outcome::Kind::kLost);
+  ExpectIdle();
+  EXPECT_THAT(slot_.followers(), IsEmpty());
+  // The next one is no gang.
+  EXPECT_THAT(Order(), ElementsAre(Action::kSpawn));
+  EXPECT_THAT(slot_.followers(), IsEmpty());
+}
+
+TEST_F(SlotTest, LetsItsFollowersGoBeforeTheUpload) {
+  SlotEvent order{.kind = Event::kRun, .attempt_id = kId};
+  order.order = {.attempt_id = kId, .task_id = 5, .slots = {0, 1}};
+  Tell(order);
+  Tell(Event::kStarted);
+  EXPECT_THAT(End(Outcome::Kind::kDone), ElementsAre(Action::kUpload));
+  EXPECT_EQ(slot_.state(), State::kUploading);
+  EXPECT_THAT(slot_.followers(), IsEmpty());
+}
+
+// One that could not be started at all.
+TEST_F(SlotTest, LetsItsFollowersGoWhenItNeverStarted) {
+  SlotEvent order{.kind = Event::kRun, .attempt_id = kId};
+  order.order = {.attempt_id = kId, .task_id = 5, .slots = {0, 1}};
+  Tell(order);
+  End(Outcome::Kind::kRefused);
+  EXPECT_THAT(slot_.followers(), IsEmpty());
+}
+
 TEST_F(SlotTest, WholeLifeOfAnAttempt) {
   ExpectIdle();
   EXPECT_THAT(Order(), ElementsAre(Action::kSpawn));

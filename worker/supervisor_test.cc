@@ -121,7 +121,7 @@ class SupervisorTest : public ::testing::Test {
   void TearDown() override { StopDaemon(); }
 
   void StartDaemon(const std::string& trainer) {
-    auto run_dir = RunDir::Open({.root = dir_.path() + "/run"});
+    auto run_dir = RunDir::Open({.root = root_});
     ASSERT_TRUE(run_dir.ok()) << run_dir.status();
     run_dir_ = *std::move(run_dir);
     supervisor_ =
@@ -152,6 +152,12 @@ class SupervisorTest : public ::testing::Test {
   }
   void Wish(SlotEvent::Kind kind, int64_t attempt_id, int slot = 0) {
     Apply({.slot = slot, .kind = kind, .attempt_id = attempt_id});
+  }
+  // Slot 0 leads, slot 1 follows.
+  void RunGang(int64_t attempt_id, int64_t steps) {
+    TaskOrder order = MakeOrder(attempt_id, /*task_id=*/attempt_id, steps);
+    order.slots = {0, 1};
+    Apply({.slot = 0, .kind = SlotEvent::Kind::kRun, .order = order});
   }
   SlotView SlotNow(int slot = 0) { return supervisor_->View().slots[slot]; }
   bool Becomes(State state, int slot = 0) {
@@ -187,6 +193,7 @@ class SupervisorTest : public ::testing::Test {
   }
 
   TempDir dir_;
+  std::string root_ = dir_.path() + "/run";
   FakeClock clock_;
   Clock* daemon_clock_ = Clock::Real();
   std::vector<Survivor> survivors_;
@@ -213,6 +220,41 @@ TEST_F(SupervisorTest, TaskFromOrderToForget) {
   EXPECT_FALSE(supervisor_->View().busy);
   EXPECT_TRUE(Gone(17));
   EXPECT_THAT(*ListDir(run_dir_->TaskCheckpointDir(kStore, 17)), ElementsAre("step-00000025"));
+}
+
+// Whatever a task is called, and wherever it lies: it is data, and no shell ever sees it.
+TEST_F(SupervisorTest, TaskFieldsNeverReachAShell) {
+  StopDaemon();
+  const std::string proof = dir_.path() + "/proof";
+  root_ = dir_.path() + "/run;$(touch proof)`touch proof`\n&& touch proof #";
+  StartDaemon(LOGLOG_FAKE_TRAINER);
+  Upload();
+  const std::string evil = "; touch " + proof + " $(touch " + proof + ") `touch " + proof +
+                           "`\\n| touch " + proof + " && touch " + proof + " '\\\"";
+  TaskOrder order = MakeOrder(17, 17, 5);
+  const size_t name = order.task_json.find("t0");
+  ASSERT_NE(name, std::string::npos);
+  order.task_json.replace(name, 2, evil);
+  Apply({.slot = 0, .kind = SlotEvent::Kind::kRun, .order = order});
+  EXPECT_EQ(Finish().kind, Outcome::Kind::kDone) << SlotNow().outcome.message;
+  EXPECT_THAT(*ReadFile(Dir(17) + "/task.json"), HasSubstr(evil));
+  EXPECT_FALSE(PathExists(proof));
+  EXPECT_FALSE(PathExists(Dir(17) + "/proof"));
+  EXPECT_THAT(*ListDir(dir_.path()), SizeIs(2));  // this root and the one of the set-up
+}
+
+// The trainer is not started: it would open what the worker's user can read.
+TEST_F(SupervisorTest, DataOutsideOfTheDataRootIsRefused) {
+  Upload();
+  TaskOrder order = MakeOrder(17, 17, 5);
+  const std::string train = "\"metrics\"";
+  order.task_json.replace(order.task_json.find(train), train.size(),
+                          "\"data\":{\"val\":{\"glob\":\"a/../../b.bin\"}}," + train);
+  Apply({.slot = 0, .kind = SlotEvent::Kind::kRun, .order = order});
+  const Outcome outcome = Finish();
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kRefused);
+  EXPECT_THAT(outcome.message, AllOf(HasSubstr("members[0].config.data.val.glob 'a/../../b.bin'"),
+                                     HasSubstr("--data-root")));
 }
 
 TEST_F(SupervisorTest, FinishedOnlyWhenEverythingIsAcknowledged) {
@@ -263,6 +305,111 @@ TEST_F(SupervisorTest, StopMakesACheckpointThatTheNextAttemptResumes) {
   EXPECT_EQ(Finish(1).kind, Outcome::Kind::kDone);
   const std::string whole = Events(19);
   EXPECT_THAT(Events(18), HasSubstr(whole.substr(whole.rfind("{\"e\":\"end\""))));
+}
+
+// The follower says the same as its lead, until the trainer is gone.
+TEST_F(SupervisorTest, AGangHoldsAllOfItsSlots) {
+  auto deaf = std::make_unique<ScopedMisbehaviour>("hang_at=3;ignore_sigterm=1");
+  RunGang(17, 25);
+  for (const int slot : {0, 1}) {
+    EXPECT_EQ(SlotNow(slot).state, State::kRunning);
+    EXPECT_EQ(SlotNow(slot).attempt_id, 17);
+  }
+  EXPECT_THAT(*ReadFile(Dir(17) + "/task.json"), HasSubstr("\"device\":\"cpu\",\"threads\":2"));
+  Run(18, 5, 1);  // not beside it
+  EXPECT_EQ(SlotNow(1).attempt_id, 17);
+  EXPECT_FALSE(PathExists(Dir(18)));
+  WaitForEvent(17, "\"step\":2,");
+  Wish(SlotEvent::Kind::kStop, 17, 1);  // nobody tells a follower anything
+  EXPECT_EQ(SlotNow(1).state, State::kRunning);
+  const pid_t pid = Pid(17);
+  Wish(SlotEvent::Kind::kStop, 17);
+  EXPECT_EQ(SlotNow(0).state, State::kStopping);
+  EXPECT_EQ(SlotNow(1).state, State::kStopping);
+  EXPECT_EQ(SlotNow(1).attempt_id, 17);
+  const uint64_t urgent = supervisor_->View().urgent;
+  EXPECT_TRUE(Becomes(State::kUploading));
+  EXPECT_TRUE(GroupIsGone(pid));
+  EXPECT_EQ(SlotNow(1).state, State::kIdle);
+  EXPECT_EQ(SlotNow(1).attempt_id, 0);
+  EXPECT_GT(supervisor_->View().urgent, urgent);  // it can have other work at once
+  deaf.reset();
+  Run(18, 5, 1);
+  Upload();
+  EXPECT_EQ(Finish(1).kind, Outcome::Kind::kDone);
+  EXPECT_EQ(Finish(0).kind, Outcome::Kind::kStopped);
+}
+
+TEST_F(SupervisorTest, AGangWaitsForAllOfItsSlots) {
+  Upload();
+  {
+    ScopedMisbehaviour hang("hang_at=3");
+    Run(17, 25, 1);
+    WaitForEvent(17, "\"step\":2,");
+  }
+  RunGang(18, 5);
+  EXPECT_EQ(SlotNow(0).state, State::kIdle);  // reported as it is: the order comes again
+  EXPECT_FALSE(PathExists(Dir(18)));
+  Wish(SlotEvent::Kind::kStop, 17, 1);
+  Finish(1);
+  RunGang(18, 5);  // its report is still owed
+  EXPECT_EQ(SlotNow(0).state, State::kIdle);
+  Wish(SlotEvent::Kind::kForget, 17, 1);
+  RunGang(18, 5);
+  EXPECT_EQ(Finish(0).kind, Outcome::Kind::kDone);
+  EXPECT_EQ(SlotNow(1).state, State::kIdle);
+}
+
+TEST_F(SupervisorTest, OrdersWithImpossibleSlotsAreNotStarted) {
+  for (const std::vector<int>& slots :
+       std::vector<std::vector<int>>{{1, 0}, {0, 2}, {0, -1}, {0, 0}, {0, 1, 1}}) {
+    TaskOrder order = MakeOrder(17, 17, 5);
+    order.slots = slots;
+    Apply({.slot = 0, .kind = SlotEvent::Kind::kRun, .order = order});
+    EXPECT_EQ(SlotNow(0).state, State::kIdle);
+    EXPECT_EQ(SlotNow(1).state, State::kIdle);
+  }
+  for (const int64_t id : {0, -5}) {
+    Run(id, 5);
+    EXPECT_EQ(SlotNow(0).state, State::kIdle);
+  }
+  EXPECT_THAT(run_dir_->ListAttempts(kStore), IsEmpty());
+}
+
+TEST_F(SupervisorTest, AGangsLeaseAndDrainAreItsLeads) {
+  Upload();
+  ScopedMisbehaviour hang("hang_at=3");
+  RunGang(17, 25);
+  WaitForEvent(17, "\"step\":2,");
+  supervisor_->Apply({}, {}, false, Clock::Real()->monotonic_ms() + 50);
+  EXPECT_THAT(Finish().message, HasSubstr("lease"));
+  EXPECT_EQ(SlotNow(1).state, State::kIdle);
+  supervisor_->Apply({{.slot = 0, .kind = SlotEvent::Kind::kForget, .attempt_id = 17}}, {}, false,
+                     kNever);
+  RunGang(18, 25);
+  WaitForEvent(18, "\"step\":2,");
+  supervisor_->Drain();
+  EXPECT_EQ(Finish().kind, Outcome::Kind::kStopped);
+  EXPECT_EQ(SlotNow(1).state, State::kIdle);
+}
+
+// The next daemon finds all slots idle and the one report owed.
+TEST_F(SupervisorTest, AGangEndsWithItsDaemon) {
+  {
+    ScopedMisbehaviour hang("hang_at=3");
+    RunGang(17, 25);
+    WaitForEvent(17, "\"step\":2,");
+  }
+  const pid_t pid = Pid(17);
+  StopDaemon();
+  EXPECT_TRUE(GroupIsGone(pid));
+  StartDaemon(LOGLOG_FAKE_TRAINER);
+  EXPECT_EQ(SlotNow(0).state, State::kIdle);
+  EXPECT_EQ(SlotNow(1).state, State::kIdle);
+  EXPECT_THAT(supervisor_->View().owed, ElementsAre(17));
+  Upload();
+  RunGang(18, 5);
+  EXPECT_EQ(Finish().kind, Outcome::Kind::kDone);
 }
 
 // T13: a slot is not free while its old process lives.

@@ -205,6 +205,25 @@ TEST_F(SyncLoopTest, ASyncThatIsLeftAloneDoesNotPark) {
   EXPECT_EQ(service_.full_waits(), 0);
 }
 
+TEST_F(SyncLoopTest, AGangIsReportedInAllOfItsSlots) {
+  service_.Start();
+  {
+    ScopedMisbehaviour hang("hang_at=3");
+    TaskOrder order = MakeOrder(17, 1, 25);
+    order.slots = {0, 1};
+    service_.Order(0, order);
+    StartDaemon();
+    EXPECT_TRUE(service_.WaitForState(1, Report::RUNNING, 17));
+    EXPECT_TRUE(Running(17));
+    ASSERT_TRUE(service_.WaitForEvents(17, 3));
+  }
+  service_.StopAttempt(17);
+  EXPECT_EQ(OutcomeOf(17).kind(), Kind::STOPPED);
+  EXPECT_TRUE(Idle(1));
+  EXPECT_TRUE(Idle(0));
+  EXPECT_EQ(service_.reports(17), 1);
+}
+
 // Rules 1 and 2: the worker's own clock ends the trainer when no sync succeeds.
 TEST_F(SyncLoopTest, LostLeaseKillsTheTrainer) {
   service_.SetRules([](auto& rules) {

@@ -166,7 +166,8 @@ std::vector<SlotWish> WishesFromProto(const v1::SyncWorkerResponse& response) {
                     .task_json = task.task_json(),
                     .resume_step = task.resume_step(),
                     .resume_path = task.resume_path(),
-                    .resume_sha256 = task.resume_sha256()};
+                    .resume_sha256 = task.resume_sha256(),
+                    .slots = {task.slots().begin(), task.slots().end()}};
     }
     wishes.push_back(std::move(wish));
   }

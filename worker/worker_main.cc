@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -197,6 +198,8 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e, std::cout, std::cerr) == 0 ? 0 : kExitUsage;
   }
+  // What trainers write is theirs and this worker's alone, whatever the shell had set.
+  umask(077);
   absl::Status status = SetUpLogging(flags.log, "loglog-worker");
   if (status.ok()) status = ArmFailpointFromEnvironment();
   if (!status.ok()) return Fail(status);
@@ -207,6 +210,7 @@ int Main(int argc, char** argv) {
   if (!connect_timeout_ms.ok()) return Fail(connect_timeout_ms.status());
   const auto labels = ParseLabels(flags.labels);
   if (!labels.ok()) return Fail(labels.status());
+  flags.run_dir.shared_checkpoints = !flags.checkpoint_scope.empty();
   flags.trainer = AbsolutePath(flags.trainer.empty() ? DefaultTrainer() : flags.trainer);
   if (access(flags.trainer.c_str(), X_OK) != 0) {
     return Fail(absl::NotFoundError(absl::StrCat(

@@ -50,6 +50,8 @@ Task ReadTask(const std::string& path) {
   text << file.rdbuf();
   try {
     const Json json = Json::parse(text.str());
+    // As the real one: it trains on one device.
+    if (json.contains("devices")) throw std::runtime_error("devices names several devices");
     for (const auto& [name, value] : json.items()) {
       if (kKnown.count(name) == 0) throw std::runtime_error("unknown key '" + name + "'");
     }

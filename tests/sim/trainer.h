@@ -32,6 +32,7 @@ class Process : public std::enable_shared_from_this<Process> {
     World* world = nullptr;
     const HostDisk* disk = nullptr;
     std::string attempt_dir;
+    int slots = 1;  // that it holds
     int64_t step_ms = 10;
     Misfortune misfortune;
     FakeTraining::DivergeAt diverge_at;
@@ -48,6 +49,7 @@ class Process : public std::enable_shared_from_this<Process> {
   void Kill();
   bool alive() const { return !ended_.has_value(); }
   const ExitStatus& status() const { return *ended_; }
+  int slots() const { return options_.slots; }
   int64_t task_id() const { return task_id_; }
   int64_t attempt_id() const { return attempt_id_; }
   const std::string& last_output() const { return last_output_; }

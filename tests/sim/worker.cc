@@ -219,11 +219,20 @@ absl::StatusOr<std::unique_ptr<worker::Trainer>> Worker::StartTrainer(
     const std::string& attempt_dir) {
   if (options_.start_fails()) return absl::ResourceExhaustedError("fork: no memory (simulated)");
   std::erase_if(processes_, [](const auto& process) { return !process->alive(); });
-  if (processes_.size() >= options_.slots) options_.on_crowded(*this);
+  int held = 0;
+  for (const auto& process : processes_) held += process->slots();
+  int slots = 1;
+  for (const auto& seat : daemon_->seats->seats()) {
+    if (absl::EndsWith(attempt_dir, absl::StrCat("/attempt-", seat->machine.attempt_id()))) {
+      slots += static_cast<int>(seat->machine.followers().size());
+    }
+  }
+  if (held + slots > options_.slots) options_.on_crowded(*this);
   const auto process = std::make_shared<Process>(Process::Options{
       .world = world_,
       .disk = &disk_,
       .attempt_dir = attempt_dir,
+      .slots = slots,
       // Some trials outlast a lease.
       .step_ms = world_->Chance(0.3) ? world_->Between(500, 2'500) : world_->Between(5, 60),
       .misfortune = options_.misfortune(),
