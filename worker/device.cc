@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/duration.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "base/subprocess.h"
@@ -76,7 +77,7 @@ std::vector<Device> CudaDevices() {
   // Set but empty hides all devices, as CUDA itself reads it.
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
   if (visible != nullptr && (*visible == '\0' || *visible == '-')) return {};
-  const std::string smi = FindInPath("nvidia-smi");
+  const std::string smi = FindNvidiaSmi();
   std::vector<Device> devices;
   if (!smi.empty()) {
     devices = ParseNvidiaSmi(OutputOf(
@@ -118,6 +119,27 @@ std::vector<Device> ParseNvidiaSmi(const std::string& csv) {
                        .memory_bytes = mebibytes << 20});
   }
   return devices;
+}
+
+std::string FindNvidiaSmi() { return FindInPath("nvidia-smi"); }
+
+absl::StatusOr<std::vector<GpuReading>> ReadGpus(const std::string& smi, int64_t timeout_ms) {
+  const std::string csv = OutputOf(
+      {smi, "--query-gpu=ecc.errors.uncorrected.volatile.total", "--format=csv,noheader,nounits"},
+      timeout_ms);
+  if (csv.empty()) {
+    return absl::UnavailableError(
+        absl::StrCat(smi, " does not answer within ", FormatDurationMs(timeout_ms), ", or fails"));
+  }
+  std::vector<GpuReading> readings;
+  for (absl::string_view line : absl::StrSplit(csv, '\n', absl::SkipWhitespace())) {
+    GpuReading reading;
+    if (!absl::SimpleAtoi(absl::StripAsciiWhitespace(line), &reading.uncorrected_errors)) {
+      reading.uncorrected_errors = -1;
+    }
+    readings.push_back(reading);
+  }
+  return readings;
 }
 
 int UsableCpus() {

@@ -35,6 +35,18 @@ absl::StatusOr<std::vector<Device>> FindDevices(const std::string& kind, int slo
 // CPUs that this process may use: its affinity mask and its cgroup's quota, at least 1.
 int UsableCpus();
 
+// What nvidia-smi says about the health of one GPU.
+struct GpuReading {
+  int64_t uncorrected_errors = 0;  // of its memory, since its last reset; -1: it does not tell
+};
+
+// The path of nvidia-smi; empty when this host has none.
+std::string FindNvidiaSmi();
+
+// One for each GPU of the host, in nvidia-smi's order. UNAVAILABLE: `smi` fails, or does not
+// answer in `timeout_ms`.
+absl::StatusOr<std::vector<GpuReading>> ReadGpus(const std::string& smi, int64_t timeout_ms);
+
 // The answer of `nvidia-smi --query-gpu=name,memory.total --format=csv,noheader,nounits`.
 std::vector<Device> ParseNvidiaSmi(const std::string& csv);
 

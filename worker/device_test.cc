@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "worker/clock_watch.h"
 #include "worker/health.h"
 #include "worker/worker_testing.h"
 
 namespace loglog::worker {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 TEST(DeviceTest, ReadsNvidiaSmi) {
@@ -74,6 +76,38 @@ TEST(HealthTest, T18_full_disk_and_missing_trainer) {
   EXPECT_THAT(CheckHealth({.trainer = dir.path() + "/none", .paths = {}}),
               AllOf(HasSubstr(dir.path() + "/none"), HasSubstr("--trainer")));
   EXPECT_THAT(CheckHealth({.trainer = trainer, .paths = {"/no/such"}}), HasSubstr("/no/such"));
+}
+
+TEST(HealthTest, MemoryThatIsAlmostUsedUp) {
+  TempDir dir;
+  HealthOptions options{.trainer = "/bin/true", .meminfo_path = dir.path() + "/meminfo"};
+  const auto with = [&](const std::string& text) {
+    EXPECT_TRUE(ReplaceFile(options.meminfo_path, text).ok());
+    return CheckHealth(options);
+  };
+  EXPECT_EQ(CheckHealth(options), "");  // it does not say
+  EXPECT_EQ(with("MemTotal:  16000000 kB\nMemAvailable:    900000 kB\n"), "");
+  EXPECT_THAT(with("MemTotal:  16000000 kB\nMemAvailable:    100000 kB\n"),
+              AllOf(HasSubstr("memory almost used up: 97 MiB"), HasSubstr("--slots")));
+  EXPECT_EQ(with("MemAvailable: many\n"), "");
+  EXPECT_EQ(CheckHealth({.trainer = "/bin/true"}), "");  // this host
+}
+
+TEST(ClockWatchTest, JumpsAndDriftAreToldOnceEach) {
+  constexpr int64_t kHourMs = 3'600'000;
+  FakeClock clock;
+  ClockWatch watch(clock.monotonic_ms(), clock.wall_ms());
+  const auto look = [&] { return watch.Look(clock.monotonic_ms(), clock.wall_ms()); };
+  clock.Advance(kHourMs);
+  EXPECT_EQ(look(), "");
+  clock.StepWall(-kHourMs);
+  EXPECT_THAT(look(), AllOf(HasSubstr("moved by -3600000 ms"), HasSubstr("timedatectl")));
+  EXPECT_EQ(look(), "");
+  clock.StepWall(ClockWatch::kBoundMs);
+  EXPECT_EQ(look(), "");
+  clock.StepWall(1);  // it adds up
+  EXPECT_THAT(look(), HasSubstr("moved by +5001 ms"));
+  EXPECT_EQ(look(), "");
 }
 
 }  // namespace

@@ -230,8 +230,8 @@ TEST_F(RunDirTest, PlantedLinksAreNotFollowed) {
   ASSERT_TRUE(MakeDirs(victim + "/attempt-4").ok());
   ASSERT_TRUE(ReplaceFile(victim + "/stderr.log", "precious").ok());
   const auto untouched = [&] {
-    return *ListDir(victim) == std::vector<std::string>{"attempt-4", "step-00000001",
-                                                        "step-00000002", "stderr.log"} &&
+    return *ListDir(victim) == std::vector<std::string>{"attempt-4", "stderr.log", "step-00000001",
+                                                        "step-00000002"} &&
            *ReadFile(victim + "/stderr.log") == "precious";
   };
   const auto plant = [&](const std::string& path) {

@@ -170,9 +170,7 @@ bool Seats::IsTaken(const TaskOrder& order) {
 }
 
 void Seats::Spawn(Seat& seat, const TaskOrder& order) {
-  const int slot = static_cast<int>(
-      std::find_if(seats_.begin(), seats_.end(), [&](const auto& s) { return s.get() == &seat; }) -
-      seats_.begin());
+  const int slot = SlotOf(seat);
   const int64_t attempt_id = order.attempt_id;
   const std::string dir = options_.run_dir->AttemptDir(store_, attempt_id);
   held_.erase(attempt_id);
@@ -211,6 +209,12 @@ void Seats::Spawn(Seat& seat, const TaskOrder& order) {
                 outcome.message);
   options_.outbox->Add(attempt_id, dir + "/events.jsonl");
   Feed(seat, {.kind = SlotEvent::Kind::kEnded, .attempt_id = attempt_id, .outcome = outcome});
+}
+
+int Seats::SlotOf(const Seat& seat) const {
+  return static_cast<int>(
+      std::find_if(seats_.begin(), seats_.end(), [&](const auto& s) { return s.get() == &seat; }) -
+      seats_.begin());
 }
 
 void Seats::ReapEnded() {
@@ -258,6 +262,7 @@ void Seats::OnReaped(Seat& seat, const ExitStatus& status) {
     }
     outcome = ClassifyExit(status, cause, *events,
                            options_.run_dir->CountMembers(store_, attempt_id), last_output);
+    if (options_.on_ended) options_.on_ended(SlotOf(seat), outcome);
     const absl::Status written = options_.run_dir->WriteOutcome(store_, attempt_id, outcome);
     if (!written.ok()) spdlog::error("attempt {}: {}", attempt_id, std::string(written.message()));
   }

@@ -77,6 +77,8 @@ class Seats {
     std::function<absl::StatusOr<std::unique_ptr<Trainer>>(const std::string& attempt_dir)> start;
     // Does `work`, which may take long, elsewhere, and then `done` on the owner's thread.
     std::function<void(std::function<void()> work, std::function<void()> done)> away;
+    // A trainer that ended by itself, or was ended. May be empty.
+    std::function<void(int slot, const Outcome& outcome)> on_ended;
   };
 
   explicit Seats(Options options);
@@ -141,6 +143,7 @@ class Seats {
   bool HasRoom(const TaskOrder& order, int lead) const;
   void Spawn(Seat& seat, const TaskOrder& order);
   void OnReaped(Seat& seat, const ExitStatus& status);
+  int SlotOf(const Seat& seat) const;
   void ForgetHeld(int64_t attempt_id);
   void Discard(int64_t attempt_id);
   void TakeUp(int64_t attempt_id);

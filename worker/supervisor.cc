@@ -68,7 +68,14 @@ Supervisor::Supervisor(Options options)
                       work();
                       Post(done);
                     });
-                  }}) {
+                  },
+              .on_ended =
+                  [this](int slot, const Outcome& outcome) {
+                    device_watch_.OnEnded(slot, outcome, options_.clock->monotonic_ms());
+                  }}),
+      device_watch_(options_.devices),
+      clock_watch_(options_.clock->monotonic_ms(), options_.clock->wall_ms()) {
+  if (options_.read_gpus) gpus_ = std::make_unique<FileThread>();
   BecomeSubreaper();
   wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   LOGLOG_CHECK(wake_fd_ >= 0);
@@ -91,6 +98,7 @@ Supervisor::~Supervisor() {
   Post([] {});
   thread_.join();
   files_.reset();  // what it still does posts here
+  gpus_.reset();
   close(wake_fd_);
 }
 
@@ -253,7 +261,10 @@ void Supervisor::CheckHost() {
     if (!problem.empty()) spdlog::error("taking no work: {}", problem);
     unhealthy_ = problem;
   }
+  CheckGpus(now_ms);
   if (now_ms < next_health_ms_) return;
+  const std::string moved = clock_watch_.Look(now_ms, options_.clock->wall_ms());
+  if (!moved.empty()) spdlog::warn("{}", moved);
   next_health_ms_ = now_ms + options_.health_period_ms;
   if (health_pending_) return;
   health_pending_ = true;
@@ -262,6 +273,19 @@ void Supervisor::CheckHost() {
     Post([this, problem = LookAtHost()] {
       health_pending_ = false;
       host_problem_ = problem;
+    });
+  });
+}
+
+// A driver that hangs must not hold up the look at the disks either.
+void Supervisor::CheckGpus(int64_t now_ms) {
+  if (gpus_ == nullptr || gpu_look_pending_ || now_ms < next_gpu_look_ms_) return;
+  next_gpu_look_ms_ = now_ms + options_.gpu_period_ms;
+  gpu_look_pending_ = true;
+  gpus_->Post([this] {
+    Post([this, readings = options_.read_gpus()] {
+      gpu_look_pending_ = false;
+      device_watch_.OnReadings(readings);
     });
   });
 }
@@ -281,6 +305,8 @@ std::string Supervisor::Problem(int64_t now_ms) const {
                         " does not answer; look at its mount and its server");
   }
   if (!host_problem_.empty()) return host_problem_;
+  std::string device = device_watch_.Problem(now_ms);
+  if (!device.empty()) return device;
   return seats_.SpawnProblem();
 }
 

@@ -11,7 +11,9 @@
 #include "absl/status/status.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "worker/clock_watch.h"
 #include "worker/device.h"
+#include "worker/device_watch.h"
 #include "worker/file_thread.h"
 #include "worker/health.h"
 #include "worker/lease_guard.h"
@@ -35,6 +37,9 @@ class Supervisor {
     std::vector<Device> devices;  // one for each slot
     int64_t stop_grace_ms = 10'000;
     int64_t health_period_ms = 2'000;  // between two looks at the host
+    // Asks the GPUs how they are, on a thread of its own, and may take long. Empty: nobody does.
+    std::function<absl::StatusOr<std::vector<GpuReading>>()> read_gpus;
+    int64_t gpu_period_ms = 30'000;
     int64_t free_bytes_min = int64_t{256} << 20;
     std::vector<Survivor> survivors;  // of earlier daemons; they keep work away
     Clock* clock = Clock::Real();
@@ -82,6 +87,7 @@ class Supervisor {
   void RunPosted() LOGLOG_EXCLUDES(mutex_);
   void WaitForSomething();
   void CheckHost();
+  void CheckGpus(int64_t now_ms);
   std::string LookAtHost();  // on the file thread
   std::string Problem(int64_t now_ms) const;
   void Publish() LOGLOG_EXCLUDES(mutex_);
@@ -99,6 +105,7 @@ class Supervisor {
   Mutex callback_mutex_;
   std::function<void()> on_urgent_ LOGLOG_GUARDED_BY(callback_mutex_);
   std::unique_ptr<FileThread> files_;
+  std::unique_ptr<FileThread> gpus_;  // none: nobody asks them
 
   // The supervisor's thread only.
   Seats seats_;
@@ -107,6 +114,10 @@ class Supervisor {
   int64_t health_asked_ms_ = 0;
   std::string host_problem_;  // as it was found last
   std::string unhealthy_;
+  DeviceWatch device_watch_;
+  int64_t next_gpu_look_ms_ = 0;
+  bool gpu_look_pending_ = false;
+  ClockWatch clock_watch_;
 
   std::thread thread_;
 };

@@ -129,6 +129,9 @@ class SupervisorTest : public ::testing::Test {
                                                          .trainer = trainer,
                                                          .devices = {Device(), Device()},
                                                          .stop_grace_ms = 300,
+                                                         .health_period_ms = 20,
+                                                         .read_gpus = read_gpus_,
+                                                         .gpu_period_ms = 20,
                                                          .free_bytes_min = 0,
                                                          .survivors = survivors_,
                                                          .clock = daemon_clock_,
@@ -197,6 +200,7 @@ class SupervisorTest : public ::testing::Test {
   FakeClock clock_;
   Clock* daemon_clock_ = Clock::Real();
   std::vector<Survivor> survivors_;
+  std::function<absl::StatusOr<std::vector<GpuReading>>()> read_gpus_;
   std::unique_ptr<RunDir> run_dir_;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<AckingStream> stream_;
@@ -412,6 +416,45 @@ TEST_F(SupervisorTest, AGangEndsWithItsDaemon) {
   EXPECT_EQ(Finish().kind, Outcome::Kind::kDone);
 }
 
+// A host whose device fails one trainer after the other keeps the queue away from it.
+TEST_F(SupervisorTest, DeviceErrorsInARowMakeItUnhealthy) {
+  StopDaemon();
+  daemon_clock_ = &clock_;
+  StartDaemon(LOGLOG_FAKE_TRAINER);
+  Upload();
+  ScopedMisbehaviour broken("exit_at=2;exit_code=40");
+  for (int64_t id = 17; id < 20; ++id) {
+    EXPECT_EQ(supervisor_->View().unhealthy, "");
+    Run(id, 5);
+    EXPECT_EQ(Finish().kind, Outcome::Kind::kDeviceError);
+    Wish(SlotEvent::Kind::kForget, id);
+  }
+  EXPECT_TRUE(Unhealthy("3 trainers in a row ended with a device error"));
+  clock_.Advance(DeviceWatch::kSickMsMin);
+  supervisor_->StopAttempt(99);  // wakes it
+  EXPECT_TRUE(Eventually([&] { return supervisor_->View().unhealthy.empty(); }));
+}
+
+TEST_F(SupervisorTest, AGpuThatVanishesMakesItUnhealthyUntilItIsBack) {
+  StopDaemon();
+  std::atomic<int> gpus = 2, looks = 0;
+  read_gpus_ = [&]() -> absl::StatusOr<std::vector<GpuReading>> {
+    ++looks;
+    if (gpus < 0) return absl::UnavailableError("nvidia-smi does not answer");
+    return std::vector<GpuReading>(gpus);
+  };
+  StartDaemon(LOGLOG_FAKE_TRAINER);
+  for (const int now : {1, -1}) {
+    EXPECT_TRUE(Eventually([&] { return supervisor_->View().unhealthy.empty(); }));
+    ASSERT_TRUE(Eventually([&] { return looks > 1; }));  // it has seen both
+    gpus = now;
+    EXPECT_TRUE(Unhealthy(now == 1 ? "1 of 2 GPUs" : "does not answer"));
+    gpus = 2;
+  }
+  EXPECT_TRUE(Eventually([&] { return supervisor_->View().unhealthy.empty(); }));
+  StopDaemon();  // before `gpus` goes
+}
+
 // T13: a slot is not free while its old process lives.
 TEST_F(SupervisorTest, T13_trainer_that_ignores_sigterm) {
   Upload();
@@ -617,7 +660,9 @@ TEST_F(SupervisorTest, OrderOfAnAttemptThatRanBeforeIsNotStartedAgain) {
   EXPECT_TRUE(Eventually([&] { return supervisor_->View().held.count(17) == 1; }));
   EXPECT_EQ(supervisor_->View().held.at(17).kind, Outcome::Kind::kLost);
   EXPECT_EQ(supervisor_->View().held.at(17).last_seq, stream_->last_seq(17));
-  // Another task of that number is of a store that was put back; the old one is void.
+  // Another task of that number is of a store that was put back; the old one is void. This
+  // stream would take its events for more of the old one's.
+  stream_.reset();
   Run(17, 5);
   EXPECT_EQ(SlotNow().attempt_id, 17);
   supervisor_->StopAttempt(17);

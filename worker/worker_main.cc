@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
@@ -34,6 +36,8 @@ constexpr int kExitUsage = 2;
 constexpr int64_t kLeaveMs = 90'000;
 constexpr int64_t kLeaveHurriedMs = 45'000;
 constexpr int64_t kLeaveAtLastMs = 20'000;
+// nvidia-smi needs a second or two on a large host.
+constexpr int64_t kGpuAnswerMs = 8'000;
 
 struct Flags {
   std::string coordinator;
@@ -147,6 +151,11 @@ void RaiseDescriptorLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+bool AnyGpu(const std::vector<Device>& devices) {
+  return std::any_of(devices.begin(), devices.end(),
+                     [](const Device& device) { return device.name != "cpu"; });
+}
+
 absl::Status Serve(const Flags& flags, SyncLoop::Options sync, const sigset_t& signals) {
   LOGLOG_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
                           MakeChannel(flags.coordinator, flags.security));
@@ -161,10 +170,14 @@ absl::Status Serve(const Flags& flags, SyncLoop::Options sync, const sigset_t& s
         "is, by the next loglog-worker started there");
     _exit(kExitFailure);
   });
+  const std::string smi = AnyGpu(sync.devices) ? FindNvidiaSmi() : "";
+  std::function<absl::StatusOr<std::vector<GpuReading>>()> read_gpus;
+  if (!smi.empty()) read_gpus = [smi] { return ReadGpus(smi, kGpuAnswerMs); };
   Session session;
   Supervisor supervisor({.run_dir = run_dir->get(),
                          .trainer = flags.trainer,
                          .devices = sync.devices,
+                         .read_gpus = std::move(read_gpus),
                          .free_bytes_min = flags.min_free_mb << 20,
                          .survivors = std::move(survivors)});
   SyncLoop loop(std::move(sync), channel, run_dir->get(), &supervisor, &session);
