@@ -1,13 +1,22 @@
 // How long a refit takes: the answer decides whether a sweep can refit from scratch on
-// every finished trial. The rival is the procedure of published fits in the same run: the
-// same optimizer from a coarse grid of starts instead of variable projection.
-//   bench_fit [--smoke]
+// every finished trial. Times are of the thread's CPU clock, medians of 5. Rivals in the
+// same run: the same objective from a coarse grid of starts, and SciPy's BFGS with the
+// analytic gradient on the same resamples (bench/fit_scipy.py).
+//   bench_fit [--smoke] [--scipy PYTHON]
+// The Chinchilla part needs LOGLOG_REFERENCE_DATA.
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
+#include <fstream>
 #include <functional>
+#include <sstream>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -19,11 +28,19 @@
 namespace loglog {
 namespace {
 
-double Milliseconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
+constexpr double kDelta = 1e-3;
+constexpr int kReplicates = 4000;
+constexpr int kDraws = 240;
+
+double CpuMilliseconds(const std::function<void()>& work) {
+  const auto now = [] {
+    timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return time.tv_sec * 1e3 + time.tv_nsec * 1e-6;
+  };
+  const double start = now();
   work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-      .count();
+  return now() - start;
 }
 
 double Median(std::vector<double> values) {
@@ -33,8 +50,147 @@ double Median(std::vector<double> values) {
 
 double MedianMilliseconds(int repetitions, const std::function<void()>& work) {
   std::vector<double> times;
-  for (int i = 0; i < repetitions; ++i) times.push_back(Milliseconds(work));
+  for (int i = 0; i < repetitions; ++i) times.push_back(CpuMilliseconds(work));
   return Median(std::move(times));
+}
+
+std::vector<Observation> Arm(int tokens, int seeds, uint64_t seed) {
+  Noise noise(seed);
+  const auto law = [](double d) { return 2 + 1.5 * std::pow(d / 8e8, -0.35); };
+  return Planted(LogRange(1e8, 64, tokens), seeds, 0.003, &noise, law);
+}
+
+void OneArm(bool smoke) {
+  const int repetitions = smoke ? 3 : 201;
+  const std::vector<Observation> arm1 = Arm(6, 3, 2), arm2 = Arm(6, 3, 3);
+  std::printf("one arm, 6 D x 3 seeds, median of %d\n", repetitions);
+  std::printf("  local slope         %8.3f ms\n",
+              MedianMilliseconds(repetitions, [&] { FitLocalSlope(arm1).IgnoreError(); }));
+  std::printf("  saturating          %8.3f ms  (profiles, triple and leave-largest-out in it)\n",
+              MedianMilliseconds(repetitions, [&] { FitSaturating(arm1).IgnoreError(); }));
+  std::printf("  paired comparison   %8.3f ms\n",
+              MedianMilliseconds(repetitions, [&] { CompareArms(arm1, arm2).IgnoreError(); }));
+}
+
+// Where a saturating refit's time goes.
+void TwentyFourPoints(bool smoke) {
+  const int repetitions = smoke ? 3 : 51;
+  const std::vector<Observation> arm = Arm(24, 1, 4);
+  const ConfigMeans means = *MeansOverSeeds(arm, Axis::kTokens);
+  std::vector<std::vector<double>> starts;
+  Minimum squares, huber;
+  const std::unique_ptr<Form> form = MakeForm(Law::kSaturating, means);
+  const auto time = [&](const char* what, const std::function<void()>& work) {
+    std::printf("  %-32s %8.3f ms\n", what, MedianMilliseconds(repetitions, work));
+  };
+  std::printf("saturating form on 24 points, median of %d (target: 2 ms in all)\n", repetitions);
+  time("41 starts", [&] { starts = form->Starts(); });
+  time("least squares, 8 polished", [&] { squares = MinimizeSquares(*form, starts); });
+  time("profiles of beta and E", [&] {
+    FormIntervals intervals(*form, squares.theta, squares.value, 0.95);
+    std::vector<std::string> notes;
+    intervals.ProfileOf(2, &notes, starts);
+    intervals.ProfileOf(0, &notes);
+  });
+  time("Huber, 8 polished", [&] { huber = MinimizeHuber(*form, starts, kDelta); });
+  time("LAD by continuation", [&] { LadFrom(*form, huber.theta); });
+  time("the whole fit", [&] { FitSaturating(arm).IgnoreError(); });
+}
+
+void LiveRefit(bool smoke) {
+  const int n_arms = smoke ? 5 : 100;
+  std::vector<std::vector<Observation>> arms;
+  for (int i = 0; i < n_arms; ++i) arms.push_back(Arm(12, 5, 100 + i));
+  const double ms = MedianMilliseconds(smoke ? 1 : 5, [&] {
+    for (int i = 0; i < n_arms; ++i) {
+      FitLocalSlope(arms[i]).IgnoreError();
+      FitSaturating(arms[i]).IgnoreError();
+      if (i > 0) CompareArms(arms[i], arms[0]).IgnoreError();
+    }
+  });
+  std::printf(
+      "live refit of %d arms x 60 trials (12 D x 5 seeds; slope, exponent, comparison): %.1f ms "
+      "(target: 50)\n",
+      n_arms, ms);
+}
+
+std::vector<std::vector<double>> ReadNumbers(const std::string& path) {
+  std::ifstream file(path);
+  std::vector<std::vector<double>> rows;
+  std::string line;
+  std::getline(file, line);
+  while (std::getline(file, line)) {
+    std::vector<double> row;
+    std::stringstream stream(line);
+    std::string cell;
+    while (std::getline(stream, cell, ',')) row.push_back(std::strtod(cell.c_str(), nullptr));
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+// Resamples of the public Chinchilla reconstruction; false without its folder.
+bool Chinchilla(bool smoke, const char* folder, const std::string& scipy_python) {
+  const std::string path = std::string(folder) + "/epoch_chinchilla/";
+  const std::vector<std::vector<double>> rows = ReadNumbers(path + "svg_extracted_data.csv");
+  const std::vector<std::vector<double>> reference =
+      ReadNumbers(path + "bootstrap_reference_fits.csv");
+  std::ifstream file(path + "bootstrap_indices_seed42_4000x240.u8", std::ios::binary);
+  std::vector<uint8_t> indices(kReplicates * kDraws);
+  file.read(reinterpret_cast<char*>(indices.data()), static_cast<std::streamsize>(indices.size()));
+  if (!file.good() || rows.size() != 245 || reference.size() != kReplicates) return false;
+  std::vector<std::vector<double>> ln_x(2);
+  std::vector<double> y;
+  for (const std::vector<double>& row : rows) {
+    ln_x[0].push_back(std::log(row[3]));
+    ln_x[1].push_back(std::log(row[4] / (6 * row[3])));
+    y.push_back(std::log(row[6]));
+  }
+  const PowerSum form(std::move(ln_x), y, std::vector<double>(y.size(), 1.0));
+  const std::vector<double> theta = MinimizeHuber(form, form.Starts(), kDelta).theta;
+  std::vector<std::vector<int>> counts(kReplicates, std::vector<int>(rows.size(), 0));
+  for (int r = 0; r < kReplicates; ++r) {
+    for (int i = 0; i < kDraws; ++i) ++counts[r][indices[r * kDraws + i]];
+  }
+  const int n = smoke ? 50 : kReplicates;
+  std::vector<double> values(n);
+  const auto refit = [&](int r) {
+    values[r] = RefitResample(form, Loss::Huber(kDelta), theta, counts[r]).value;
+  };
+  const double ms = MedianMilliseconds(smoke ? 1 : 5, [&] {
+    for (int r = 0; r < n; ++r) refit(r);
+  });
+  double excess = -1;
+  for (int r = 0; r < n; ++r) excess = std::max(excess, values[r] - reference[r][1]);
+  std::printf(
+      "%d refits of Chinchilla resamples, Huber: %.0f ms (target: 1000), %.1f us each; "
+      "largest excess over the reference objective %.1g\n",
+      n, ms, 1e3 * ms / n, excess);
+
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  for (int threads = 1; threads <= cores; threads *= 2) {
+    const auto start = std::chrono::steady_clock::now();
+    ForEachIndex(n, threads, refit);
+    const double wall =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    std::printf("  %d thread%s: %.0f ms of wall time, %.2f of the CPU time of one a core\n",
+                threads, threads == 1 ? "" : "s", wall, ms / (wall * threads));
+  }
+  if (scipy_python.empty()) return true;
+  const std::string command = scipy_python + " bench/fit_scipy.py " + folder + (smoke ? " 20" : "");
+  FILE* pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return false;
+  char version[64] = {};
+  double seconds = 0, scipy_excess = 0;
+  int above = 0, of = 0;
+  const bool read = std::fscanf(pipe, "scipy %63s %lf %lf %d %d", version, &seconds, &scipy_excess,
+                                &above, &of) == 5;
+  if (pclose(pipe) != 0 || !read) return false;
+  std::printf(
+      "  SciPy %s BFGS, analytic gradient: %.1f s for 4000 (CPU), ratio %.0f (target: 80); "
+      "%d of %d above the reference by 1e-12, at most %.1g\n",
+      version, seconds, seconds * 1e3 / (ms * kReplicates / n), above, of, scipy_excess);
+  return true;
 }
 
 PowerSum JointSample() {
@@ -70,47 +226,54 @@ std::vector<std::vector<double>> CoarseGrid(const PowerSum& form) {
   return starts;
 }
 
-int Main(bool smoke) {
-  const int repetitions = smoke ? 3 : 201;
-  Noise noise(2);
-  const auto law = [](double d) { return 2 + 1.5 * std::pow(d / 8e8, -0.35); };
-  const std::vector<Observation> arm1 = Planted(LogRange(1e8, 64, 6), 3, 0.003, &noise, law);
-  const std::vector<Observation> arm2 = Planted(LogRange(1e8, 64, 6), 3, 0.003, &noise, law);
-  std::printf("one arm, 6 D x 3 seeds, median of %d\n", repetitions);
-  std::printf("  local slope         %8.3f ms\n",
-              MedianMilliseconds(repetitions, [&] { FitLocalSlope(arm1).IgnoreError(); }));
-  std::printf("  saturating          %8.3f ms  (profiles, triple and leave-largest-out in it)\n",
-              MedianMilliseconds(repetitions, [&] { FitSaturating(arm1).IgnoreError(); }));
-  std::printf("  paired comparison   %8.3f ms\n",
-              MedianMilliseconds(repetitions, [&] { CompareArms(arm1, arm2).IgnoreError(); }));
-
+bool FromScratch(bool smoke) {
   const PowerSum form = JointSample();
-  const double delta = 1e-3;
   Minimum ours;
-  const double ours_ms =
-      MedianMilliseconds(smoke ? 1 : 21, [&] { ours = MinimizeHuber(form, form.Starts(), delta); });
+  const double ours_ms = MedianMilliseconds(
+      smoke ? 1 : 21, [&] { ours = MinimizeHuber(form, form.Starts(), kDelta); });
   std::vector<std::vector<double>> coarse = CoarseGrid(form);
   if (smoke) coarse.resize(50);
   const auto objective = [&](const double* theta, double* gradient) {
-    return form.Value(Loss::Huber(delta), theta, gradient);
+    return form.Value(Loss::Huber(kDelta), theta, gradient);
   };
   int found = 0;
-  const double rival_ms = Milliseconds([&] {
+  const double rival_ms = CpuMilliseconds([&] {
     for (const std::vector<double>& start : coarse) {
       found += Polish(objective, form.box(), start).value <= ours.value * (1 + 1e-9);
     }
   });
-  std::printf("joint form, %d points, Huber\n", form.size());
+  std::printf("joint form from scratch, %d points, Huber\n", form.size());
   std::printf("  variable projection %8.2f ms  (%d of %d polished starts at the minimum)\n",
               ours_ms, ours.starts_agreed, ours.starts_polished);
   std::printf("  coarse grid         %8.2f ms  (%d of %zu starts at the minimum), ratio %.0f\n",
               rival_ms, found, coarse.size(), rival_ms / ours_ms);
-  return ours.status == "CONVERGED" ? 0 : 1;
+  return ours.status == "CONVERGED";
+}
+
+int Main(bool smoke, const std::string& scipy_python) {
+  OneArm(smoke);
+  TwentyFourPoints(smoke);
+  LiveRefit(smoke);
+  bool ok = FromScratch(smoke);
+  const char* folder = std::getenv("LOGLOG_REFERENCE_DATA");
+  if (folder == nullptr) {
+    std::printf("no LOGLOG_REFERENCE_DATA: the Chinchilla resamples are left out\n");
+  } else {
+    ok = Chinchilla(smoke, folder, scipy_python) && ok;
+  }
+  return ok ? 0 : 1;
 }
 
 }  // namespace
 }  // namespace loglog
 
 int main(int argc, char** argv) {
-  return loglog::Main(argc > 1 && std::string(argv[1]) == "--smoke");
+  bool smoke = false;
+  std::string scipy_python;
+  for (int i = 1; i < argc; ++i) {
+    const std::string arg = argv[i];
+    if (arg == "--smoke") smoke = true;
+    if (arg == "--scipy" && i + 1 < argc) scipy_python = argv[++i];
+  }
+  return loglog::Main(smoke, scipy_python);
 }

@@ -140,18 +140,43 @@ double Form::u_max(int column) const {
   return result;
 }
 
-double Form::Value(Loss loss, const double* theta, double* gradient) const {
-  if (gradient != nullptr) std::fill(gradient, gradient + dim(), 0.0);
-  double jacobian[kDimMax];
+void Form::LnLosses(const double* theta, double* ln_l, double* jacobian) const {
+  for (int i = 0; i < size(); ++i) {
+    ln_l[i] = LnLoss(theta, u(i), arm(i), jacobian == nullptr ? nullptr : jacobian + i * dim());
+  }
+}
+
+double Form::ValueOf(Loss loss, const double* ln_l) const {
   double value = 0;
   for (int i = 0; i < size(); ++i) {
-    const double r = LnLoss(theta, u(i), arm(i), gradient == nullptr ? nullptr : jacobian) - y_[i];
+    const double r = ln_l[i] - y_[i];
     value += weight_[i] * (loss.squares ? r * r : HuberValue(r, loss.delta));
-    if (gradient == nullptr) continue;
-    const double slope = loss.squares ? 2 * r : std::min(std::max(r, -loss.delta), loss.delta);
-    for (int j = 0; j < dim(); ++j) gradient[j] += weight_[i] * slope * jacobian[j];
   }
   return value;
+}
+
+void Form::GradientOf(Loss loss, const double* ln_l, const double* jacobian,
+                      double* gradient) const {
+  const int n = dim();
+  std::fill(gradient, gradient + n, 0.0);
+  for (int i = 0; i < size(); ++i) {
+    const double r = ln_l[i] - y_[i];
+    const double slope =
+        weight_[i] * (loss.squares ? 2 * r : std::min(std::max(r, -loss.delta), loss.delta));
+    for (int j = 0; j < n; ++j) gradient[j] += slope * jacobian[i * n + j];
+  }
+}
+
+double Form::Value(Loss loss, const double* theta, double* gradient) const {
+  std::vector<double> ln_l(size());
+  if (gradient == nullptr) {
+    LnLosses(theta, ln_l.data(), nullptr);
+    return ValueOf(loss, ln_l.data());
+  }
+  std::vector<double> jacobian(size() * dim());
+  LnLosses(theta, ln_l.data(), jacobian.data());
+  GradientOf(loss, ln_l.data(), jacobian.data(), gradient);
+  return ValueOf(loss, ln_l.data());
 }
 
 double Form::Predict(const double* theta, absl::Span<const double> ln_x, int arm) const {
@@ -197,11 +222,35 @@ bool Form::Held(const double* theta, const double* gradient, int i) const {
          (theta[i] >= box_.high[i] && gradient[i] < 0);
 }
 
-double Form::Refine(uint64_t fixed, double* theta) const {
+namespace {
+
+// ln L and its derivatives at one theta, kept so that a step that is taken is evaluated
+// once.
+struct Evaluation {
+  explicit Evaluation(const Form& of)
+      : form(&of), ln_l(of.size()), jacobian(of.size() * of.dim()) {}
+  void To(const double* theta) { form->LnLosses(theta, ln_l.data(), jacobian.data()); }
+
+  const Form* form;
+  std::vector<double> ln_l;
+  std::vector<double> jacobian;
+};
+
+}  // namespace
+
+double Form::Refine(uint64_t fixed, double* theta, double* gradient_out) const {
   const int n = dim();
+  const Loss loss = Loss::Squares();
   double lambda = 0;
-  double value = Value(Loss::Squares(), theta, nullptr);
-  double jacobian[kDimMax];
+  Evaluation at(*this), trial(*this);
+  at.To(theta);
+  double value = ValueOf(loss, at.ln_l.data());
+  const auto finish = [&] {
+    if (gradient_out != nullptr) {
+      GradientOf(loss, at.ln_l.data(), at.jacobian.data(), gradient_out);
+    }
+    return value;
+  };
   double gradient[kDimMax];
   double next[kDimMax];
   int free[kDimMax];
@@ -210,7 +259,8 @@ double Form::Refine(uint64_t fixed, double* theta) const {
     hessian.setZero();
     std::fill(gradient, gradient + n, 0.0);
     for (int i = 0; i < size(); ++i) {
-      const double r = LnLoss(theta, u(i), arm(i), jacobian) - y_[i];
+      const double r = at.ln_l[i] - y_[i];
+      const double* jacobian = at.jacobian.data() + i * n;
       for (int a = 0; a < n; ++a) {
         const double wa = weight_[i] * jacobian[a];
         gradient[a] += wa * r;
@@ -224,7 +274,7 @@ double Form::Refine(uint64_t fixed, double* theta) const {
       free[n_free++] = a;
       trace += hessian(a, a);
     }
-    if (n_free == 0 || !(trace > 0)) return value;
+    if (n_free == 0 || !(trace > 0)) return finish();
 
     bool moved = false;
     for (int attempt = 0; attempt < kDampingsMax && !moved; ++attempt) {
@@ -245,7 +295,8 @@ double Form::Refine(uint64_t fixed, double* theta) const {
           next[a] = std::min(std::max(theta[a] + step(i), box_.low[a]), box_.high[a]);
           largest = std::max(largest, std::fabs(next[a] - theta[a]) / (1 + std::fabs(theta[a])));
         }
-        const double next_value = Value(Loss::Squares(), next, nullptr);
+        trial.To(next);
+        const double next_value = ValueOf(loss, trial.ln_l.data());
         // A small step changes the value by less than its rounding error and still
         // brings the parameters closer.
         const double rounding = 1e-14 * std::sqrt(value * total_weight_);
@@ -253,28 +304,36 @@ double Form::Refine(uint64_t fixed, double* theta) const {
         if (next_value < value || end_game) {
           moved = true;
           std::copy(next, next + n, theta);
+          std::swap(at, trial);
           value = next_value;
           lambda = lambda < 1e-8 ? 0 : lambda / 10;
-          if (largest < 1e-12) return value;
+          if (largest < 1e-12) return finish();
           break;
         }
-        if (largest < 1e-14) return value;
+        if (largest < 1e-14) return finish();
       }
       lambda = std::max(1e-6, lambda * 10);
     }
-    if (!moved) return value;
+    if (!moved) return finish();
   }
-  return value;
+  return finish();
 }
 
 // The model of each step is the exact Hessian plus lambda times the diagonal of
 // sum w*min(1, delta/|r|)*J*J', which alone would always lead down for a linear law.
-double Form::Newton(Loss loss, double* theta) const {
+double Form::Newton(Loss loss, double* theta, double* gradient_out) const {
   LOGLOG_CHECK(HasCurvature());
   const int n = dim();
   double lambda = 0;
-  double value = Value(loss, theta, nullptr);
-  double jacobian[kDimMax];
+  Evaluation at(*this), trial(*this);
+  at.To(theta);
+  double value = ValueOf(loss, at.ln_l.data());
+  const auto finish = [&] {
+    if (gradient_out != nullptr) {
+      GradientOf(loss, at.ln_l.data(), at.jacobian.data(), gradient_out);
+    }
+    return value;
+  };
   double gradient[kDimMax];
   double damping[kDimMax];
   double next[kDimMax];
@@ -285,7 +344,8 @@ double Form::Newton(Loss loss, double* theta) const {
     std::fill(gradient, gradient + n, 0.0);
     std::fill(damping, damping + n, 0.0);
     for (int i = 0; i < size(); ++i) {
-      const double r = LnLoss(theta, u(i), arm(i), jacobian) - y_[i];
+      const double r = at.ln_l[i] - y_[i];
+      const double* jacobian = at.jacobian.data() + i * n;
       const bool inside = loss.squares || std::fabs(r) <= loss.delta;
       const double factor = loss.squares ? 2 : 1;
       const double slope = weight_[i] * (inside ? factor * r : (r > 0 ? loss.delta : -loss.delta));
@@ -303,7 +363,7 @@ double Form::Newton(Loss loss, double* theta) const {
     for (int a = 0; a < n; ++a) {
       if (!Held(theta, gradient, a) && damping[a] > 0) free[n_free++] = a;
     }
-    if (n_free == 0) return value;
+    if (n_free == 0) return finish();
 
     bool moved = false;
     for (int attempt = 0; attempt < kDampingsMax && !moved; ++attempt) {
@@ -324,23 +384,25 @@ double Form::Newton(Loss loss, double* theta) const {
           next[a] = std::min(std::max(theta[a] + step(i), box_.low[a]), box_.high[a]);
           largest = std::max(largest, std::fabs(next[a] - theta[a]) / (1 + std::fabs(theta[a])));
         }
-        const double next_value = Value(loss, next, nullptr);
+        trial.To(next);
+        const double next_value = ValueOf(loss, trial.ln_l.data());
         if (next_value < value) {
           moved = true;
           const bool done = largest < 1e-9;
           std::copy(next, next + n, theta);
+          std::swap(at, trial);
           value = next_value;
           lambda = lambda < 1e-6 ? 0 : lambda / 10;
-          if (done) return value;
+          if (done) return finish();
           break;
         }
-        if (largest < 1e-11) return value;
+        if (largest < 1e-11) return finish();
       }
       lambda = std::max(1e-3, lambda * 10);
     }
-    if (!moved) return value;
+    if (!moved) return finish();
   }
-  return value;
+  return finish();
 }
 
 }  // namespace loglog

@@ -63,6 +63,9 @@ class Form {
   // ln L at one point given by its centred covariates; writes the dim() derivatives
   // unless `jacobian` is null. Must not overflow anywhere in the box.
   virtual double LnLoss(const double* theta, const double* u, int arm, double* jacobian) const = 0;
+  // LnLoss at every point of the sample; `jacobian`, unless null, is size() x dim(),
+  // row-major.
+  virtual void LnLosses(const double* theta, double* ln_l, double* jacobian) const;
   // Adds `scale` times the second derivatives of ln L to the lower triangle of
   // `hessian` (dim x dim, row-major); `jacobian` is LnLoss's. Only where HasCurvature().
   virtual void AddCurvature(const double* theta, const double* u, const double* jacobian,
@@ -100,11 +103,12 @@ class Form {
   // writing to theta (in the box); returns the residual sum of squares.
   // Levenberg-Marquardt with an active set; quadratic in the end game, so it also
   // takes an L-BFGS answer to full precision.
-  double Refine(uint64_t fixed, double* theta) const;
+  // `gradient`, unless null, receives that of Value at the end.
+  double Refine(uint64_t fixed, double* theta, double* gradient = nullptr) const;
 
   // Newton's method with an active set, from and to theta (in the box); returns the
   // value. For Huber's loss, which Refine cannot take. Needs HasCurvature().
-  double Newton(Loss loss, double* theta) const;
+  double Newton(Loss loss, double* theta, double* gradient = nullptr) const;
 
   // J'WJ at theta (dim x dim, row-major): the information of the parameters in units
   // of one residual variance.
@@ -126,6 +130,8 @@ class Form {
   double y_max() const { return y_max_; }
 
  private:
+  double ValueOf(Loss loss, const double* ln_l) const;
+  void GradientOf(Loss loss, const double* ln_l, const double* jacobian, double* gradient) const;
   bool Held(const double* theta, const double* gradient, int i) const;
 
   std::vector<FormParameter> parameters_;

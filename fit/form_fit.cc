@@ -105,25 +105,21 @@ Polished Descend(const Form& form, Loss loss, absl::Span<const double> start) {
   };
   Polished end;
   end.theta.assign(start.begin(), start.end());
-  if (loss.squares || form.HasCurvature()) {
-    if (loss.squares) {
-      form.Refine(0, end.theta.data());
-    } else {
-      form.Newton(loss, end.theta.data());
-    }
-    std::vector<double> gradient(form.dim());
-    end.value = objective(end.theta.data(), gradient.data());
+  std::vector<double> gradient(form.dim());
+  const auto projected = [&](const std::vector<double>& theta) {
     for (double& component : gradient) component *= kObjectiveScale;
-    end.projected_gradient = ProjectedGradient(end.theta, gradient, form.box());
+    return ProjectedGradient(theta, gradient, form.box());
+  };
+  if (loss.squares || form.HasCurvature()) {
+    end.value = loss.squares ? form.Refine(0, end.theta.data(), gradient.data())
+                             : form.Newton(loss, end.theta.data(), gradient.data());
+    end.projected_gradient = projected(end.theta);
     if (end.projected_gradient <= kGradientTolerance) return end;
   }
   Polished polished = Polish(objective, form.box(), end.theta);
   if (!loss.squares) return polished;
-  polished.value = form.Refine(0, polished.theta.data());
-  std::vector<double> gradient(form.dim());
-  objective(polished.theta.data(), gradient.data());
-  for (double& component : gradient) component *= kObjectiveScale;
-  polished.projected_gradient = ProjectedGradient(polished.theta, gradient, form.box());
+  polished.value = form.Refine(0, polished.theta.data(), gradient.data());
+  polished.projected_gradient = projected(polished.theta);
   return polished;
 }
 
@@ -144,9 +140,8 @@ std::vector<double> LadFrom(const Form& form, std::vector<double> theta) {
       return form.Value(loss, at, gradient);
     };
     if (form.HasCurvature()) {
-      form.Newton(loss, theta.data());
       std::vector<double> gradient(form.dim());
-      objective(theta.data(), gradient.data());
+      form.Newton(loss, theta.data(), gradient.data());
       for (double& component : gradient) component /= delta;
       if (ProjectedGradient(theta, gradient, form.box()) <= tolerance) return;
     }

@@ -73,6 +73,38 @@ double PowerSum::LnLoss(const double* theta, const double* u, int, double* jacob
   return ln_l;
 }
 
+// As LnLoss, without a call for each point.
+void PowerSum::LnLosses(const double* theta, double* ln_l, double* jacobian) const {
+  const int n = dim();
+  const bool floor = e_ >= 0;
+  const double e = floor ? theta[e_] : -std::numeric_limits<double>::infinity();
+  const double b0 = theta[b_[0]], beta0 = theta[beta_[0]];
+  const bool two = terms_ == 2;
+  const double b1 = two ? theta[b_[1]] : 0, beta1 = two ? theta[beta_[1]] : 0;
+  for (int i = 0; i < size(); ++i) {
+    const double* x = u(i);
+    const double z0 = b0 - beta0 * x[0];
+    const double z1 = two ? b1 - beta1 * x[1] : -std::numeric_limits<double>::infinity();
+    const double largest = std::max(e, std::max(z0, z1));
+    double s = e == largest ? 1 : floor ? std::exp(e - largest) : 0;
+    double s0 = z0 == largest ? 1 : std::exp(z0 - largest);
+    double s1 = z1 == largest ? 1 : two ? std::exp(z1 - largest) : 0;
+    const double sum = s + s0 + s1;
+    ln_l[i] = largest + std::log(sum);
+    if (jacobian == nullptr) continue;
+    const double inverse = 1 / sum;
+    s0 *= inverse;
+    s1 *= inverse;
+    double* row = jacobian + i * n;
+    if (floor) row[e_] = s * inverse;
+    row[b_[0]] = s0;
+    row[beta_[0]] = -s0 * x[0];
+    if (!two) continue;
+    row[b_[1]] = s1;
+    row[beta_[1]] = (beta_[0] == beta_[1] ? row[beta_[0]] : 0) - s1 * x[1];
+  }
+}
+
 // sum_k share_k * z_k' z_k'^T - (ln L)' (ln L)'^T, because every z is linear in theta.
 void PowerSum::AddCurvature(const double*, const double* u, const double* g, double scale,
                             double* hessian) const {
@@ -201,7 +233,6 @@ std::vector<std::vector<double>> PowerSum::Starts() const {
     for (int g = 0; g < n; ++g) {
       std::vector<double> theta(dim());
       Project(projection, &g, theta.data());
-      Refine(uint64_t{1} << beta_[0], theta.data());
       starts.push_back(std::move(theta));
     }
     return starts;

@@ -36,14 +36,15 @@ class PowerSum : public Form {
   int terms() const { return terms_; }
 
   double LnLoss(const double* theta, const double* u, int arm, double* jacobian) const override;
+  void LnLosses(const double* theta, double* ln_l, double* jacobian) const override;
   void AddCurvature(const double* theta, const double* u, const double* jacobian, double scale,
                     double* hessian) const override;
   bool HasCurvature() const override { return true; }
 
   // For every combination of exponents on a grid that includes both bounds, E and the
   // B_k that minimize the relative residuals with E in its bounds and B_k >= 0.
-  // With one term and a floor each start is refined at its exponent, in the grid's
-  // order; otherwise the best by relative residuals, best first.
+  // With one term and a floor in the grid's order, each near the minimum at its exponent;
+  // otherwise the best by relative residuals, best first.
   std::vector<std::vector<double>> Starts() const override;
   int starts_ranked() const override;
   std::unique_ptr<Form> Clone() const override { return std::make_unique<PowerSum>(*this); }
