@@ -20,11 +20,11 @@ Strand::Strand(Hooks hooks, int max_group, Thread thread)
 
 Strand::~Strand() { Stop(); }
 
-bool Strand::Post(Work work) {
+bool Strand::Post(Work work, Lane lane) {
   {
     MutexLock lock(mutex_);
     if (stopping_) return false;
-    queue_.push_back(std::move(work));
+    (lane == Lane::kUrgent ? urgent_ : patient_).push_back(std::move(work));
   }
   wake_.NotifyOne();
   return true;
@@ -38,61 +38,80 @@ void Strand::Stop() {
   }
   wake_.NotifyAll();
   if (thread_.joinable()) thread_.join();
-  std::vector<Work> group;
-  while (where_ == Thread::kCaller && WaitForGroup(0, &group)) Execute(&group);
+  std::vector<Work> urgent;
+  while (where_ == Thread::kCaller && WaitForGroup(0, &urgent)) Execute(&urgent);
 }
 
 bool Strand::RunGroup() {
   LOGLOG_CHECK(where_ == Thread::kCaller);
-  std::vector<Work> group;
+  std::vector<Work> urgent;
   {
     MutexLock lock(mutex_);
-    group = TakeGroup();
+    urgent = TakeUrgent();
   }
-  Execute(&group);
+  Execute(&urgent);
   MutexLock lock(mutex_);
-  return !queue_.empty();
+  return !urgent_.empty() || !patient_.empty();
 }
 
-bool Strand::WaitForGroup(int64_t idle_ms, std::vector<Work>* group) {
+bool Strand::WaitForGroup(int64_t idle_ms, std::vector<Work>* urgent) {
   MutexLock lock(mutex_);
-  const auto ready = [this]() LOGLOG_REQUIRES(mutex_) { return stopping_ || !queue_.empty(); };
+  const auto queued = [this]()
+                          LOGLOG_REQUIRES(mutex_) { return !urgent_.empty() || !patient_.empty(); };
+  const auto ready = [&]() LOGLOG_REQUIRES(mutex_) { return stopping_ || queued(); };
   if (idle_ms >= 0) {
     wake_.WaitFor(mutex_, std::max<int64_t>(idle_ms, 1), ready);
   } else {
     wake_.Wait(mutex_, ready);
   }
-  if (stopping_ && queue_.empty()) return false;
-  *group = TakeGroup();
+  if (stopping_ && !queued()) return false;
+  *urgent = TakeUrgent();
   return true;
 }
 
-std::vector<Strand::Work> Strand::TakeGroup() {
-  const auto end = queue_.begin() + std::min(queue_.size(), static_cast<size_t>(max_group_));
-  std::vector<Work> group(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
-  queue_.erase(queue_.begin(), end);
-  return group;
+std::vector<Strand::Work> Strand::TakeUrgent() {
+  const auto end = urgent_.begin() + std::min(urgent_.size(), static_cast<size_t>(max_group_));
+  std::vector<Work> taken(std::make_move_iterator(urgent_.begin()), std::make_move_iterator(end));
+  urgent_.erase(urgent_.begin(), end);
+  return taken;
 }
 
-void Strand::Execute(std::vector<Work>* group) {
+Strand::Work Strand::TakePatient() {
+  MutexLock lock(mutex_);
+  if (patient_.empty()) return nullptr;
+  Work work = std::move(patient_.front());
+  patient_.pop_front();
+  return work;
+}
+
+void Strand::Execute(std::vector<Work>* urgent) {
   std::vector<After> afters;
-  afters.reserve(group->size());
+  afters.reserve(urgent->size());
   if (hooks_.begin) hooks_.begin();
-  for (Work& work : *group) {
-    After after = work();
+  const auto run = [&afters](Work* work) {
+    After after = (*work)();
     if (after) afters.push_back(std::move(after));
-    work = nullptr;  // what it captured dies on this thread, before anybody is answered
+    *work = nullptr;  // what it captured dies on this thread, before anybody is answered
+  };
+  for (Work& work : *urgent) run(&work);
+  // At least one, or what is urgent could keep the others waiting for ever.
+  const int64_t begin_ms = hooks_.now_ms ? hooks_.now_ms() : 0;
+  for (int i = 0; i < max_group_; ++i) {
+    if (i > 0 && hooks_.now_ms && hooks_.now_ms() - begin_ms >= kPatientMs) break;
+    Work work = TakePatient();
+    if (work == nullptr) break;
+    run(&work);
   }
   const absl::Status committed = hooks_.commit ? hooks_.commit() : absl::OkStatus();
   for (const After& after : afters) after(committed);
 }
 
 void Strand::Run() {
-  std::vector<Work> group;
+  std::vector<Work> urgent;
   int64_t idle_ms = hooks_.idle_ms ? 1 : -1;
-  while (WaitForGroup(idle_ms, &group)) {
-    Execute(&group);
-    group.clear();
+  while (WaitForGroup(idle_ms, &urgent)) {
+    Execute(&urgent);
+    urgent.clear();
     if (hooks_.idle_ms) idle_ms = std::max<int64_t>(hooks_.idle_ms(), 1);
   }
 }

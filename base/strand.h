@@ -16,11 +16,16 @@ namespace loglog {
 // a batch starts is run as one group between `begin` and `commit`, so that one
 // durable commit serves many callers (group commit). A closure returns what to do
 // once its group has been committed: answering the caller.
+//
+// There are two lanes. All urgent closures that are queued go into the next group; patient
+// ones follow them there only for a bounded time, so that however many wait, what is urgent
+// waits for one group at most. A lane keeps its order; between the lanes there is none.
 // Thread-safe; hooks and closures run on the strand's own thread. A strand without one
 // runs them when RunGroup is called: a simulation, whose time is its own, is one thread.
 class Strand {
  public:
   enum class Thread { kOwn, kCaller };
+  enum class Lane { kUrgent, kPatient };
   // Told how the group's commit ended; not OK means that all of it was rolled back.
   using After = std::function<void(const absl::Status& committed)>;
   // Returns the work to do after the group's commit; may be empty.
@@ -34,7 +39,11 @@ class Strand {
     // run if nothing is posted, so that `begin` sees the time pass. Without this hook
     // the strand sleeps until something is posted.
     std::function<int64_t()> idle_ms;
+    // Monotonic milliseconds; a group starts no further patient closure once they have
+    // taken kPatientMs. Without it only the number of closures bounds a group.
+    std::function<int64_t()> now_ms;
   };
+  static constexpr int64_t kPatientMs = 10;
 
   explicit Strand(Hooks hooks, int max_group = 512, Thread thread = Thread::kOwn);
   // Stops; see Stop().
@@ -43,7 +52,7 @@ class Strand {
   Strand& operator=(const Strand&) = delete;
 
   // False once stopping: the closure was dropped and will never run.
-  [[nodiscard]] bool Post(Work work) LOGLOG_EXCLUDES(mutex_);
+  [[nodiscard]] bool Post(Work work, Lane lane = Lane::kUrgent) LOGLOG_EXCLUDES(mutex_);
   // Thread::kCaller only: runs one group, an empty one too, so that what is due by the
   // clock is done. True when more is queued.
   bool RunGroup() LOGLOG_EXCLUDES(mutex_);
@@ -55,16 +64,19 @@ class Strand {
   void Run();
   // Waits for work or for the time to run without; false when there is nothing left
   // to do for ever. `*group` may come back empty.
-  bool WaitForGroup(int64_t idle_ms, std::vector<Work>* group) LOGLOG_EXCLUDES(mutex_);
-  std::vector<Work> TakeGroup() LOGLOG_REQUIRES(mutex_);
-  void Execute(std::vector<Work>* group);
+  bool WaitForGroup(int64_t idle_ms, std::vector<Work>* urgent) LOGLOG_EXCLUDES(mutex_);
+  std::vector<Work> TakeUrgent() LOGLOG_REQUIRES(mutex_);
+  Work TakePatient() LOGLOG_EXCLUDES(mutex_);
+  // Runs a group: these, then patient ones as far as the time goes.
+  void Execute(std::vector<Work>* urgent);
 
   const Hooks hooks_;
   const int max_group_;
   const Thread where_;
   Mutex mutex_;
   CondVar wake_;
-  std::deque<Work> queue_ LOGLOG_GUARDED_BY(mutex_);
+  std::deque<Work> urgent_ LOGLOG_GUARDED_BY(mutex_);
+  std::deque<Work> patient_ LOGLOG_GUARDED_BY(mutex_);
   bool stopping_ LOGLOG_GUARDED_BY(mutex_) = false;
   std::thread thread_;
   std::thread::id thread_id_;  // set before the thread runs anything

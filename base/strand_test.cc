@@ -194,5 +194,66 @@ TEST(StrandTest, ManyThreadsPostAndEachOneKeepsItsOrder) {
   }
 }
 
+// One group after the other, on this thread, with a clock that closures move.
+class LanesTest : public ::testing::Test {
+ protected:
+  using Lane = Strand::Lane;
+  void Post(const std::string& name, Lane lane, int64_t takes_ms = 0) {
+    ASSERT_TRUE(strand_.Post(
+        [this, name, takes_ms]() -> Strand::After {
+          log_.push_back(name);
+          now_ms_ += takes_ms;
+          return nullptr;
+        },
+        lane));
+  }
+  std::vector<std::string> RunGroup() {
+    log_.clear();
+    strand_.RunGroup();
+    return log_;
+  }
+
+  int64_t now_ms_ = 0;
+  std::vector<std::string> log_;
+  Strand strand_{{.begin = nullptr,
+                  .commit = nullptr,
+                  .idle_ms = nullptr,
+                  .now_ms = [this] { return now_ms_; }},
+                 /*max_group=*/4,
+                 Strand::Thread::kCaller};
+};
+
+TEST_F(LanesTest, WhatIsUrgentOvertakesWhatIsPatient) {
+  Post("p1", Lane::kPatient);
+  Post("u1", Lane::kUrgent);
+  Post("p2", Lane::kPatient);
+  Post("u2", Lane::kUrgent);
+  EXPECT_THAT(RunGroup(), ElementsAre("u1", "u2", "p1", "p2"));
+}
+
+TEST_F(LanesTest, PatientClosuresHaveABoundedTime) {
+  for (int i = 0; i < 3; ++i) Post("p" + std::to_string(i), Lane::kPatient, Strand::kPatientMs - 1);
+  EXPECT_THAT(RunGroup(), ElementsAre("p0", "p1"));
+  Post("u", Lane::kUrgent);
+  EXPECT_THAT(RunGroup(), ElementsAre("u", "p2"));
+}
+
+// However long one takes, and however much is urgent, each group has one of them.
+TEST_F(LanesTest, NeitherLaneStarves) {
+  for (int i = 0; i < 10; ++i) Post("u" + std::to_string(i), Lane::kUrgent);
+  Post("p0", Lane::kPatient, 1'000);
+  Post("p1", Lane::kPatient, 1'000);
+  EXPECT_THAT(RunGroup(), ElementsAre("u0", "u1", "u2", "u3", "p0"));
+  EXPECT_THAT(RunGroup(), ElementsAre("u4", "u5", "u6", "u7", "p1"));
+  EXPECT_THAT(RunGroup(), ElementsAre("u8", "u9"));
+}
+
+TEST_F(LanesTest, StoppingRunsBothLanes) {
+  Post("p", Lane::kPatient);
+  Post("u", Lane::kUrgent);
+  strand_.Stop();
+  EXPECT_THAT(log_, ElementsAre("u", "p"));
+}
+
 }  // namespace
 }  // namespace loglog

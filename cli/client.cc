@@ -3,15 +3,19 @@
 #include <grpcpp/grpcpp.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <random>
 #include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/limits.h"
 #include "base/mutex.h"
+#include "base/refusal.h"
 #include "base/status.h"
 #include "cli/args.h"
 #include "loglog/v1/admin_service.grpc.pb.h"
@@ -22,13 +26,16 @@
 namespace loglog::cli {
 namespace {
 
-constexpr int kPageSize = 1000;
-constexpr int kMaxMessageBytes = 64 << 20;
-
 std::string NewRequestId() {
   std::random_device device;
   return absl::StrCat(absl::Hex(device(), absl::kZeroPad8), absl::Hex(device(), absl::kZeroPad8),
                       "-", getpid());
+}
+
+// From `ms` to half as much more: those who were told the same do not come back together.
+int64_t Spread(int64_t ms) {
+  static thread_local std::mt19937 random{std::random_device{}()};
+  return ms + std::uniform_int_distribution<int64_t>(0, ms / 2)(random);
 }
 
 void Sleep(int64_t ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
@@ -83,10 +90,11 @@ struct Client::Impl {
       Response response;
       const absl::Status status = FromGrpcStatus((callee->*method)(&context, request, &response));
       if (status.ok()) return response;
-      if (status.code() != absl::StatusCode::kUnavailable || attempt >= options.tries) {
-        return Explain(status);
-      }
-      Pause(pause_ms);
+      const std::optional<int64_t> advised_ms = RetryAfterMs(status);
+      const bool again = status.code() == absl::StatusCode::kUnavailable || advised_ms.has_value();
+      if (!again || attempt >= options.tries) return Explain(status);
+      pause_ms = std::max(pause_ms, advised_ms.value_or(0));
+      Pause(advised_ms.has_value() ? Spread(pause_ms) : pause_ms);
       pause_ms *= 2;
     }
   }
@@ -103,7 +111,7 @@ struct Client::Impl {
   absl::Status AllPages(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                      Response*),
                         Request request, Take take) {
-    request.set_page_size(kPageSize);
+    request.set_page_size(limits::kPageSizeMax);
     do {
       LOGLOG_ASSIGN_OR_RETURN(Response response, Call(method, request));
       request.set_page_token(response.next_page_token());
@@ -191,7 +199,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(Options options) {
         absl::StrCat("--coordinator is `", options.address, "`: write host:port or unix:/path"));
   }
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  arguments.SetMaxReceiveMessageSize(limits::kAnswerBytesMax);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   // Despite its name this bounds one attempt to connect, handshakes included.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);

@@ -16,10 +16,10 @@
 
 namespace loglog::cli {
 
-// Calls to a coordinator. Every call has a deadline. UNAVAILABLE is tried again a few
-// times with growing pauses: reads are idempotent, and writes carry one request_id for
-// all their tries. What remains UNAVAILABLE names the address and how to start a
-// coordinator. Thread-safe.
+// Calls to a coordinator. Every call has a deadline. UNAVAILABLE, and a refusal that
+// advises it, is tried again a few times with growing pauses: reads are idempotent, and writes
+// carry one request_id for all their tries. What remains UNAVAILABLE names the address and how to
+// start a coordinator. Thread-safe.
 class Client {
  public:
   struct Options {

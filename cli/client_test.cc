@@ -1,5 +1,7 @@
 #include "cli/client.h"
 
+#include <chrono>
+
 #include "cli/args.h"
 #include "cli/fake_service_testing.h"
 #include "cli/fixtures_testing.h"
@@ -39,6 +41,23 @@ TEST(ClientTest, TriesAgainWhenUnavailableWithTheSameRequestId) {
   EXPECT_THAT(fake.request_ids, Each(fake.request_ids[0]));
   ASSERT_TRUE(client->CreateSweep("{}", false).ok());
   EXPECT_NE(fake.request_ids[4], fake.request_ids[0]);
+}
+
+TEST(ClientTest, FollowsTheAdviceToCallAgain) {
+  FakeService fake;
+  fake.overloaded_calls = 2;
+  fake.advised_ms = 150;
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_TRUE(Connect(fake.address())->CreateSweep("{}", false).ok());
+  const auto waited = std::chrono::steady_clock::now() - begin;
+  EXPECT_GE(waited, std::chrono::milliseconds(150 + 300)) << "the second pause is longer";
+  ASSERT_THAT(fake.request_ids, SizeIs(3));
+  EXPECT_THAT(fake.request_ids, Each(fake.request_ids[0]));
+  fake.overloaded_calls = 9;
+  fake.advised_ms = 1;
+  const absl::Status status = Connect(fake.address())->GetServerInfo().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("too much; call again in 1 s"));
 }
 
 TEST(ClientTest, GivesUpWithTheAddressAndHowToStartOne) {

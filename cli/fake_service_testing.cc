@@ -11,9 +11,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/mutex.h"
+#include "base/refusal.h"
 #include "cli/fixtures_testing.h"
 #include "loglog/v1/admin_service.grpc.pb.h"
 #include "loglog/v1/sweep_service.grpc.pb.h"
+#include "proto/rpc_status.h"
 
 namespace loglog::cli {
 namespace {
@@ -92,6 +94,10 @@ struct FakeService::Impl : v1::SweepService::Service {
     if (fake->unavailable_calls > 0) {
       --fake->unavailable_calls;
       return Status(StatusCode::UNAVAILABLE, "stopping");
+    }
+    if (fake->overloaded_calls > 0) {
+      --fake->overloaded_calls;
+      return ToGrpcStatus(Overloaded("too much", fake->advised_ms));
     }
     return Status::OK;
   }

@@ -20,6 +20,8 @@ class FakeService {
 
   CheckInput data;            // what is served
   int unavailable_calls = 0;  // so many calls fail first
+  int overloaded_calls = 0;   // then so many are refused with advice
+  int64_t advised_ms = 0;
   // After so many ListTrials, so many calls fail; 0: never.
   int unavailable_after_lists = 0;
   int unavailable_calls_then = 0;

@@ -25,6 +25,16 @@ elseif(NOT LOGLOG_SANITIZE STREQUAL "")
   message(FATAL_ERROR "LOGLOG_SANITIZE is '${LOGLOG_SANITIZE}'; choose address, thread or nothing")
 endif()
 
+option(LOGLOG_FUZZ "Build the fuzzers, with clang, and only what they need" OFF)
+if(LOGLOG_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "LOGLOG_FUZZ needs clang, not ${CMAKE_CXX_COMPILER}; use the preset fuzz")
+  endif()
+  # The counters of edges that steer libFuzzer, in all of our code; its main comes at the link
+  # of each fuzzer.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 find_program(LOGLOG_CCACHE ccache)
 if(LOGLOG_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   # The base directory lets two clones in different folders share cached objects.

@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/failpoint.h"
+#include "base/refusal.h"
 #include "base/status.h"
 #include "coordinator/names.h"
 #include "nlohmann/json.hpp"
@@ -36,6 +37,7 @@ absl::Status CommitError(const absl::Status& status) {
 }  // namespace
 
 bool IsStoreFailure(const absl::Status& status) {
+  if (IsOwnLimit(status)) return false;
   switch (status.code()) {
     case absl::StatusCode::kOk:
     case absl::StatusCode::kInvalidArgument:
@@ -48,6 +50,12 @@ bool IsStoreFailure(const absl::Status& status) {
     default:
       return true;
   }
+}
+
+absl::Status TooManyCalls(int64_t calls_max) {
+  constexpr int64_t kRetryMs = 1'000;
+  return Overloaded(absl::StrCat(calls_max, " such calls are under way, the most there may be"),
+                    kRetryMs);
 }
 
 absl::Status Stopping() {
@@ -67,11 +75,12 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const std::string& store_pa
   LOGLOG_RETURN_IF_ERROR(engine->Reload());
   Engine* const self = engine.get();
   constexpr int kGroupMax = 512;
-  engine->strand_ =
-      std::make_unique<Strand>(Strand::Hooks{.begin = [self] { self->BeginGroup(); },
-                                             .commit = [self] { return self->CommitGroup(); },
-                                             .idle_ms = [self] { return self->IdleMs(); }},
-                               kGroupMax, own ? Strand::Thread::kOwn : Strand::Thread::kCaller);
+  engine->strand_ = std::make_unique<Strand>(
+      Strand::Hooks{.begin = [self] { self->BeginGroup(); },
+                    .commit = [self] { return self->CommitGroup(); },
+                    .idle_ms = [self] { return self->IdleMs(); },
+                    .now_ms = [self] { return self->clock_->monotonic_ms(); }},
+      kGroupMax, own ? Strand::Thread::kOwn : Strand::Thread::kCaller);
   return engine;
 }
 
@@ -80,6 +89,10 @@ Engine::Engine(std::unique_ptr<Store> store, const EngineOptions& options)
       clock_(options.clock),
       start_wall_ms_(options.clock->wall_ms()),
       owned_store_(std::move(store)),
+      user_calls_(options.capacity.user_calls_max),
+      submits_(options.capacity.submits_max),
+      watch_hub_(options.capacity.watchers_max),
+      stream_hub_(options.capacity.metric_streams_max),
       store_(owned_store_.get()),
       now_ms_(options.clock->monotonic_ms()),
       wall_ms_(options.clock->wall_ms()) {}
@@ -89,6 +102,7 @@ Engine::~Engine() { Stop(); }
 void Engine::BeginStop() {
   stop_asked_ = true;
   watch_hub_.Close();
+  stream_hub_.Close();
   readers_->DropQueued();
   compute_->DropQueued();
   const bool posted = strand_->Post([this]() -> Strand::After {
@@ -137,7 +151,8 @@ size_t Engine::Poke() {
     done_changed.NotifyAll();
   };
   const bool posted =
-      strand_->Post([&]() -> Strand::After { return [&](const absl::Status&) { finish(); }; });
+      strand_->Post([&]() -> Strand::After { return [&](const absl::Status&) { finish(); }; },
+                    Strand::Lane::kPatient);
   if (!posted) return 0;
   MutexLock lock(mutex);
   done_changed.Wait(mutex, [&] { return done; });

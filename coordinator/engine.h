@@ -20,6 +20,7 @@
 #include "absl/strings/string_view.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/gate.h"
 #include "base/io_guard.h"
 #include "base/strand.h"
 #include "coordinator/engine_types.h"
@@ -123,7 +124,10 @@ class Engine {
   void ListEvents(const std::string& sweep, int64_t after_event_id, int limit,
                   Reply<std::vector<EventRow>> reply);
   void GetServerInfo(Reply<ServerView> reply);
+  // Rings when events were appended, and when the engine stops.
   WatchHub* watch_hub() { return &watch_hub_; }
+  // Of metric streams: rings when the engine stops.
+  WatchHub* stream_hub() { return &stream_hub_; }
 
   // ---- fits (engine_fits.cc)
   void CreateFit(const std::string& sweep, const FitTarget& target, Reply<FitView> reply);
@@ -170,14 +174,21 @@ class Engine {
   void EndTransaction();
   // An error that the state cannot go on from: the group is given up.
   void Must(const absl::Status& status);
-  // Runs `body` on the strand, answers after the commit.
+  // Counts a user's call until its answer; refuses it, and is false, when too many are under
+  // way.
   template <typename T>
-  void OnStrand(Reply<T> reply, std::function<absl::StatusOr<T>()> body);
+  bool Admit(Gate* gate, Reply<T>* reply);
+  // Runs `body` on the strand, answers after the commit. What users ask for is patient.
+  template <typename T>
+  void OnStrand(Reply<T> reply, std::function<absl::StatusOr<T>()> body,
+                Strand::Lane lane = Strand::Lane::kUrgent);
   // The same; the events that `body` appends say who asked.
   template <typename T>
   void OnStrandFor(const std::string& caller, Reply<T> reply,
-                   std::function<absl::StatusOr<T>()> body);
-  // Runs `body` on a thread of `pool` that may read the store, answers from there.
+                   std::function<absl::StatusOr<T>()> body,
+                   Strand::Lane lane = Strand::Lane::kUrgent);
+  // A user's question: runs `body` on a thread of `pool` that may read the store, answers
+  // from there.
   template <typename T>
   void OnReader(ReaderPool* pool, Reply<T> reply,
                 std::function<absl::StatusOr<T>(const ReadStore&)> body);
@@ -213,6 +224,7 @@ class Engine {
   absl::StatusOr<BatchAnswer> ApplyBatch(BatchRequest* request);
   void AfterBatch(const BatchRequest& request, const BatchResult& result);
   absl::Status CheckNameIsFree(const RegisterRequest& request) const;
+  absl::Status CheckRoomForWorker(const std::string& worker_id) const;
   absl::StatusOr<RegisterAnswer> ApplyRegister(const RegisterRequest& request);
   absl::StatusOr<WorkerView> ViewOfWorker(const std::string& worker_id) const;
 
@@ -220,6 +232,8 @@ class Engine {
   absl::StatusOr<const SpecInfo*> SpecOf(int64_t sweep_id);
   absl::StatusOr<TaskContext> ContextOf(const TaskRow& task);
   absl::Status AddOpen(int64_t sweep_id);
+  // RESOURCE_EXHAUSTED when so many trials cannot be open as well.
+  absl::Status CheckRoomForTrials(int64_t trials) const;
   absl::StatusOr<CreateAnswer> ApplyCreate(NewSweep* sweep, bool validate_only);
   absl::StatusOr<SweepView> ApplyVerb(SweepVerb verb, const std::string& name, int64_t revision,
                                       const std::string& request_id);
@@ -263,8 +277,11 @@ class Engine {
   const std::unique_ptr<Store> owned_store_;
   std::atomic<int64_t> last_ticket_ = 0;
   std::atomic<bool> stop_asked_ = false;  // long work on other threads ends early
+  Gate user_calls_;
+  Gate submits_;
   WatchHub watch_hub_;
   TokenBook tokens_;
+  WatchHub stream_hub_;
 
   // Strand-confined from here on.
   Store* store_;
@@ -300,41 +317,61 @@ class Engine {
 // codes say that the caller asked for what cannot be.
 bool IsStoreFailure(const absl::Status& status);
 absl::Status Stopping();
+absl::Status TooManyCalls(int64_t calls_max);
 
 template <typename T>
-void Engine::OnStrand(Reply<T> reply, std::function<absl::StatusOr<T>()> body) {
-  const bool posted = strand_->Post([this, reply, body = std::move(body)]() -> Strand::After {
-    if (!group_error_.ok()) {
-      return [reply](const absl::Status& committed) { reply(committed); };
-    }
-    auto answer = std::make_shared<absl::StatusOr<T>>(body());
-    if (IsStoreFailure(answer->status())) Must(answer->status());
-    return [reply, answer](const absl::Status& committed) {
-      CheckIoAllowed("answering a call");
-      if (committed.ok()) {
-        reply(std::move(*answer));
-      } else {
-        reply(committed);
-      }
-    };
-  });
+bool Engine::Admit(Gate* gate, Reply<T>* reply) {
+  Gate::Pass pass = gate->TryEnter();
+  if (pass == nullptr) {
+    (*reply)(TooManyCalls(gate->passes_max()));
+    return false;
+  }
+  *reply = [pass = std::move(pass), inner = std::move(*reply)](absl::StatusOr<T> answer) {
+    inner(std::move(answer));
+  };
+  return true;
+}
+
+template <typename T>
+void Engine::OnStrand(Reply<T> reply, std::function<absl::StatusOr<T>()> body, Strand::Lane lane) {
+  const bool posted = strand_->Post(
+      [this, reply, body = std::move(body)]() -> Strand::After {
+        if (!group_error_.ok()) {
+          return [reply](const absl::Status& committed) { reply(committed); };
+        }
+        auto answer = std::make_shared<absl::StatusOr<T>>(body());
+        if (IsStoreFailure(answer->status())) Must(answer->status());
+        return [reply, answer](const absl::Status& committed) {
+          CheckIoAllowed("answering a call");
+          if (committed.ok()) {
+            reply(std::move(*answer));
+          } else {
+            reply(committed);
+          }
+        };
+      },
+      lane);
   if (!posted) reply(Stopping());
 }
 
 template <typename T>
 void Engine::OnStrandFor(const std::string& caller, Reply<T> reply,
-                         std::function<absl::StatusOr<T>()> body) {
-  OnStrand<T>(std::move(reply), [this, caller, body = std::move(body)] {
-    caller_ = caller;
-    absl::StatusOr<T> answer = body();
-    caller_.clear();
-    return answer;
-  });
+                         std::function<absl::StatusOr<T>()> body, Strand::Lane lane) {
+  OnStrand<T>(
+      std::move(reply),
+      [this, caller, body = std::move(body)] {
+        caller_ = caller;
+        absl::StatusOr<T> answer = body();
+        caller_.clear();
+        return answer;
+      },
+      lane);
 }
 
 template <typename T>
 void Engine::OnReader(ReaderPool* pool, Reply<T> reply,
                       std::function<absl::StatusOr<T>(const ReadStore&)> body) {
+  if (!Admit(&user_calls_, &reply)) return;
   pool->Post([reply, body = std::move(body)](const ReadStore& store) { reply(body(store)); },
              reply);
 }
@@ -342,17 +379,21 @@ void Engine::OnReader(ReaderPool* pool, Reply<T> reply,
 template <typename T>
 void Engine::ReadThenFill(Reply<T> reply, std::function<absl::StatusOr<T>(const ReadStore&)> body,
                           std::function<void(T*)> fill) {
-  OnReader<T>(
-      readers_.get(),
-      [this, reply, fill = std::move(fill)](absl::StatusOr<T> read) {
+  if (!Admit(&user_calls_, &reply)) return;
+  readers_->Post(
+      [this, reply, body = std::move(body), fill = std::move(fill)](const ReadStore& store) {
+        absl::StatusOr<T> read = body(store);
         if (!read.ok()) return reply(read.status());
         auto value = std::make_shared<T>(*std::move(read));
-        OnStrand<T>(reply, [value, fill]() -> absl::StatusOr<T> {
-          fill(value.get());
-          return std::move(*value);
-        });
+        OnStrand<T>(
+            reply,
+            [value, fill]() -> absl::StatusOr<T> {
+              fill(value.get());
+              return std::move(*value);
+            },
+            Strand::Lane::kPatient);
       },
-      std::move(body));
+      reply);
 }
 
 }  // namespace loglog

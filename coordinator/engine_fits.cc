@@ -72,6 +72,7 @@ std::vector<FitTarget> TargetsOf(const std::vector<FitRequest>& requests, const 
 // ---- on request
 
 void Engine::CreateFit(const std::string& sweep, const FitTarget& target, Reply<FitView> reply) {
+  if (!Admit(&user_calls_, &reply)) return;
   const auto compute = [=, this](const ReadStore& store) {
     const absl::StatusOr<SweepRow> row = store.GetSweep(sweep);
     if (!row.ok()) return reply(row.status());
@@ -83,12 +84,15 @@ void Engine::CreateFit(const std::string& sweep, const FitTarget& target, Reply<
     absl::StatusOr<FitRow> fit = Fitter(*trials, *plan).Compute(target);
     if (!fit.ok()) return reply(fit.status());
     const int64_t sweep_id = row->sweep_id;
-    OnStrand<FitView>(reply, [=, this]() -> absl::StatusOr<FitView> {
-      FitView view;
-      view.sweep = sweep;
-      LOGLOG_ASSIGN_OR_RETURN(view.row, InsertFit(sweep_id, *fit));
-      return view;
-    });
+    OnStrand<FitView>(
+        reply,
+        [=, this]() -> absl::StatusOr<FitView> {
+          FitView view;
+          view.sweep = sweep;
+          LOGLOG_ASSIGN_OR_RETURN(view.row, InsertFit(sweep_id, *fit));
+          return view;
+        },
+        Strand::Lane::kPatient);
   };
   compute_->Post(compute, reply);
 }
@@ -190,7 +194,8 @@ void Engine::StoreRefits(int64_t sweep_id, std::vector<FitRow> computed) {
                     LOGLOG_RETURN_IF_ERROR(InsertFit(sweep_id, std::move(fit)).status());
                   }
                   return static_cast<int>(fits->size());
-                });
+                },
+                Strand::Lane::kPatient);
 }
 
 std::vector<FitRow> Engine::ComputeRefits(int64_t sweep_id, const std::set<std::string>& arms,

@@ -9,10 +9,6 @@
 namespace loglog {
 namespace {
 
-// A request for curves stays under this many trials times metrics.
-constexpr int64_t kSeriesMax = 50'000;
-constexpr size_t kPointsMax = 2'000'000;  // some 100 MB with its message
-
 absl::StatusOr<SweepView> ReadSweep(const ReadStore& store, SweepRow row, int64_t wall_ms) {
   SweepView view;
   view.row = std::move(row);
@@ -147,13 +143,15 @@ void Engine::ListPoints(const PointsRequest& request, Reply<std::vector<SeriesVi
         }
         std::vector<std::string> metrics = request.metrics;
         if (metrics.empty()) metrics = {"loss/train", "loss/val"};
-        if (static_cast<int64_t>(trials.size() * metrics.size()) > kSeriesMax) {
-          return absl::InvalidArgumentError(absl::StrCat(
-              "trials: ", trials.size(), " trials times ", metrics.size(), " metrics are over ",
-              kSeriesMax, " series; name fewer of them, or read v_points in the store"));
+        if (static_cast<int64_t>(trials.size() * metrics.size()) >
+            options_.capacity.series_of_answer_max) {
+          return absl::InvalidArgumentError(
+              absl::StrCat("trials: ", trials.size(), " trials times ", metrics.size(),
+                           " metrics are over ", options_.capacity.series_of_answer_max,
+                           " series; name fewer of them, or read v_points in the store"));
         }
         std::vector<SeriesView> series;
-        size_t points = 0;
+        int64_t points = 0;
         for (const auto& [number, trial_id] : trials) {
           for (const std::string& metric : metrics) {
             SeriesView one{number, metric, {}};
@@ -162,10 +160,10 @@ void Engine::ListPoints(const PointsRequest& request, Reply<std::vector<SeriesVi
                                                                 .step_min = request.step_min,
                                                                 .step_max = request.step_max,
                                                                 .max_points = request.max_points}));
-            points += one.curve.points.size();
-            if (points > kPointsMax) {
+            points += static_cast<int64_t>(one.curve.points.size());
+            if (points > options_.capacity.points_of_answer_max) {
               return absl::InvalidArgumentError(absl::StrCat(
-                  "max_points: this is over ", kPointsMax,
+                  "max_points: this is over ", options_.capacity.points_of_answer_max,
                   " points; set max_points, name fewer trials or metrics, or read v_points in "
                   "the store"));
             }
@@ -190,16 +188,16 @@ void Engine::GetTrialEvents(const std::string& sweep, int64_t number, int limit,
 
 void Engine::ListEvents(const std::string& sweep, int64_t after_event_id, int limit,
                         Reply<std::vector<EventRow>> reply) {
-  OnReader<std::vector<EventRow>>(
-      readers_.get(), std::move(reply),
-      [=](const ReadStore& store) -> absl::StatusOr<std::vector<EventRow>> {
-        int64_t sweep_id = 0;
-        if (!sweep.empty()) {
-          LOGLOG_ASSIGN_OR_RETURN(const SweepRow row, store.GetSweep(sweep));
-          sweep_id = row.sweep_id;
-        }
-        return store.ListEvents(sweep_id, after_event_id, limit);
-      });
+  // Watchers ask, whose number is bounded: none of them is cut off because users are busy.
+  const auto read = [=](const ReadStore& store) -> absl::StatusOr<std::vector<EventRow>> {
+    int64_t sweep_id = 0;
+    if (!sweep.empty()) {
+      LOGLOG_ASSIGN_OR_RETURN(const SweepRow row, store.GetSweep(sweep));
+      sweep_id = row.sweep_id;
+    }
+    return store.ListEvents(sweep_id, after_event_id, limit);
+  };
+  readers_->Post([reply, read](const ReadStore& store) { reply(read(store)); }, reply);
 }
 
 void Engine::GetServerInfo(Reply<ServerView> reply) {

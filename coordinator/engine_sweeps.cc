@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/refusal.h"
 #include "base/status.h"
 #include "coordinator/engine.h"
 #include "coordinator/names.h"
@@ -73,6 +74,7 @@ void Engine::RememberServed(const std::string& request_id, const std::string& wh
 
 void Engine::CreateSweep(const std::string& spec_json, const std::string& request_id,
                          bool validate_only, Reply<CreateAnswer> reply, const std::string& caller) {
+  if (!Admit(&user_calls_, &reply) || !Admit(&submits_, &reply)) return;
   // Expanding a large spec takes a while: not on the strand, and not on a thread of gRPC.
   const auto expand = [=, this](const ReadStore&) {
     const absl::StatusOr<SweepSpec> spec = ParseSpec(spec_json, "spec_json");
@@ -81,9 +83,10 @@ void Engine::CreateSweep(const std::string& spec_json, const std::string& reques
     if (!expansion.ok()) return reply(expansion.status());
     auto sweep = std::make_shared<NewSweep>(ToNewSweep(*spec, *expansion));
     sweep->request_id = request_id;
-    OnStrandFor<CreateAnswer>(caller, reply, [this, sweep, validate_only] {
-      return ApplyCreate(sweep.get(), validate_only);
-    });
+    OnStrandFor<CreateAnswer>(
+        caller, reply,
+        [this, sweep, validate_only] { return ApplyCreate(sweep.get(), validate_only); },
+        Strand::Lane::kPatient);
   };
   readers_->Post(expand, reply);
 }
@@ -105,7 +108,16 @@ absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, bool validate_
       return answer;
     }
     sweep->create_ms = wall_ms_;
-    LOGLOG_ASSIGN_OR_RETURN(created, store_->CreateSweep(*sweep));
+    LOGLOG_RETURN_IF_ERROR(store_->Atomically([&]() -> absl::Status {
+      LOGLOG_ASSIGN_OR_RETURN(created, store_->CreateSweep(*sweep));
+      if (!created.created) return absl::OkStatus();
+      if (created.sweep.sweep_id > options_.capacity.sweeps_max) {
+        return NoRoom(absl::StrCat(
+            "the store has ", options_.capacity.sweeps_max,
+            " sweeps, the most it may have; start a coordinator on a new store (--store)"));
+      }
+      return CheckRoomForTrials(created.trials_new);
+    }));
     RememberServed(request_id, what, created.sweep.name);
   }
   answer.sweep.row = created.sweep;
@@ -140,6 +152,14 @@ absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, bool validate_
   return answer;
 }
 
+absl::Status Engine::CheckRoomForTrials(int64_t trials) const {
+  const int64_t open = scheduler_->TrialsOpen();
+  if (open + trials <= options_.capacity.open_trials_max) return absl::OkStatus();
+  return NoRoom(absl::StrCat(trials, " more trials and the ", open, " that are open would be over ",
+                             options_.capacity.open_trials_max,
+                             " open trials; wait until some have ended, or cancel a sweep"));
+}
+
 absl::Status Engine::AddOpen(int64_t sweep_id) {
   LOGLOG_ASSIGN_OR_RETURN(const std::vector<OpenTrial> trials,
                           store_->read().ListOpenTrials(sweep_id));
@@ -160,8 +180,10 @@ absl::Status Engine::AddOpen(int64_t sweep_id) {
 void Engine::ChangeSweep(SweepVerb verb, const std::string& name, int64_t revision,
                          const std::string& request_id, Reply<SweepView> reply,
                          const std::string& caller) {
-  OnStrandFor<SweepView>(caller, std::move(reply),
-                         [=, this] { return ApplyVerb(verb, name, revision, request_id); });
+  if (!Admit(&user_calls_, &reply)) return;
+  OnStrandFor<SweepView>(
+      caller, std::move(reply), [=, this] { return ApplyVerb(verb, name, revision, request_id); },
+      Strand::Lane::kPatient);
 }
 
 absl::StatusOr<SweepView> Engine::ApplyVerb(SweepVerb verb, const std::string& name,
@@ -218,9 +240,11 @@ absl::StatusOr<SweepView> Engine::ApplyVerb(SweepVerb verb, const std::string& n
 void Engine::RetryTrials(const std::string& sweep, const std::vector<int64_t>& numbers,
                          bool include_cancelled, const std::string& request_id,
                          Reply<int64_t> reply, const std::string& caller) {
-  OnStrandFor<int64_t>(caller, std::move(reply), [=, this] {
-    return ApplyRetry(sweep, numbers, include_cancelled, request_id);
-  });
+  if (!Admit(&user_calls_, &reply)) return;
+  OnStrandFor<int64_t>(
+      caller, std::move(reply),
+      [=, this] { return ApplyRetry(sweep, numbers, include_cancelled, request_id); },
+      Strand::Lane::kPatient);
 }
 
 absl::StatusOr<int64_t> Engine::ApplyRetry(const std::string& name,
@@ -246,8 +270,12 @@ absl::StatusOr<int64_t> Engine::ApplyRetry(const std::string& name,
     trial_ids.push_back(trial.trial_id);
   }
   LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
-  LOGLOG_ASSIGN_OR_RETURN(const RetryResult result,
-                          store_->RetryTrials(sweep.sweep_id, trial_ids, include_cancelled));
+  RetryResult result;
+  LOGLOG_RETURN_IF_ERROR(store_->Atomically([&]() -> absl::Status {
+    LOGLOG_ASSIGN_OR_RETURN(result,
+                            store_->RetryTrials(sweep.sweep_id, trial_ids, include_cancelled));
+    return CheckRoomForTrials(static_cast<int64_t>(result.trials.size()));
+  }));
   retried = static_cast<int64_t>(result.trials.size());
   if (retried > 0) {
     const bool reopen = sweep.state == SweepState::kDone || sweep.state == SweepState::kCancelled;
@@ -267,8 +295,10 @@ absl::StatusOr<int64_t> Engine::ApplyRetry(const std::string& name,
 
 void Engine::CancelTrial(const std::string& sweep, int64_t number, const std::string& request_id,
                          Reply<TrialView> reply, const std::string& caller) {
-  OnStrandFor<TrialView>(caller, std::move(reply),
-                         [=, this] { return ApplyCancelTrial(sweep, number, request_id); });
+  if (!Admit(&user_calls_, &reply)) return;
+  OnStrandFor<TrialView>(
+      caller, std::move(reply), [=, this] { return ApplyCancelTrial(sweep, number, request_id); },
+      Strand::Lane::kPatient);
 }
 
 absl::StatusOr<TrialView> Engine::ApplyCancelTrial(const std::string& name, int64_t number,

@@ -244,7 +244,7 @@ std::vector<FitView> EngineWorld::WaitForFits(
   Mutex mutex;
   CondVar rung;
   int rings = 0;
-  const int64_t bell = engine_->watch_hub()->Add([&](bool) {
+  const absl::StatusOr<int64_t> bell = engine_->watch_hub()->Add([&](bool) {
     MutexLock lock(mutex);
     ++rings;
     rung.NotifyAll();
@@ -263,7 +263,7 @@ std::vector<FitView> EngineWorld::WaitForFits(
     MutexLock lock(mutex);
     if (!rung.WaitFor(mutex, 60'000, [&] { return rings != seen; })) break;
   }
-  engine_->watch_hub()->Remove(bell);
+  engine_->watch_hub()->Remove(*bell);
   engine_->Poke();  // a bell that was ringing has rung
   return fits;
 }

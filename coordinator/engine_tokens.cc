@@ -48,13 +48,14 @@ absl::Status Engine::CheckToken(int64_t token_id) const {
 bool Engine::HasAdminToken() const { return tokens_.HasLive(Role::kAdmin, clock_->wall_ms()); }
 
 void Engine::CreateToken(const NewToken& token, Reply<TokenRow> reply, const std::string& caller) {
+  if (!Admit(&user_calls_, &reply)) return;
   OnStrandFor<TokenRow>(
       caller,
       [this, reply = std::move(reply)](absl::StatusOr<TokenRow> made) {
         if (made.ok()) tokens_.Put(*made);
         reply(std::move(made));
       },
-      [this, token] { return ApplyCreateToken(token); });
+      [this, token] { return ApplyCreateToken(token); }, Strand::Lane::kPatient);
 }
 
 absl::StatusOr<TokenRow> Engine::ApplyCreateToken(const NewToken& token) {

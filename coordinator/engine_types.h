@@ -7,12 +7,26 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "coordinator/scheduler_types.h"
 #include "coordinator/task_order.h"
 #include "store/rows.h"
 
 // What the engine is asked and what it answers.
 namespace loglog {
+
+// How much there may be at one time; tests choose less.
+struct Capacity {
+  int64_t sweeps_max = limits::kSweepsMax;
+  int64_t open_trials_max = limits::kOpenTrialsMax;
+  int workers_max = limits::kWorkersMax;
+  int watchers_max = limits::kWatchersMax;
+  int metric_streams_max = limits::kMetricStreamsMax;
+  int user_calls_max = limits::kUserCallsMax;
+  int submits_max = limits::kSubmitsMax;
+  int64_t series_of_answer_max = limits::kSeriesOfAnswerMax;
+  int64_t points_of_answer_max = limits::kPointsOfAnswerMax;
+};
 
 struct EngineOptions {
   SchedulerOptions scheduler;
@@ -24,6 +38,7 @@ struct EngineOptions {
   bool own_threads = true;
   // Keep the fits of running sweeps up to date. Off in benchmarks of other things.
   bool refit = true;
+  Capacity capacity;
 };
 
 struct RegisterRequest {

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/failpoint.h"
+#include "base/refusal.h"
 #include "base/status.h"
 #include "coordinator/engine.h"
 #include "nlohmann/json.hpp"
@@ -51,9 +52,21 @@ absl::Status Engine::CheckNameIsFree(const RegisterRequest& request) const {
       " another --name and --run-dir, or wait for the other's lease to end"));
 }
 
+absl::Status Engine::CheckRoomForWorker(const std::string& worker_id) const {
+  const int workers_max = options_.capacity.workers_max;
+  if (scheduler_->IsConnected(worker_id) || scheduler_->WorkersConnected() < workers_max) {
+    return absl::OkStatus();
+  }
+  return Overloaded(absl::StrCat("workers/", worker_id, " would be one more than the ", workers_max,
+                                 " workers that may be connected at one time; start fewer workers "
+                                 "with more --slots, or drain others"),
+                    scheduler_->LeaseMs());
+}
+
 absl::StatusOr<RegisterAnswer> Engine::ApplyRegister(const RegisterRequest& request) {
   if (stopping_) return Stopping();
   LOGLOG_RETURN_IF_ERROR(CheckNameIsFree(request));
+  LOGLOG_RETURN_IF_ERROR(CheckRoomForWorker(request.worker_id));
   LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
   WorkerRow row;
   row.worker_id = request.worker_id;
@@ -93,33 +106,41 @@ absl::StatusOr<RegisterAnswer> Engine::ApplyRegister(const RegisterRequest& requ
 
 void Engine::DrainWorker(const std::string& worker_id, const std::string& reason,
                          Reply<WorkerView> reply, const std::string& caller) {
-  OnStrandFor<WorkerView>(caller, std::move(reply), [=, this]() -> absl::StatusOr<WorkerView> {
-    LOGLOG_RETURN_IF_ERROR(store_->read().GetWorker(worker_id).status());
-    Actions actions;
-    scheduler_->DrainWorker(worker_id, reason, &actions);
-    Apply(actions);
-    return ViewOfWorker(worker_id);
-  });
+  if (!Admit(&user_calls_, &reply)) return;
+  OnStrandFor<WorkerView>(
+      caller, std::move(reply),
+      [=, this]() -> absl::StatusOr<WorkerView> {
+        LOGLOG_RETURN_IF_ERROR(store_->read().GetWorker(worker_id).status());
+        Actions actions;
+        scheduler_->DrainWorker(worker_id, reason, &actions);
+        Apply(actions);
+        return ViewOfWorker(worker_id);
+      },
+      Strand::Lane::kPatient);
 }
 
 void Engine::ResumeWorker(const std::string& worker_id, Reply<WorkerView> reply,
                           const std::string& caller) {
-  OnStrandFor<WorkerView>(caller, std::move(reply), [=, this]() -> absl::StatusOr<WorkerView> {
-    LOGLOG_ASSIGN_OR_RETURN(const WorkerRow row, store_->read().GetWorker(worker_id));
-    if (row.state == WorkerState::kLive) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("workers/", worker_id, " is live already; there is nothing to resume"));
-    }
-    if (row.state == WorkerState::kLost || row.state == WorkerState::kGone) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("workers/", worker_id, " is ", StateName(row.state),
-                       "; start loglog-worker on its host again instead"));
-    }
-    Actions actions;
-    scheduler_->ResumeWorker(worker_id, &actions);
-    Apply(actions);
-    return ViewOfWorker(worker_id);
-  });
+  if (!Admit(&user_calls_, &reply)) return;
+  OnStrandFor<WorkerView>(
+      caller, std::move(reply),
+      [=, this]() -> absl::StatusOr<WorkerView> {
+        LOGLOG_ASSIGN_OR_RETURN(const WorkerRow row, store_->read().GetWorker(worker_id));
+        if (row.state == WorkerState::kLive) {
+          return absl::FailedPreconditionError(
+              absl::StrCat("workers/", worker_id, " is live already; there is nothing to resume"));
+        }
+        if (row.state == WorkerState::kLost || row.state == WorkerState::kGone) {
+          return absl::FailedPreconditionError(
+              absl::StrCat("workers/", worker_id, " is ", StateName(row.state),
+                           "; start loglog-worker on its host again instead"));
+        }
+        Actions actions;
+        scheduler_->ResumeWorker(worker_id, &actions);
+        Apply(actions);
+        return ViewOfWorker(worker_id);
+      },
+      Strand::Lane::kPatient);
 }
 
 absl::StatusOr<WorkerView> Engine::ViewOfWorker(const std::string& worker_id) const {

@@ -101,14 +101,17 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text) {
   const size_t colon = rest.rfind(':');
   if (colon == absl::string_view::npos) return Malformed(text, "the port is missing");
   absl::string_view host = rest.substr(0, colon);
-  const bool bracketed = absl::ConsumePrefix(&host, "[") && absl::ConsumeSuffix(&host, "]");
+  const bool bracketed = absl::StartsWith(host, "[") && absl::EndsWith(host, "]");
+  if (bracketed) host = host.substr(1, host.size() - 2);
   if (host.empty()) return Malformed(text, "the host is missing");
-  if (!bracketed && absl::StrContains(host, ':')) {
-    return Malformed(text, "an IPv6 address belongs in brackets");
+  if (bracketed != absl::StrContains(host, ':')) {
+    return Malformed(text, "an IPv6 address, and nothing else, belongs in brackets");
   }
-  if (!absl::SimpleAtoi(rest.substr(colon + 1), &address.port) || address.port < 0 ||
-      address.port > 65535) {
-    return Malformed(text, absl::StrCat("'", rest.substr(colon + 1), "' is no port"));
+  // "+80" and " 80" are numbers, too.
+  const absl::string_view port = rest.substr(colon + 1);
+  if (!absl::SimpleAtoi(port, &address.port) || address.port < 0 || address.port > 65535 ||
+      absl::StrCat(address.port) != port) {
+    return Malformed(text, absl::StrCat("'", port, "' is no port"));
   }
   address.host = std::string(host);
   return address;

@@ -4,16 +4,13 @@
 #include <memory>
 #include <utility>
 
+#include "base/limits.h"
 #include "base/status.h"
 #include "coordinator/worker_service_convert.h"
 #include "proto/rpc_status.h"
 
 namespace loglog {
 namespace {
-
-// Batches of one stream that are on their way to the store or back. More of them would
-// only wait longer: reading stops, and the transport holds the sender back.
-constexpr int kInFlightMax = 16;
 
 class MetricReactor : public grpc::ServerBidiReactor<v1::MetricBatch, v1::MetricAck>,
                       public std::enable_shared_from_this<MetricReactor> {
@@ -24,10 +21,12 @@ class MetricReactor : public grpc::ServerBidiReactor<v1::MetricBatch, v1::Metric
   void Start() {
     self_ = shared_from_this();
     const std::weak_ptr<MetricReactor> weak = self_;
-    bell_ = engine_->watch_hub()->Add([weak](bool closing) {
+    const absl::StatusOr<int64_t> bell = engine_->stream_hub()->Add([weak](bool closing) {
       if (!closing) return;
       if (const std::shared_ptr<MetricReactor> self = weak.lock()) self->End(Stopping());
     });
+    if (!bell.ok()) return End(bell.status());
+    bell_ = *bell;
     Step();
   }
 
@@ -57,7 +56,7 @@ class MetricReactor : public grpc::ServerBidiReactor<v1::MetricBatch, v1::Metric
   void OnCancel() override { End(absl::CancelledError("the worker has gone")); }
 
   void OnDone() override {
-    engine_->watch_hub()->Remove(bell_);
+    engine_->stream_hub()->Remove(bell_);
     self_.reset();
   }
 
@@ -137,7 +136,8 @@ class MetricReactor : public grpc::ServerBidiReactor<v1::MetricBatch, v1::Metric
         const bool all_done = read_all_ && in_flight_ == 0;
         finish = !writing_ && !starting_read_ && (!end_.ok() || all_done);
         const int waiting = in_flight_ + static_cast<int>(acks_.size());
-        if (!finish && end_.ok() && !reading_ && !read_all_ && waiting < kInFlightMax) {
+        if (!finish && end_.ok() && !reading_ && !read_all_ &&
+            waiting < limits::kBatchesInFlightMax) {
           read = reading_ = starting_read_ = true;
         }
         finished_ = finish;

@@ -8,11 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/limits.h"
 
 namespace loglog {
 namespace {
-
-constexpr int kIdLengthMax = 63;
 
 absl::Status Malformed(absl::string_view name, absl::string_view form) {
   return absl::InvalidArgumentError(
@@ -43,7 +42,7 @@ absl::StatusOr<NumberedName> ParseNumbered(absl::string_view name, absl::string_
 }  // namespace
 
 bool IsResourceId(absl::string_view id) {
-  if (id.empty() || id.size() > kIdLengthMax || id[0] == '-') return false;
+  if (id.empty() || id.size() > limits::kNameBytesMax || id[0] == '-') return false;
   for (const char c : id) {
     if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-')) return false;
   }

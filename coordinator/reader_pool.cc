@@ -8,7 +8,6 @@
 namespace loglog {
 namespace {
 
-constexpr size_t kQueuedMax = 10'000;
 constexpr char kStopping[] = "the coordinator is stopping; call again";
 
 }  // namespace
@@ -29,18 +28,15 @@ absl::StatusOr<std::unique_ptr<ReaderPool>> ReaderPool::Open(const std::string& 
 ReaderPool::~ReaderPool() { Stop(); }
 
 void ReaderPool::Post(Job job, Dropped dropped) {
-  bool stopping = false;
   {
     MutexLock lock(mutex_);
-    stopping = stopping_;
-    if (!stopping && queue_.size() < kQueuedMax) {
+    if (!stopping_) {
       queue_.emplace_back(std::move(job), std::move(dropped));
       wake_.NotifyOne();
       return;
     }
   }
-  dropped(stopping ? absl::UnavailableError(kStopping)
-                   : absl::UnavailableError("too many questions wait already; call again later"));
+  dropped(absl::UnavailableError(kStopping));
 }
 
 bool ReaderPool::RunQueued() {

@@ -31,7 +31,7 @@ class ReaderPool {
   ReaderPool& operator=(const ReaderPool&) = delete;
 
   // Calls either `job`, on a thread of the pool, or `dropped` with UNAVAILABLE, here or
-  // in DropQueued: when stopping, or when more jobs wait than anybody would wait for.
+  // in DropQueued, when stopping. How many may wait is the callers' affair.
   void Post(Job job, Dropped dropped) LOGLOG_EXCLUDES(mutex_);
   // On the calling thread, for a pool of no threads. False when nothing was queued.
   bool RunQueued() LOGLOG_EXCLUDES(mutex_);

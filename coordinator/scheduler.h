@@ -110,7 +110,10 @@ class Scheduler {
   // number of workers, so that all calls together stay within a budget.
   int64_t SyncIntervalMs() const;
   int64_t LeaseMs() const;
+  bool IsConnected(absl::string_view worker_id) const;
+  int WorkersConnected() const;
   int SlotsTotal() const;  // of workers that are connected
+  int64_t TrialsOpen() const { return static_cast<int64_t>(trials_.size()); }
   int SlotsBusy(absl::string_view worker_id) const;
   // Unhealthy, why it is quarantined, ...; empty when there is nothing to say.
   std::string WorkerNote(absl::string_view worker_id) const;

@@ -360,6 +360,16 @@ int64_t Scheduler::SyncIntervalMs() const {
 
 int64_t Scheduler::LeaseMs() const { return std::max(options_.lease_ms, 3 * SyncIntervalMs()); }
 
+bool Scheduler::IsConnected(absl::string_view worker_id) const {
+  const auto worker = workers_.find(worker_id);
+  return worker != workers_.end() && IsConnected(worker->second);
+}
+
+int Scheduler::WorkersConnected() const {
+  return static_cast<int>(std::count_if(workers_.begin(), workers_.end(),
+                                        [](const auto& item) { return IsConnected(item.second); }));
+}
+
 int Scheduler::SlotsTotal() const {
   int total = 0;
   for (const auto& [id, worker] : workers_) total += IsConnected(worker) ? worker.slot_count : 0;

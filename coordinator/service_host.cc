@@ -12,15 +12,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
 #include "base/status.h"
 #include "coordinator/listen_address.h"
 
 namespace loglog {
 namespace {
-
-constexpr int kReceiveBytesMax = 16 << 20;
-// Curves of a whole sweep in one answer.
-constexpr int kSendBytesMax = 64 << 20;
 
 // The library's own messages go where ours go; what it calls an error is one of ours
 // only when a call fails, and then the caller is told.
@@ -31,8 +28,8 @@ void ForwardLog(gpr_log_func_args* args) {
 }
 
 void SetLimits(grpc::ServerBuilder* builder) {
-  builder->SetMaxReceiveMessageSize(kReceiveBytesMax);
-  builder->SetMaxSendMessageSize(kSendBytesMax);
+  builder->SetMaxReceiveMessageSize(limits::kRequestBytesMax);
+  builder->SetMaxSendMessageSize(limits::kAnswerBytesMax);
   // Two coordinators must not share a port.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // Parked polls carry no data: both sides look whether the other still lives. Clients

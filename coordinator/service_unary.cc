@@ -4,16 +4,11 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
+#include "base/status.h"
 #include "coordinator/names.h"
 
 namespace loglog {
-namespace {
-
-constexpr int kPageSizeDefault = 100;
-constexpr int kPageSizeMax = 1000;
-
-}  // namespace
-
 grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context, const absl::Status& status) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   reactor->Finish(ToGrpcStatus(status));
@@ -25,7 +20,7 @@ absl::StatusOr<int> PageSize(int requested) {
     return absl::InvalidArgumentError(
         absl::StrCat("page_size: ", requested, " is negative; 0 asks for the default"));
   }
-  return requested == 0 ? kPageSizeDefault : std::min(requested, kPageSizeMax);
+  return requested == 0 ? limits::kPageSizeDefault : std::min(requested, limits::kPageSizeMax);
 }
 
 absl::StatusOr<int64_t> PositionFrom(absl::string_view list, const std::string& token) {

@@ -6,6 +6,8 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
+#include "base/refusal.h"
 #include "base/status.h"
 #include "coordinator/names.h"
 #include "coordinator/service_convert.h"
@@ -19,13 +21,10 @@ namespace {
 using Unary = grpc::ServerUnaryReactor;
 using Context = grpc::CallbackServerContext;
 
-constexpr size_t kSpecBytesMax = 1 << 20;
-constexpr size_t kRequestIdMax = 128;
-
 absl::Status CheckRequestId(const std::string& request_id) {
-  if (request_id.size() <= kRequestIdMax) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("request_id: ", request_id.size(), " bytes, at most ", kRequestIdMax));
+  if (request_id.size() <= limits::kRequestIdBytesMax) return absl::OkStatus();
+  return OverLimit("request_id", request_id.size(), "bytes", limits::kRequestIdBytesMax,
+                   "take a random one");
 }
 
 v1::Sweep ToProto(const SweepView& view) {
@@ -61,6 +60,10 @@ absl::Status FillFit(const FitView& view, v1::Fit* fit) {
 absl::StatusOr<std::vector<int64_t>> NumbersFrom(
     const google::protobuf::RepeatedPtrField<std::string>& names, const std::string& sweep) {
   std::vector<int64_t> numbers;
+  if (names.size() > limits::kNamesOfCallMax) {
+    return OverLimit("trials", names.size(), "names", limits::kNamesOfCallMax,
+                     "name none for all of the sweep, or call several times");
+  }
   for (const std::string& name : names) {
     LOGLOG_ASSIGN_OR_RETURN(const NumberedName trial, ParseTrialName(name));
     if (trial.sweep != sweep) {
@@ -84,9 +87,9 @@ Unary* SweepServiceImpl::CreateSweep(Context* context, const v1::CreateSweepRequ
                                      v1::CreateSweepResponse* response) {
   LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "CreateSweep"));
   absl::Status status = CheckRequestId(request->request_id());
-  if (request->spec_json().size() > kSpecBytesMax) {
-    status = absl::InvalidArgumentError(absl::StrCat("spec_json: ", request->spec_json().size(),
-                                                     " bytes, at most ", kSpecBytesMax));
+  if (request->spec_json().size() > limits::kSpecBytesMax) {
+    status = OverLimit("spec_json", request->spec_json().size(), "bytes", limits::kSpecBytesMax,
+                       "split the sweep");
   }
   if (!status.ok()) return Refuse(context, status);
   Unary* const reactor = context->DefaultReactor();
@@ -186,6 +189,10 @@ Unary* SweepServiceImpl::ListTrials(Context* context, const v1::ListTrialsReques
   LOGLOG_OR_REFUSE(const int size, PageSize(request->page_size()));
   std::string list = absl::StrCat("trials of ", sweep);
   std::vector<TrialState> states;
+  if (request->states_size() > v1::Trial::State_ARRAYSIZE) {
+    return Refuse(context, OverLimit("states", request->states_size(), "",
+                                     v1::Trial::State_ARRAYSIZE, "name each state once"));
+  }
   for (const int state : request->states()) {
     if (!v1::Trial::State_IsValid(state) || state == v1::Trial::STATE_UNSPECIFIED) {
       return Refuse(context, absl::InvalidArgumentError(
@@ -396,7 +403,7 @@ Unary* SweepServiceImpl::DrainWorker(Context* context, const v1::WorkerVerbReque
   LOGLOG_OR_REFUSE(const std::string worker_id, ParseWorkerName(request->name()));
   Unary* const reactor = context->DefaultReactor();
   engine_->DrainWorker(
-      worker_id, request->reason().substr(0, 500),
+      worker_id, request->reason().substr(0, limits::kReasonBytesMax),
       ReplyTo<WorkerView>(reactor,
                           [response](const WorkerView& view) { *response = ToProto(view); }),
       caller.name);

@@ -3,14 +3,22 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "base/refusal.h"
+
 namespace loglog {
 
-int64_t WatchHub::Add(Bell bell) {
+absl::StatusOr<int64_t> WatchHub::Add(Bell bell) {
   const auto shared = std::make_shared<const Bell>(std::move(bell));
   int64_t id = 0;
   bool closed = false;
   {
     MutexLock lock(mutex_);
+    if (static_cast<int>(bells_.size()) >= bells_max_) {
+      return NoRoom(absl::StrCat(bells_max_,
+                                 " calls of this kind are open, the most there may be; "
+                                 "end one of them, then call again"));
+    }
     id = ++last_id_;
     bells_[id] = shared;
     closed = closed_;

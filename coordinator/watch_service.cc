@@ -29,9 +29,15 @@ class WatchReactor : public grpc::ServerWriteReactor<v1::Event>,
   void Start() {
     self_ = shared_from_this();
     const std::weak_ptr<WatchReactor> weak = self_;
-    bell_ = engine_->watch_hub()->Add([weak](bool closing) {
+    const absl::StatusOr<int64_t> bell = engine_->watch_hub()->Add([weak](bool closing) {
       if (const std::shared_ptr<WatchReactor> self = weak.lock()) self->OnBell(closing);
     });
+    if (bell.ok()) {
+      bell_ = *bell;
+    } else {
+      MutexLock lock(mutex_);
+      end_ = bell.status();
+    }
     StartSendInitialMetadata();  // the watcher learns at once that it is heard
     Step();
   }

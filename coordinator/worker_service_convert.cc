@@ -5,6 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/json_depth.h"
+#include "base/limits.h"
+#include "base/refusal.h"
 #include "base/status.h"
 #include "coordinator/names.h"
 #include "loglog/v1/common.pb.h"
@@ -15,15 +18,30 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kSlotsMax = 1024;
-constexpr int kLabelsMax = 64;
-constexpr int kHeldMax = 10'000;
-constexpr size_t kTextMax = 256;
+absl::Status CheckBytes(absl::string_view field, const std::string& text, int64_t bytes_max,
+                        absl::string_view fix) {
+  if (text.size() <= bytes_max) return absl::OkStatus();
+  return OverLimit(field, text.size(), "bytes", bytes_max, fix);
+}
 
-absl::Status CheckText(const char* field, const std::string& text) {
-  if (text.size() <= kTextMax) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(field, ": ", text.size(), " bytes, at most ", kTextMax));
+// What others say of themselves.
+absl::Status CheckText(absl::string_view field, const std::string& text) {
+  return CheckBytes(field, text, limits::kTextBytesMax, "shorten it");
+}
+
+absl::Status CheckJson(absl::string_view field, const std::string& text, int64_t bytes_max,
+                       absl::string_view fix) {
+  LOGLOG_RETURN_IF_ERROR(CheckBytes(field, text, bytes_max, fix));
+  const int depth = JsonDepth(text);
+  if (depth <= limits::kJsonDepthMax) return absl::OkStatus();
+  return OverLimit(field, depth, "levels", limits::kJsonDepthMax, "flatten it");
+}
+
+constexpr char kHeldFix[] = "report them, then register the others";
+
+absl::Status CheckCount(absl::string_view field, int count, int max, absl::string_view fix) {
+  if (count <= max) return absl::OkStatus();
+  return OverLimit(field, count, "", max, fix);
 }
 
 absl::StatusOr<ReportedOutcome> OutcomeFrom(const v1::AttemptOutcome& message) {
@@ -59,7 +77,7 @@ absl::StatusOr<ReportedOutcome> OutcomeFrom(const v1::AttemptOutcome& message) {
   }
   outcome.exit_code = message.exit_code();
   outcome.signal = message.signal();
-  outcome.message = message.message().substr(0, 2000);
+  outcome.message = message.message().substr(0, limits::kOutcomeMessageBytesMax);
   return outcome;
 }
 
@@ -108,6 +126,22 @@ v1::SlotDesired::Action ActionToProto(DesiredAction action) {
   return v1::SlotDesired::ACTION_UNSPECIFIED;
 }
 
+absl::Status CheckBatchSize(const v1::MetricBatch& batch) {
+  constexpr char kFix[] = "send it in parts";
+  LOGLOG_RETURN_IF_ERROR(
+      CheckCount("events", batch.events_size(), limits::kEventsOfBatchMax, kFix));
+  int64_t points = 0;
+  for (const v1::TrainerEvent& event : batch.events()) points += event.row().value_size();
+  if (points > limits::kPointsOfBatchMax) {
+    return OverLimit("events", points, "points", limits::kPointsOfBatchMax, kFix);
+  }
+  const auto bytes = static_cast<int64_t>(batch.ByteSizeLong());
+  if (bytes > limits::kBatchBytesMax) {
+    return OverLimit("batch", bytes, "bytes", limits::kBatchBytesMax, kFix);
+  }
+  return absl::OkStatus();
+}
+
 // A row's names are indices into the batch's dictionary.
 absl::StatusOr<MetricRow> RowFrom(const v1::MetricRow& row) {
   if (row.name_size() != row.value_size()) {
@@ -129,6 +163,8 @@ absl::StatusOr<TrainerEvent> EventFrom(const v1::TrainerEvent& event) {
   switch (event.event_case()) {
     case v1::TrainerEvent::kStarted: {
       const v1::AttemptStarted& started = event.started();
+      LOGLOG_RETURN_IF_ERROR(CheckText("trainer_version", started.trainer_version()));
+      LOGLOG_RETURN_IF_ERROR(CheckText("data_sha256", started.data_sha256()));
       return AttemptStart{started.resume_step(),          started.trainer_version(),
                           started.data_sha256(),          started.params_total(),
                           started.params_non_embedding(), started.flops_per_token(),
@@ -140,15 +176,26 @@ absl::StatusOr<TrainerEvent> EventFrom(const v1::TrainerEvent& event) {
     }
     case v1::TrainerEvent::kCheckpoint: {
       const v1::CheckpointCommitted& checkpoint = event.checkpoint();
+      LOGLOG_RETURN_IF_ERROR(CheckText("sha256", checkpoint.sha256()));
+      LOGLOG_RETURN_IF_ERROR(CheckBytes("path", checkpoint.path(), limits::kPathBytesMax,
+                                        "choose a shorter --run-dir"));
       return CheckpointCommit{checkpoint.step(), checkpoint.path(), checkpoint.sha256(),
                               checkpoint.bytes()};
     }
     case v1::TrainerEvent::kMemberEnded: {
       const v1::MemberEnded& ended = event.member_ended();
+      LOGLOG_RETURN_IF_ERROR(CheckJson("summary_json", ended.summary_json(),
+                                       limits::kSummaryBytesMax, "log fewer metrics"));
       return MemberEnd{ended.member(), ended.diverged(),   ended.step(),
                        ended.tokens(), ended.final_loss(), ended.summary_json()};
     }
-    default:  // notices, ignored lines, and kinds of a newer worker: they keep their number
+    case v1::TrainerEvent::kNotice: {
+      LOGLOG_RETURN_IF_ERROR(CheckText("kind", event.notice().kind()));
+      LOGLOG_RETURN_IF_ERROR(CheckJson("detail_json", event.notice().detail_json(),
+                                       limits::kNoticeDetailBytesMax, "say less"));
+      return CountedOnly{};
+    }
+    default:  // ignored lines, and kinds of a newer worker: they keep their number
       return CountedOnly{};
   }
 }
@@ -159,14 +206,14 @@ absl::StatusOr<RegisterRequest> FromProto(const v1::RegisterWorkerRequest& messa
                                           absl::string_view version) {
   if (message.protocol() != v1::PROTOCOL_CURRENT) {
     return absl::FailedPreconditionError(
-        absl::StrCat("this worker (version ", message.version().substr(0, kTextMax),
+        absl::StrCat("this worker (version ", message.version().substr(0, limits::kTextBytesMax),
                      ") speaks protocol ", message.protocol(), ", the coordinator (version ",
                      version, ") speaks ", static_cast<int>(v1::PROTOCOL_CURRENT),
                      "; install loglog ", version, " on the worker's host"));
   }
   if (!IsResourceId(message.worker_id())) {
     return absl::InvalidArgumentError(
-        absl::StrCat("worker_id: '", message.worker_id().substr(0, kTextMax),
+        absl::StrCat("worker_id: '", message.worker_id().substr(0, limits::kTextBytesMax),
                      "' is not of the form [a-z0-9][a-z0-9-]{0,62}; set --name"));
   }
   if (message.boot_id().empty()) return absl::InvalidArgumentError("boot_id: is empty");
@@ -174,14 +221,20 @@ absl::StatusOr<RegisterRequest> FromProto(const v1::RegisterWorkerRequest& messa
   LOGLOG_RETURN_IF_ERROR(CheckText("version", message.version()));
   LOGLOG_RETURN_IF_ERROR(CheckText("host", message.host()));
   LOGLOG_RETURN_IF_ERROR(CheckText("checkpoint_scope", message.checkpoint_scope()));
-  if (message.slots_size() < 1 || message.slots_size() > kSlotsMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("slots: ", message.slots_size(), ", must be 1 to ", kSlotsMax));
+  if (message.slots_size() < 1) {
+    return absl::InvalidArgumentError("slots: none; a worker has at least one");
   }
-  if (message.labels_size() > kLabelsMax || message.held_size() > kHeldMax) {
-    return absl::InvalidArgumentError(absl::StrCat("at most ", kLabelsMax, " labels and ", kHeldMax,
-                                                   " held attempts, not ", message.labels_size(),
-                                                   " and ", message.held_size()));
+  LOGLOG_RETURN_IF_ERROR(CheckCount("slots", message.slots_size(), limits::kSlotsOfWorkerMax,
+                                    "start several workers, each with a --name of its own"));
+  LOGLOG_RETURN_IF_ERROR(CheckCount("labels", message.labels_size(), limits::kLabelsOfWorkerMax,
+                                    "give fewer --label"));
+  LOGLOG_RETURN_IF_ERROR(
+      CheckCount("held", message.held_size(), limits::kHeldAttemptsMax, kHeldFix));
+  for (const auto& [key, value] : message.labels()) {
+    LOGLOG_RETURN_IF_ERROR(
+        CheckBytes("labels: a key", key, limits::kLabelKeyBytesMax, "shorten the --label"));
+    LOGLOG_RETURN_IF_ERROR(CheckBytes(absl::StrCat("labels: the value of ", key), value,
+                                      limits::kLabelValueBytesMax, "shorten the --label"));
   }
   RegisterRequest request;
   request.worker_id = message.worker_id();
@@ -199,6 +252,8 @@ absl::StatusOr<RegisterRequest> FromProto(const v1::RegisterWorkerRequest& messa
       return absl::InvalidArgumentError(
           absl::StrCat("slots: entry ", i, " is slot ", slot.slot(), "; number them from 0"));
     }
+    LOGLOG_RETURN_IF_ERROR(CheckText("slots: device", slot.device()));
+    LOGLOG_RETURN_IF_ERROR(CheckText("slots: device_model", slot.device_model()));
     slots.push_back({{"slot", i},
                      {"device", slot.device()},
                      {"model", slot.device_model()},
@@ -214,12 +269,18 @@ absl::StatusOr<RegisterRequest> FromProto(const v1::RegisterWorkerRequest& messa
 }
 
 absl::StatusOr<SyncRequest> FromProto(const v1::SyncWorkerRequest& message) {
+  LOGLOG_RETURN_IF_ERROR(CheckCount("slots", message.slots_size(), limits::kSlotsOfWorkerMax,
+                                    "report each slot once"));
+  LOGLOG_RETURN_IF_ERROR(
+      CheckCount("held", message.held_size(), limits::kHeldAttemptsMax, kHeldFix));
+  LOGLOG_RETURN_IF_ERROR(
+      CheckCount("owed", message.owed_size(), limits::kHeldAttemptsMax, kHeldFix));
   SyncRequest request;
   request.session_epoch = message.session_epoch();
   request.wait_ms = message.wait_ms();
   request.report.worker_id = message.worker_id();
   request.report.draining = message.draining();
-  request.report.unhealthy = message.unhealthy().substr(0, 1000);
+  request.report.unhealthy = message.unhealthy().substr(0, limits::kReasonBytesMax);
   for (const v1::SlotReport& slot : message.slots()) {
     absl::StatusOr<SlotReport> converted = SlotFrom(slot);
     if (!converted.ok()) {
@@ -242,6 +303,7 @@ absl::StatusOr<SyncRequest> FromProto(const v1::SyncWorkerRequest& message) {
 }
 
 absl::StatusOr<BatchRequest> FromProto(const v1::MetricBatch& message) {
+  LOGLOG_RETURN_IF_ERROR(CheckBatchSize(message));
   BatchRequest request;
   request.worker_id = message.worker_id();
   request.session_epoch = message.session_epoch();

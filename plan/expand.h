@@ -13,8 +13,6 @@
 
 namespace loglog {
 
-inline constexpr int64_t kTrialsMax = 1'000'000;
-
 // One resolved point of the grid, without its seed.
 struct Cell {
   std::string sha256;       // of config_json
@@ -51,7 +49,7 @@ struct Expansion {
 // INVALID_ARGUMENT (with SpecErrors): a cell that cannot be trained (tokens that are no
 // multiple of the batch, heads that do not divide the width, ...), nothing left to run,
 // a fit that names an arm that is not there, an arm whose cells are all another arm's.
-// RESOURCE_EXHAUSTED: more trials than kTrialsMax. Thread-safe.
+// RESOURCE_EXHAUSTED: more trials than limits::kTrialsOfSweepMax. Thread-safe.
 absl::StatusOr<Expansion> Expand(const SweepSpec& spec);
 
 // "<cell sha256>:<seed>", hashed.

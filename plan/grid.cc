@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/limits.h"
 #include "plan/cell_check.h"
 #include "plan/draft.h"
 #include "plan/fields.h"
@@ -104,11 +105,12 @@ std::vector<Grid::Term> Grid::Compile(const Condition& condition) const {
 }
 
 absl::Status Grid::CheckSize() const {
-  if (full_trials_ <= kTrialsMax) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "error: the grid of sweep `", spec_.name, "` has ", full_trials_,
-      full_trials_ == int64_t{1} << 40 ? " or more" : "", " trials; at most ", kTrialsMax,
-      " are planned at once\nhint: split the sweep, or list fewer values"));
+  if (full_trials_ <= limits::kTrialsOfSweepMax) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("error: the grid of sweep `", spec_.name, "` has ", full_trials_,
+                   full_trials_ == int64_t{1} << 40 ? " or more" : "", " trials; at most ",
+                   limits::kTrialsOfSweepMax,
+                   " are planned at once\nhint: split the sweep, or list fewer values"));
 }
 
 bool Grid::Holds(const std::vector<Term>& terms, const GridCell& cell, int64_t seed) const {

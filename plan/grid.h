@@ -33,7 +33,7 @@ class Grid {
 
   // Trials of the full product.
   int64_t full_trials() const { return full_trials_; }
-  // RESOURCE_EXHAUSTED above kTrialsMax.
+  // RESOURCE_EXHAUSTED above limits::kTrialsOfSweepMax.
   absl::Status CheckSize() const;
 
   // Visits every cell that keeps a seed, in the order of the product (arms, then axes by

@@ -4,6 +4,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
 #include "plan/draft.h"
 #include "plan/scalar.h"
 #include "plan/suggest.h"
@@ -24,8 +25,8 @@ std::vector<std::string> BundleNames(const SweepSpec& spec) {
 }
 
 bool IsArmName(const std::string& name) {
-  constexpr size_t kNameMax = 63;
-  if (name.empty() || name.size() > kNameMax || !absl::ascii_isalnum(name[0])) return false;
+  if (name.empty() || name.size() > limits::kNameBytesMax || !absl::ascii_isalnum(name[0]))
+    return false;
   return std::all_of(name.begin(), name.end(),
                      [](char c) { return absl::ascii_isalnum(c) || absl::StrContains("._-", c); });
 }

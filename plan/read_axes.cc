@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/limits.h"
 #include "plan/draft.h"
 #include "plan/scalar.h"
 #include "plan/suggest.h"
@@ -14,7 +15,6 @@
 namespace loglog {
 namespace {
 
-constexpr int64_t kValuesMax = 10'000;
 const std::vector<std::string>& AxisKeys() {
   static const auto* const keys =
       new std::vector<std::string>{"path", "values", "range", "logrange", "when"};
@@ -67,7 +67,7 @@ struct AxisReader {
                     "remove the axis or write a value", at);
       return std::nullopt;
     }
-    if (list.items.size() > kValuesMax) return TooMany(list);
+    if (list.items.size() > limits::kAxisValuesMax) return TooMany(list);
     std::vector<SpecValue> values;
     absl::flat_hash_set<std::string> seen;
     bool good = true;
@@ -94,8 +94,10 @@ struct AxisReader {
   }
 
   std::optional<std::vector<SpecValue>> TooMany(const SpecNode& list) const {
-    draft->Refuse(list.place,
-                  absl::StrCat("axis `", name, "` has more than ", kValuesMax, " values"), "", at);
+    draft->Refuse(
+        list.place,
+        absl::StrCat("axis `", name, "` has more than ", limits::kAxisValuesMax, " values"),
+        "list fewer, or split the sweep", at);
     return std::nullopt;
   }
 
@@ -143,13 +145,14 @@ struct AxisReader {
   std::optional<std::vector<SpecValue>> Range(const SpecNode& list) const {
     const auto numbers = Three(list, "range", "[start, stop, step]");
     if (!numbers) return std::nullopt;
-    const auto values = DecimalRange((*numbers)[0], (*numbers)[1], (*numbers)[2], kValuesMax);
+    const auto values =
+        DecimalRange((*numbers)[0], (*numbers)[1], (*numbers)[2], limits::kAxisValuesMax);
     if (!values) {
       const std::string step = (*numbers)[2].ToText();
       draft->Refuse(
           list.place,
           absl::StrCat("steps of ", step, " do not lead from ", (*numbers)[0].ToText(), " to ",
-                       (*numbers)[1].ToText(), " in at most ", kValuesMax, " values"),
+                       (*numbers)[1].ToText(), " in at most ", limits::kAxisValuesMax, " values"),
           "range is [start, stop, step]", at);
       return std::nullopt;
     }
@@ -174,10 +177,11 @@ struct AxisReader {
       draft->Refuse(list.place, "logrange needs a start and a stop above 0", "", at);
       return std::nullopt;
     }
-    if (!count || *count < 2 || *count > kValuesMax) {
-      draft->Refuse(
-          list.items[2].place,
-          absl::StrCat("the count of a logrange is a whole number from 2 to ", kValuesMax), "", at);
+    if (!count || *count < 2 || *count > limits::kAxisValuesMax) {
+      draft->Refuse(list.items[2].place,
+                    absl::StrCat("the count of a logrange is a whole number from 2 to ",
+                                 limits::kAxisValuesMax),
+                    "", at);
       return std::nullopt;
     }
     std::vector<Decimal> values;
@@ -219,8 +223,8 @@ struct AxisReader {
 };
 
 bool IsAxisName(const std::string& name) {
-  constexpr size_t kNameMax = 32;
-  if (name.empty() || name.size() > kNameMax || !absl::ascii_isalpha(name[0])) return false;
+  if (name.empty() || name.size() > limits::kAxisNameBytesMax || !absl::ascii_isalpha(name[0]))
+    return false;
   return std::all_of(name.begin(), name.end(),
                      [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
 }
@@ -228,8 +232,10 @@ bool IsAxisName(const std::string& name) {
 bool CheckName(const SpecNode::Key& key, SpecDraft* draft) {
   const std::string at = absl::StrCat("axes.", key.text);
   if (!IsAxisName(key.text)) {
-    draft->Refuse(key.place, "an axis name is a letter, then letters, digits and _, at most 32", "",
-                  at);
+    draft->Refuse(key.place,
+                  absl::StrCat("an axis name is a letter, then letters, digits and _, at most ",
+                               limits::kAxisNameBytesMax),
+                  "", at);
     return false;
   }
   if (key.text == "arm" || key.text == "cost") {
@@ -290,6 +296,12 @@ const SpecField* ReadAxisPath(const SpecNode& node, const SpecPlace& key_place, 
 
 void ReadAxes(const SpecNode& axes, SpecDraft* draft) {
   if (axes.is_null() || !ExpectMap(axes, "axes", draft)) return;
+  if (axes.keys.size() > limits::kAxesMax) {
+    draft->Refuse(axes.keys[limits::kAxesMax].place,
+                  absl::StrCat("more than ", limits::kAxesMax, " axes"),
+                  "set what stands still in its section, or split the sweep", "axes");
+    return;
+  }
   for (size_t i = 0; i < axes.keys.size(); ++i) {
     const SpecNode::Key& key = axes.keys[i];
     const std::string at = absl::StrCat("axes.", key.text);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/check.h"
+#include "base/limits.h"
 #include "plan/draft.h"
 #include "plan/scalar.h"
 #include "plan/shapes.h"
@@ -31,8 +32,7 @@ std::string GuessKey(const std::string& section, const std::string& key) {
 
 void ReadName(const SpecNode& node, SpecDraft* draft) {
   const std::string& name = node.text;
-  constexpr size_t kNameMax = 63;
-  bool good = !name.empty() && name.size() <= kNameMax && name[0] != '-';
+  bool good = !name.empty() && name.size() <= limits::kNameBytesMax && name[0] != '-';
   for (const char c : name) {
     good = good && (absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-');
   }
@@ -43,10 +43,11 @@ void ReadName(const SpecNode& node, SpecDraft* draft) {
     const bool fits = absl::ascii_isalnum(c);
     if (fits || (!proposal.empty() && proposal.back() != '-')) proposal += fits ? c : '-';
   }
-  proposal = proposal.substr(0, kNameMax);
+  proposal = proposal.substr(0, limits::kNameBytesMax);
   while (!proposal.empty() && proposal.back() == '-') proposal.pop_back();
   draft->Refuse(node.place,
-                "a name has lower-case letters, digits and dashes, at most 63, no dash in front",
+                absl::StrCat("a name has lower-case letters, digits and dashes, at most ",
+                             limits::kNameBytesMax, ", no dash in front"),
                 proposal.empty() ? "" : absl::StrCat("write ", proposal), "name");
 }
 

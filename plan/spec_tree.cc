@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/limits.h"
 #include "yaml-cpp/eventhandler.h"
 #include "yaml-cpp/exceptions.h"
 #include "yaml-cpp/parser.h"
@@ -188,8 +189,8 @@ class TreeBuilder : public YAML::EventHandler {
   void Open(const YAML::Mark& mark, const std::string& tag, SpecNode::Kind kind,
             YAML::EmitterStyle::value style) {
     CheckTag(mark, tag);
-    if (frames_.size() >= kSpecDepthMax) {
-      Refuse(Place(mark, 1), absl::StrCat("more than ", kSpecDepthMax, " levels deep"));
+    if (frames_.size() >= limits::kSpecDepthMax) {
+      Refuse(Place(mark, 1), absl::StrCat("more than ", limits::kSpecDepthMax, " levels deep"));
       throw StopParsing();
     }
     Frame frame;
@@ -206,8 +207,8 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void Put(SpecNode node) {
-    if (++nodes_ > kSpecNodesMax) {
-      Refuse(node.place, absl::StrCat("more than ", kSpecNodesMax, " values"),
+    if (++nodes_ > limits::kSpecValuesMax) {
+      Refuse(node.place, absl::StrCat("more than ", limits::kSpecValuesMax, " values"),
              "use range or logrange for long lists");
       throw StopParsing();
     }
@@ -381,11 +382,12 @@ std::string SpecNode::Describe() const {
 
 bool ParseSpecTree(absl::string_view text, int source, size_t skip_bytes, SpecErrorSink* sink,
                    SpecNode* root) {
-  if (text.size() > kSpecBytesMax) {
-    sink->Add(
-        {source, 0, 0, 1},
-        absl::StrCat("the text has ", text.size(), " bytes; a spec has at most ", kSpecBytesMax),
-        {.hint = kSyntaxHint});
+  if (text.size() > limits::kSpecBytesMax) {
+    sink->Add({source, 0, 0, 1},
+              absl::StrCat("the text has ", text.size(), " bytes; a spec has at most ",
+                           limits::kSpecBytesMax),
+              {.suggestion = "use range or logrange for long lists, or split the sweep",
+               .hint = kSyntaxHint});
     return false;
   }
   if (!CheckSpecBytes(text, source, sink) || !CheckLines(text, source, sink)) return false;

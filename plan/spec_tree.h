@@ -88,10 +88,6 @@ struct SpecNode {
   std::string Describe() const;
 };
 
-inline constexpr size_t kSpecBytesMax = 1 << 20;
-inline constexpr int kSpecDepthMax = 16;
-inline constexpr int kSpecNodesMax = 200'000;
-
 // Bytes of the UTF-8 character that the text starts with; 0 when it starts with none.
 size_t Utf8Size(absl::string_view text);
 
@@ -101,8 +97,8 @@ bool CheckSpecBytes(absl::string_view text, int source, SpecErrorSink* sink);
 
 // Parses one YAML document in which nothing is left to the loader's taste: anchors,
 // aliases, tags, merge keys, directives, block text, several documents, tabs as
-// indentation, duplicate and non-text keys are errors, as is anything over the limits
-// above. `skip_bytes` of the text (one line) are taken as blank: the key of an override.
+// indentation, duplicate and non-text keys are errors, as is anything over the limits of
+// base/limits.h. `skip_bytes` of the text (one line) are taken as blank: the key of an override.
 // False when the text cannot be read on; errors in single values are added, the values
 // marked bad, and the rest is there.
 bool ParseSpecTree(absl::string_view text, int source, size_t skip_bytes, SpecErrorSink* sink,

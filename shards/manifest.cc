@@ -14,6 +14,7 @@ using nlohmann::json;
 
 constexpr char kFormat[] = "loglog-shards";
 constexpr int kVersion = 1;
+constexpr int kDepthMax = 16;  // showing a value takes a stack frame for each level
 
 json SetToJson(const ShardSet& set) {
   json files = json::array();
@@ -33,7 +34,8 @@ ShardSet SetFromJson(const json& object) {
   for (const json& entry : object.at("files")) {
     ShardFile file{entry.at("name").get<std::string>(), entry.at("tokens").get<int64_t>(),
                    entry.at("bytes").get<int64_t>(), entry.at("sha256").get<std::string>()};
-    if (file.name.empty() || file.name.find('/') != std::string::npos) {
+    if (file.name.empty() || file.name == "." || file.name == ".." ||
+        file.name.find('/') != std::string::npos) {
       throw std::runtime_error("file name '" + file.name + "' must be a plain name");
     }
     set.files.push_back(std::move(file));
@@ -68,7 +70,10 @@ std::string ManifestToJson(const ShardManifest& manifest) {
 
 ShardManifest ManifestFromJson(const std::string& text, const std::string& path) {
   try {
-    const json object = json::parse(text);
+    const json object = json::parse(text, [](int depth, json::parse_event_t, json&) {
+      if (depth > kDepthMax) throw std::runtime_error("it is nested too deeply");
+      return true;
+    });
     if (object.at("format") != kFormat) {
       throw std::runtime_error("its format is not " + std::string(kFormat));
     }

@@ -213,6 +213,26 @@ TEST_F(PackTest, BadManifestIsNamed) {
   EXPECT_EQ(message.find(folder_ / "out/manifest.json: is not a usable manifest"), 0u) << message;
 }
 
+TEST(ManifestTest, NamesStayInTheFolderAndValuesAreShallow) {
+  const auto with_name = [](const std::string& name) {
+    return R"({"format":"loglog-shards","version":1,"tokenizer":"bytes","vocab":256,)"
+           R"("document_rule":"files","val_share":0,"data_sha256":"","sets":{"train":{"tokens":1,)"
+           R"("documents":1,"files":[{"name":")" +
+           name +
+           R"(","tokens":1,"bytes":1,"sha256":""}]},"val":{"tokens":0,"documents":0,)"
+           R"("files":[]}}})";
+  };
+  EXPECT_EQ(ManifestFromJson(with_name("a.bin"), "m").train.files[0].name, "a.bin");
+  for (const char* name : {"", ".", "..", "../a.bin", "/a.bin", "a/b.bin"}) {
+    EXPECT_THROW(ManifestFromJson(with_name(name), "m"), ShardError) << name;
+  }
+  const std::string deep(1 << 20, '[');
+  EXPECT_THROW(ManifestFromJson("{\"format\":\"loglog-shards\",\"version\":" + deep +
+                                    std::string(1 << 20, ']') + "}",
+                                "m"),
+               ShardError);
+}
+
 TEST(DataSha256, CountsContentsOrderAndSideOnly) {
   EXPECT_EQ(DataSha256({"a", "b"}, {"c"}), DataSha256({"a", "b"}, {"c"}));
   EXPECT_NE(DataSha256({"a", "b"}, {"c"}), DataSha256({"b", "a"}, {"c"}));

@@ -63,6 +63,22 @@ TEST_F(BatchTest, AMalformedBatchChangesNothing) {
   EXPECT_THAT(Points(1), SizeIs(5));
 }
 
+TEST_F(BatchTest, ARowWithoutValuesIsNoPoint) {
+  Create(SimpleSweep("phase", 1, 1));
+  AddWorker("a");
+  const int64_t attempt = Attempt(1, "a", 0);
+  Apply(RowsBatch(attempt, 0, 1, 3));
+  Batch batch;
+  batch.attempt_id = attempt;
+  batch.first_seq = 3;
+  batch.events.emplace_back(MetricRow{0, 9, 90, {}});
+  EXPECT_EQ(Apply(batch).last_seq, 3);
+  EXPECT_EQ(CountSql("SELECT step FROM streams"), 3);
+  batch.first_seq = 4;
+  batch.events[0] = MetricRow{7, 9, 90, {}};
+  EXPECT_TRUE(absl::IsInvalidArgument(store_->ApplyBatch(batch).status()));
+}
+
 TEST_F(BatchTest, StaleAttemptsAreFenced) {
   Create(SimpleSweep("phase", 1, 1));
   AddWorker("a");

@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <limits>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
 #include "base/status.h"
 
 namespace loglog {
 namespace {
 
-constexpr int64_t kMetricsMax = 10'000;
 // Enough for every series that grows at one time; 20 MB.
 constexpr size_t kTailsMax = 65'536;
 
@@ -87,6 +89,23 @@ Chunk ReadChunk(const Cursor& row) {
   return chunk;
 }
 
+// Names stand in queries, files and addresses: no white space, and nothing that a terminal
+// would obey.
+absl::Status CheckMetricName(absl::string_view name) {
+  if (name.empty() || name.size() > limits::kMetricNameBytesMax) {
+    return absl::InvalidArgumentError(absl::StrCat("metric name '", name.substr(0, 40), "...' has ",
+                                                   name.size(), " bytes, must have 1 to ",
+                                                   limits::kMetricNameBytesMax));
+  }
+  for (const char c : name) {
+    if (absl::ascii_isgraph(c)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("metric name '", absl::CHexEscape(name),
+                     "' must be visible ASCII characters without spaces, such as loss/val"));
+  }
+  return absl::OkStatus();
+}
+
 void BindChunk(const Chunk& chunk, Cursor* cursor) {
   // NULL lets SQLite choose the id of a new chunk.
   cursor->Bind(IdOrNull(chunk.chunk_id), chunk.attempt_id, chunk.n, chunk.step_begin,
@@ -116,10 +135,7 @@ void Chunk::Add(int64_t at_step, int64_t at_tokens, double value) {
 absl::StatusOr<int64_t> PointWriter::MetricId(absl::string_view name) {
   auto known = metric_ids_.find(name);
   if (known != metric_ids_.end()) return known->second;
-  if (name.empty() || name.size() > 200) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("metric name '", name.substr(0, 200), "' must have 1 to 200 bytes"));
-  }
+  LOGLOG_RETURN_IF_ERROR(CheckMetricName(name));
   int64_t id = 0;
   {
     Cursor found = db_->Query("SELECT metric_id FROM metric_names WHERE name = ?1", name);
@@ -129,11 +145,11 @@ absl::StatusOr<int64_t> PointWriter::MetricId(absl::string_view name) {
   if (id == 0) {
     LOGLOG_RETURN_IF_ERROR(db_->Run("INSERT INTO metric_names (name) VALUES (?1)", name));
     id = db_->last_insert_id();
-    if (id > kMetricsMax) {
+    if (id > limits::kMetricNamesMax) {
       // Of this batch only: the store has room for others.
-      return absl::InvalidArgumentError(
-          absl::StrCat("metric '", name, "' would be number ", id, " of at most ", kMetricsMax,
-                       " names in a store; do not put numbers into metric names"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "metric '", name, "' would be number ", id, " of at most ", limits::kMetricNamesMax,
+          " names in a store; do not put numbers into metric names"));
     }
   }
   metric_ids_.emplace(std::string(name), id);

@@ -198,13 +198,18 @@ class Store::BatchApplier {
 
   absl::Status Bad(absl::string_view why) const { return BadEvent(batch_.attempt_id, seq_, why); }
 
-  absl::StatusOr<Progress*> At(int member, int64_t step, int64_t tokens) {
+  absl::Status CheckPlace(int member, int64_t step, int64_t tokens) const {
     if (member < 0 || member >= context_->streams.size()) {
       return Bad(absl::StrCat("member ", member, ", its task has ", context_->streams.size()));
     }
     if (step < 0 || step > kExactMax || tokens < 0 || tokens > kExactMax) {
       return Bad(absl::StrCat("step ", step, " or tokens ", tokens, " is out of range"));
     }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Progress*> At(int member, int64_t step, int64_t tokens) {
+    LOGLOG_RETURN_IF_ERROR(CheckPlace(member, step, tokens));
     progress_.resize(context_->streams.size());
     progress_[member].step = std::max(progress_[member].step, step);
     progress_[member].tokens = std::max(progress_[member].tokens, tokens);
@@ -234,6 +239,8 @@ class Store::BatchApplier {
   }
 
   absl::Status On(const MetricRow& row) {
+    // A row without values is no point: the stream is not at its step.
+    if (row.values.empty()) return CheckPlace(row.member, row.step, row.tokens);
     LOGLOG_ASSIGN_OR_RETURN(Progress * progress, At(row.member, row.step, row.tokens));
     if (row.step <= context_->resume_step && context_->resume_step > 0) {
       return Bad(absl::StrCat("step ", row.step, ", but the attempt resumed at step ",

@@ -178,8 +178,24 @@ std::string FreeBytes(const std::string& dir) {
   throw std::runtime_error(text);
 }
 
+// Showing a value, as messages do, takes a stack frame for each level.
+ordered_json ParseShallow(const std::string& text, const std::string& path) {
+  constexpr int kDepthMax = 64;
+  return ordered_json::parse(text, [&](int depth, ordered_json::parse_event_t, ordered_json&) {
+    if (depth > kDepthMax) {
+      throw DamagedCheckpoint(path + ": is nested more than " + std::to_string(kDepthMax) +
+                              " levels deep");
+    }
+    return true;
+  });
+}
+
 std::string ReadChecked(const std::string& folder, const ordered_json& listed) {
   const std::string name = listed.at("name").get<std::string>();
+  if (name != kStateFile && name != kLoopFile) {
+    throw DamagedCheckpoint(folder + "/" + kManifestFile + ": lists a file '" + name +
+                            "', which no checkpoint has");
+  }
   const std::string path = folder + "/" + name;
   std::string contents = ReadWholeFile(path);
   if (static_cast<int64_t>(contents.size()) != listed.at("bytes").get<int64_t>()) {
@@ -221,7 +237,7 @@ LoadedCheckpoint LoadUnguarded(const std::string& path, const std::string& sha25
                             Sha256Hex(text).substr(0, 12) + ", expected " + sha256.substr(0, 12) +
                             ")");
   }
-  const ordered_json manifest = ordered_json::parse(text);
+  const ordered_json manifest = ParseShallow(text, path + "/" + kManifestFile);
   if (manifest.at("format") != kFormat || manifest.at("version") != kVersion) {
     throw ConfigError(path + ": is a checkpoint of format " + manifest.at("format").dump() +
                       " version " + manifest.at("version").dump() + ", and this trainer reads " +
@@ -234,7 +250,8 @@ LoadedCheckpoint LoadUnguarded(const std::string& path, const std::string& sha25
                           .trainer_version = manifest.at("trainer_version").get<std::string>()};
   for (const ordered_json& listed : manifest.at("files")) {
     std::string contents = ReadChecked(path, listed);
-    if (listed.at("name") == kLoopFile) loaded.loop = ordered_json::parse(contents);
+    if (listed.at("name") == kLoopFile)
+      loaded.loop = ParseShallow(contents, path + "/" + kLoopFile);
     if (listed.at("name") == kStateFile) loaded.state = std::move(contents);
   }
   const std::string header = SafetensorsHeader(buffers);

@@ -193,6 +193,19 @@ TEST_F(CheckpointTest, DamageFallsBackToTheOneBefore) {
       },
       [](const std::string& path) { WriteText(path + "/loop.json", "{}"); },
       [](const std::string& path) { WriteText(path + "/manifest.json", "{\"format\""); },
+      // Another folder's file, and what no stack could show.
+      [](const std::string& path) {
+        std::string manifest = ReadText(path + "/manifest.json");
+        manifest.replace(manifest.find("loop.json"), 9, "../step-00000010/loop.json");
+        WriteText(path + "/manifest.json", manifest);
+      },
+      [](const std::string& path) {
+        WriteText(path + "/manifest.json", "{\"format\":" + std::string(1 << 20, '['));
+      },
+      [](const std::string& path) {
+        WriteText(path + "/manifest.json",
+                  "{\"format\":" + std::string(1 << 20, '[') + std::string(1 << 20, ']') + "}");
+      },
       [](const std::string& path) { std::filesystem::remove(path + "/manifest.json"); },
       [](const std::string& path) { std::filesystem::remove(path + "/state.safetensors"); },
   };

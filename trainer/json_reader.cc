@@ -11,6 +11,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int kDepthMax = 64;
+
 // A value as a message shows it: short, quoted when it is text.
 std::string Shown(const json& value) {
   std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -71,7 +73,12 @@ std::optional<std::string> NearestWord(const std::string& word,
 json ParseJsonStrictly(std::string_view text, const std::string& file) {
   std::vector<std::set<std::string>> keys;
   std::string duplicate;
-  const auto watch = [&](int, json::parse_event_t event, json& parsed) {
+  const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
+    // Showing a value takes a stack frame for each level.
+    if (depth > kDepthMax) {
+      throw ConfigError(file + ": is nested more than " + std::to_string(kDepthMax) +
+                        " levels deep; a task is not");
+    }
     if (event == json::parse_event_t::object_start) keys.emplace_back();
     if (event == json::parse_event_t::object_end) keys.pop_back();
     if (event == json::parse_event_t::key && duplicate.empty()) {

@@ -18,13 +18,13 @@
 #include "absl/strings/strip.h"
 #include "base/duration.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/status.h"
 #include "base/subprocess.h"
 
 namespace loglog::worker {
 namespace {
 
-constexpr int kSlotsMax = 1'024;
 constexpr int64_t kSmiTimeoutMs = 20'000;
 
 std::string FindInPath(const std::string& program) {
@@ -174,9 +174,9 @@ absl::StatusOr<std::vector<Device>> FindDevices(const std::string& kind, int slo
     return absl::InvalidArgumentError(
         absl::StrCat("--device is '", kind, "'; choose auto, cpu or cuda"));
   }
-  if (slots < 0 || slots > kSlotsMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--slots is ", slots, "; choose 1 to ", kSlotsMax, ", or 0 for all"));
+  if (slots < 0 || slots > limits::kSlotsOfWorkerMax) {
+    return absl::InvalidArgumentError(absl::StrCat("--slots is ", slots, "; choose 1 to ",
+                                                   limits::kSlotsOfWorkerMax, ", or 0 for all"));
   }
   std::vector<Device> found;
   if (kind != "cpu") found = CudaDevices();

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/limits.h"
 #include "worker/clock_watch.h"
 #include "worker/health.h"
 #include "worker/worker_testing.h"
@@ -53,6 +54,12 @@ TEST(DeviceTest, AGangHasTheDevicesOfItsSlots) {
   EXPECT_EQ(PlacementOf(gpus, {3, 0, 1}).device, "cuda:1");
   EXPECT_THAT(PlacementOf(gpus, {3, 0, 1}).devices, ElementsAre("cuda:1", "cuda:0"));
   EXPECT_EQ(PlacementOf(gpus, {3, 0, 1}).threads, 1);
+}
+
+TEST(DeviceTest, AWorkerHasSoManySlots) {
+  EXPECT_EQ(FindDevices("cpu", limits::kSlotsOfWorkerMax)->size(), limits::kSlotsOfWorkerMax);
+  EXPECT_THAT(std::string(FindDevices("cpu", limits::kSlotsOfWorkerMax + 1).status().message()),
+              HasSubstr("--slots is 1025; choose 1 to 1024"));
 }
 
 TEST(DeviceTest, HiddenGpusAreNotUsed) {

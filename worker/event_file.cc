@@ -11,13 +11,14 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/status.h"
 
 namespace loglog::worker {
 namespace {
 
 // A longer line is no event of ours; it is read past, in memory of this size.
-constexpr int64_t kLineBytesMax = 1 << 20;
+using limits::kEventLineBytesMax;
 
 absl::StatusOr<std::string> ReadAt(int fd, int64_t offset, int64_t bytes_max,
                                    const std::string& path) {
@@ -52,7 +53,7 @@ absl::StatusOr<std::string> EventFile::ReadLines(int64_t bytes_max) {
   // The trainer makes the file a moment after it was started.
   if (absl::IsNotFound(opened)) return std::string();
   LOGLOG_RETURN_IF_ERROR(opened);
-  for (const int64_t size : {bytes_max, std::max(bytes_max, kLineBytesMax)}) {
+  for (const int64_t size : {bytes_max, std::max(bytes_max, kEventLineBytesMax)}) {
     LOGLOG_ASSIGN_OR_RETURN(std::string bytes, ReadAt(fd_, position_.offset, size, path_));
     const size_t end = bytes.rfind('\n');
     if (end != std::string::npos) {
@@ -64,13 +65,14 @@ absl::StatusOr<std::string> EventFile::ReadLines(int64_t bytes_max) {
   // One line fills the buffer: find its end piece by piece and stand for it by an
   // empty line, which is as malformed as it is.
   for (int64_t offset = position_.offset;;) {
-    LOGLOG_ASSIGN_OR_RETURN(const std::string bytes, ReadAt(fd_, offset, kLineBytesMax, path_));
+    LOGLOG_ASSIGN_OR_RETURN(const std::string bytes,
+                            ReadAt(fd_, offset, kEventLineBytesMax, path_));
     const size_t end = bytes.find('\n');
     if (end != std::string::npos) {
       position_.offset = offset + static_cast<int64_t>(end);
       return std::string("\n");
     }
-    if (static_cast<int64_t>(bytes.size()) < kLineBytesMax) return std::string();
+    if (static_cast<int64_t>(bytes.size()) < kEventLineBytesMax) return std::string();
     offset += static_cast<int64_t>(bytes.size());
   }
 }
@@ -78,7 +80,7 @@ absl::StatusOr<std::string> EventFile::ReadLines(int64_t bytes_max) {
 absl::StatusOr<bool> EventFile::SeekToSeq(int64_t seq) {
   position_ = Position();
   while (position_.seq < seq) {
-    LOGLOG_ASSIGN_OR_RETURN(const std::string lines, ReadLines(kLineBytesMax));
+    LOGLOG_ASSIGN_OR_RETURN(const std::string lines, ReadLines(kEventLineBytesMax));
     if (lines.empty()) return false;
     for (size_t begin = 0; begin < lines.size() && position_.seq < seq;) {
       const size_t end = lines.find('\n', begin);
@@ -118,7 +120,7 @@ absl::StatusOr<EventSummary> EventFile::Summarize(const std::string& path) {
   EventFile file(path);
   EventSummary summary;
   for (;;) {
-    LOGLOG_ASSIGN_OR_RETURN(const std::string lines, file.ReadLines(kLineBytesMax));
+    LOGLOG_ASSIGN_OR_RETURN(const std::string lines, file.ReadLines(kEventLineBytesMax));
     if (lines.empty()) return summary;
     for (size_t begin = 0; begin < lines.size();) {
       const size_t end = lines.find('\n', begin);

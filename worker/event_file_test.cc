@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/limits.h"
 #include "worker/worker_testing.h"
 
 namespace loglog::worker {
@@ -76,6 +77,19 @@ TEST_F(EventFileTest, LinesLargerThanABatchAndLargerThanAnyLine) {
   EXPECT_THAT(ReadSteps(&file), ElementsAre(3));
   EXPECT_EQ(file.position().seq, 4);
   EXPECT_EQ(EventFile::Summarize(path_)->lines, 4);
+}
+
+TEST_F(EventFileTest, TheLongestLineIsStillALine) {
+  const std::string head = RowLine(1).substr(0, RowLine(1).size() - 2);  // without its "}\n"
+  const auto padded = [&](int64_t bytes) {
+    return head + std::string(bytes - head.size() - 2, ' ') + "}\n";
+  };
+  AppendTo(path_, padded(limits::kEventLineBytesMax) + padded(limits::kEventLineBytesMax + 1) +
+                      RowLine(2));
+  EventFile file(path_);
+  EXPECT_THAT(ReadSteps(&file), ElementsAre(1));
+  EXPECT_THAT(ReadSteps(&file), ElementsAre(-1));
+  EXPECT_THAT(ReadSteps(&file), ElementsAre(2));
 }
 
 TEST_F(EventFileTest, SeeksToAnyLine) {

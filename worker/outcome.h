@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/limits.h"
 #include "base/subprocess.h"
 
 namespace loglog::worker {
@@ -26,12 +27,10 @@ struct Outcome {
   int exit_code = -1;
   int signal = 0;
   int64_t last_seq = -1;  // of the attempt's events; -1 when there were none
-  std::string message;    // UTF-8, at most kMaxMessageBytes
+  std::string message;    // UTF-8, at most limits::kOutcomeMessageBytesMax
 
   bool operator==(const Outcome&) const = default;
 };
-
-constexpr size_t kMaxMessageBytes = 2'000;
 
 // Why the worker ended a trainer, when it did.
 enum class StopCause {
@@ -59,7 +58,8 @@ Outcome ClassifyExit(const ExitStatus& status, StopCause cause, const EventSumma
 Outcome ClassifyUnseenEnd(const EventSummary& events, int members);
 
 // `text` as UTF-8 of at most `max_bytes`, its end kept when it is longer.
-std::string CleanMessage(absl::string_view text, size_t max_bytes = kMaxMessageBytes);
+std::string CleanMessage(absl::string_view text,
+                         size_t max_bytes = limits::kOutcomeMessageBytesMax);
 
 absl::string_view OutcomeName(Outcome::Kind kind);
 

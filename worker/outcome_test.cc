@@ -94,8 +94,8 @@ TEST(OutcomeTest, MessagesAreUtf8AndBounded) {
   std::string lengthy;
   for (int i = 0; i < 2'000; ++i) lengthy += "\xC3\xA4";
   const std::string cut = CleanMessage(lengthy + "end");
-  EXPECT_LE(cut.size(), kMaxMessageBytes);
-  EXPECT_GE(cut.size(), kMaxMessageBytes - 2);
+  EXPECT_LE(cut.size(), limits::kOutcomeMessageBytesMax);
+  EXPECT_GE(cut.size(), limits::kOutcomeMessageBytesMax - 2);
   EXPECT_THAT(cut, StartsWith("... \xC3"));
   EXPECT_THAT(cut, EndsWith("end"));
   EXPECT_EQ(CleanMessage(cut), cut);

@@ -9,6 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/limits.h"
+#include "base/refusal.h"
 #include "base/status.h"
 #include "base/unique_id.h"
 #include "loglog/v1/common.pb.h"
@@ -72,8 +74,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const std::string& ad
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2'000);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  arguments.SetMaxReceiveMessageSize(16 << 20);
-  arguments.SetMaxSendMessageSize(4 << 20);
+  arguments.SetMaxReceiveMessageSize(limits::kAnswerBytesMax);
+  arguments.SetMaxSendMessageSize(limits::kRequestBytesMax);
   return MakeSecureChannel(address, security, arguments);
 }
 
@@ -163,7 +165,7 @@ absl::Status SyncLoop::Run() {
           absl::StrCat("no coordinator answered at ", options_.address, " in ", tried_ms / 1000,
                        " s; start loglog-coordinator there, or give --coordinator"));
     }
-    Pause(backoff_.NextMs());
+    Pause(std::max(backoff_.NextMs(), std::exchange(advised_ms_, 0)));
   }
 }
 
@@ -201,6 +203,7 @@ absl::Status SyncLoop::Register() {
     const grpc::Status status = stub_->RegisterWorker(&context, request, &response);
     if (!status.ok()) {
       if (IsTransient(status.error_code(), registered_once_)) {
+        advised_ms_ = RetryAfterMs(FromGrpcStatus(status)).value_or(0);
         OnUnreachable(status);
         return absl::UnavailableError(status.error_message());
       }

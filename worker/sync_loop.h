@@ -98,6 +98,7 @@ class SyncLoop {
   int64_t sync_interval_ms_ = 0;
   bool registered_once_ = false;
   Backoff backoff_;
+  int64_t advised_ms_ = 0;  // the coordinator's advice when to register again
   Drain drain_begun_ = Drain::kNo;
   int64_t drain_deadline_ms_ = 0;
   bool taken_back_ = false;           // the last sync was

@@ -8,10 +8,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <thread>
 
 #include "absl/strings/match.h"
+#include "base/refusal.h"
+#include "proto/rpc_status.h"
 #include "worker/fake_service_testing.h"
 #include "worker/metric_stream.h"
 #include "worker/worker_testing.h"
@@ -600,6 +603,19 @@ TEST_F(SyncLoopTest, T18_full_disk_is_reported) {
   StartDaemon({}, {.free_bytes_min = int64_t{1} << 60});
   EXPECT_TRUE(Eventually(
       [&] { return absl::StrContains(service_.last_sync().unhealthy(), "disk almost full"); }));
+}
+
+TEST_F(SyncLoopTest, AWorkerForWhichThereIsNoRoomWaitsAsLongAsItIsAdvised) {
+  service_.SetRules([](auto& rules) {
+    rules.register_status = ToGrpcStatus(Overloaded("there are workers enough", 600));
+  });
+  service_.Start();
+  const auto begin = std::chrono::steady_clock::now();
+  StartDaemon();
+  EXPECT_TRUE(Eventually([&] { return service_.registrations().size() >= 2; }));
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(600));
+  service_.SetRules([](auto& rules) { rules.register_status = grpc::Status::OK; });
+  EXPECT_TRUE(Idle());
 }
 
 TEST_F(SyncLoopTest, ReadyFileTellsThatTheWorkerIsRegistered) {

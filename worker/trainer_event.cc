@@ -6,6 +6,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "base/json_depth.h"
+#include "base/limits.h"
+
 namespace loglog::worker {
 namespace {
 
@@ -27,6 +30,11 @@ int64_t IntegerField(const Json& line, const char* name) {
   const Json& field = Field(line, name);
   if (!field.is_number_integer()) {
     throw MalformedLine(std::string("field '") + name + "' is not an integer");
+  }
+  // What does not fit would wrap around.
+  if (field.is_number_unsigned() &&
+      field.get<uint64_t>() > uint64_t{std::numeric_limits<int64_t>::max()}) {
+    throw MalformedLine(std::string("field '") + name + "' is out of range");
   }
   return field.get<int64_t>();
 }
@@ -132,6 +140,7 @@ uint32_t NameTable::Index(const std::string& name) {
 TrainerEvent ParseTrainerEvent(absl::string_view text, NameTable* names, std::string* problem) {
   problem->clear();
   try {
+    if (JsonDepth(text) > limits::kJsonDepthMax) throw MalformedLine("it is nested too deeply");
     const Json line = Json::parse(text.begin(), text.end());
     if (!line.is_object()) throw MalformedLine("not an object");
     const std::string kind = StringField(line, "e");

@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "base/limits.h"
+
 namespace loglog::worker {
 namespace {
 
@@ -89,6 +91,18 @@ TEST_F(TrainerEventTest, UnknownKindsAreIgnoredWithoutAWord) {
   EXPECT_EQ(problem_, "");
 }
 
+// Writing the summary again would take a stack frame for each level.
+TEST_F(TrainerEventTest, DeepLinesAreMalformed) {
+  const auto line = [](int levels) {
+    return R"({"e":"end","member":0,"outcome":"done","step":1,"tokens":1,"summary":)" +
+           std::string(levels - 1, '[') + std::string(levels - 1, ']') + "}";
+  };
+  Parse<MemberEndedLine>(line(limits::kJsonDepthMax));
+  Parse<IgnoredLine>(line(limits::kJsonDepthMax + 1));
+  EXPECT_THAT(problem_, HasSubstr("nested too deeply"));
+  Parse<IgnoredLine>(line(500'000));
+}
+
 TEST_F(TrainerEventTest, MalformedLinesSayWhy) {
   const std::pair<const char*, const char*> bad[] = {
       {"", "parse error"},
@@ -98,6 +112,8 @@ TEST_F(TrainerEventTest, MalformedLinesSayWhy) {
       {R"({"e":5})", "field 'e' is not a string"},
       {R"({"e":"row","step":1,"tokens":1,"values":{}})", "no field 'member'"},
       {R"({"e":"row","member":-1,"step":1,"tokens":1,"values":{}})", "out of range"},
+      {R"({"e":"row","member":0,"step":18446744073709551615,"tokens":1,"values":{}})",
+       "'step' is out of range"},
       {R"({"e":"row","member":0,"step":1.5,"tokens":1,"values":{}})", "'step' is not an integer"},
       {R"({"e":"row","member":0,"step":1,"tokens":1,"values":[1]})", "'values' is not an object"},
       {R"({"e":"row","member":0,"step":1,"tokens":1,"values":{"a":"huge"}})",
