@@ -257,6 +257,12 @@ void Stale(const Facts& facts, std::vector<Check>* checks) {
                                     " trials were cancelled and leave cells empty"),
                        absl::StrCat("loglog sweep retry ", facts.sweep, " --cancelled")});
   }
+  if (n.stopped() > 0) {
+    checks->push_back({"STALE",
+                       absl::StrCat(n.stopped(), " of ", n.total(),
+                                    " trials were stopped early and fits leave them out"),
+                       absl::StrCat("loglog sweep retry ", facts.sweep, " --stopped")});
+  }
 }
 
 void Mixed(const Facts& facts, std::vector<Check>* checks) {

@@ -254,9 +254,11 @@ absl::StatusOr<v1::Sweep> Client::NewestSweep() {
   return page.sweeps(0);
 }
 
-absl::StatusOr<v1::Sweep> Client::ChangeSweep(SweepVerb verb, absl::string_view name) {
+absl::StatusOr<v1::Sweep> Client::ChangeSweep(SweepVerb verb, absl::string_view name,
+                                              absl::string_view reason) {
   v1::SweepVerbRequest request;
   request.set_name(std::string(name));
+  request.set_reason(std::string(reason));
   request.set_request_id(NewRequestId());
   switch (verb) {
     case SweepVerb::kPause:
@@ -290,22 +292,34 @@ absl::StatusOr<v1::Trial> Client::GetTrial(absl::string_view name) {
 
 absl::StatusOr<int> Client::RetryTrials(absl::string_view sweep,
                                         const std::vector<std::string>& trials,
-                                        bool include_cancelled) {
+                                        bool include_cancelled, bool include_stopped,
+                                        absl::string_view reason) {
   v1::RetryTrialsRequest request;
   request.set_sweep(std::string(sweep));
   for (const std::string& trial : trials) request.add_trials(trial);
   request.set_include_cancelled(include_cancelled);
+  request.set_include_stopped(include_stopped);
+  request.set_reason(std::string(reason));
   request.set_request_id(NewRequestId());
   LOGLOG_ASSIGN_OR_RETURN(const v1::RetryTrialsResponse response,
                           impl_->Call(&Stub::RetryTrials, request));
   return response.retried();
 }
 
-absl::StatusOr<v1::Trial> Client::CancelTrial(absl::string_view name) {
+absl::StatusOr<v1::Trial> Client::CancelTrial(absl::string_view name, absl::string_view reason) {
   v1::CancelTrialRequest request;
   request.set_name(std::string(name));
+  request.set_reason(std::string(reason));
   request.set_request_id(NewRequestId());
   return impl_->Call(&Stub::CancelTrial, request);
+}
+
+absl::StatusOr<v1::Trial> Client::StopTrial(absl::string_view name, absl::string_view reason) {
+  v1::StopTrialRequest request;
+  request.set_name(std::string(name));
+  request.set_reason(std::string(reason));
+  request.set_request_id(NewRequestId());
+  return impl_->Call(&Stub::StopTrial, request);
 }
 
 absl::StatusOr<v1::ListPointsResponse> Client::ListPoints(const v1::ListPointsRequest& request) {

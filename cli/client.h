@@ -41,15 +41,19 @@ class Client {
   // NOT_FOUND with advice when there is none.
   absl::StatusOr<v1::Sweep> NewestSweep();
   enum class SweepVerb { kPause, kResume, kCancel };
-  absl::StatusOr<v1::Sweep> ChangeSweep(SweepVerb verb, absl::string_view name);
+  // `reason`, here and below: for the events; may be empty.
+  absl::StatusOr<v1::Sweep> ChangeSweep(SweepVerb verb, absl::string_view name,
+                                        absl::string_view reason);
 
   // All pages, by number.
   absl::StatusOr<std::vector<v1::Trial>> ListTrials(
       absl::string_view sweep, const std::vector<v1::Trial::State>& states = {});
   absl::StatusOr<v1::Trial> GetTrial(absl::string_view name);
   absl::StatusOr<int> RetryTrials(absl::string_view sweep, const std::vector<std::string>& trials,
-                                  bool include_cancelled);
-  absl::StatusOr<v1::Trial> CancelTrial(absl::string_view name);
+                                  bool include_cancelled, bool include_stopped,
+                                  absl::string_view reason);
+  absl::StatusOr<v1::Trial> CancelTrial(absl::string_view name, absl::string_view reason);
+  absl::StatusOr<v1::Trial> StopTrial(absl::string_view name, absl::string_view reason);
   absl::StatusOr<v1::ListPointsResponse> ListPoints(const v1::ListPointsRequest& request);
   absl::StatusOr<std::vector<v1::Event>> GetTrialEvents(absl::string_view name, int max_events);
 

@@ -237,6 +237,11 @@ TEST_F(CommandsTest, TrialCommands) {
       HasSubstr("last words: attempt.failed: token id 300 is outside the vocabulary of 256"));
   EXPECT_EQ(Run({"trial", "cancel", "3"}), 0);
   EXPECT_THAT(err(), HasSubstr("sweeps/demo/trials/3 is cancelled"));
+  EXPECT_EQ(Run({"trial", "stop", "4", "--reason", "flat"}), 0);
+  EXPECT_THAT(err(), HasSubstr("sweeps/demo/trials/4 is stopped at step "));
+  EXPECT_THAT(err(), HasSubstr("fits leave it out"));
+  EXPECT_EQ(fake_.data.trials[3].message(), "flat");
+  EXPECT_EQ(Run({"sweep", "retry", "demo", "--stopped", "--reason", "more slots now"}), 0);
 }
 
 TEST_F(CommandsTest, ReproduceWritesATaskAndPrintsItsCommand) {

@@ -224,6 +224,16 @@ struct FakeService::Impl : v1::SweepService::Service {
     *out = *trial;
     return Status::OK;
   }
+  Status StopTrial(ServerContext* c, const v1::StopTrialRequest* in, v1::Trial* out) override {
+    if (Status s = Enter(c, "StopTrial", in->request_id()); !s.ok()) return s;
+    v1::Trial* trial = FindTrial(in->name());
+    if (trial == nullptr)
+      return Status(StatusCode::NOT_FOUND, absl::StrCat("no trial ", in->name()));
+    trial->set_state(v1::Trial::STOPPED);
+    trial->set_message(in->reason());
+    *out = *trial;
+    return Status::OK;
+  }
   Status ListPoints(ServerContext* c, const v1::ListPointsRequest* in,
                     v1::ListPointsResponse* out) override {
     if (Status s = Enter(c, "ListPoints"); !s.ok()) return s;

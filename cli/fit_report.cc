@@ -96,18 +96,20 @@ std::string ConfigsText(const v1::Fit& fit) {
 }
 
 std::string LeftOut(const v1::Fit& fit, const std::map<std::string, LostTrials>& lost) {
-  int failed = 0, cancelled = 0;
+  int failed = 0, cancelled = 0, stopped = 0;
   for (const std::string& arm : {fit.arm(), fit.arm_b()}) {
     if (const auto it = lost.find(arm); it != lost.end()) {
       failed += it->second.failed;
       cancelled += it->second.cancelled;
+      stopped += it->second.stopped;
     }
   }
   std::string text = absl::StrCat("; left out: ", fit.n_diverged(), " diverged");
   if (failed > 0) absl::StrAppend(&text, ", ", failed, " failed");
   if (cancelled > 0) absl::StrAppend(&text, ", ", cancelled, " cancelled");
+  if (stopped > 0) absl::StrAppend(&text, ", ", stopped, " stopped early");
   // A trial may have failed since the fit was made.
-  return absl::StrCat(text, ", ", std::max(0, fit.n_unfinished() - failed - cancelled),
+  return absl::StrCat(text, ", ", std::max(0, fit.n_unfinished() - failed - cancelled - stopped),
                       " unfinished");
 }
 
@@ -217,6 +219,7 @@ std::map<std::string, LostTrials> LostByArm(const std::vector<v1::Trial>& trials
   for (const v1::Trial& trial : trials) {
     lost[trial.arm()].failed += trial.state() == v1::Trial::FAILED;
     lost[trial.arm()].cancelled += trial.state() == v1::Trial::CANCELLED;
+    lost[trial.arm()].stopped += trial.state() == v1::Trial::STOPPED;
   }
   return lost;
 }

@@ -15,6 +15,7 @@ namespace loglog::cli {
 struct LostTrials {
   int failed = 0;
   int cancelled = 0;
+  int stopped = 0;
 };
 std::map<std::string, LostTrials> LostByArm(const std::vector<v1::Trial>& trials);
 

@@ -62,6 +62,9 @@ void Recount(CheckInput* input) {
       case v1::Trial::CANCELLED:
         n.set_cancelled(n.cancelled() + 1);
         break;
+      case v1::Trial::STOPPED:
+        n.set_stopped(n.stopped() + 1);
+        break;
       default:
         break;
     }

@@ -21,7 +21,7 @@ GridCell ToCell(const Group& group) {
           .running = group.running,
           .done = group.done,
           .diverged = group.diverged,
-          .failed = group.failed + group.cancelled,
+          .failed = group.failed + group.cancelled + group.stopped,
           .progress = group.progress,
           .value = group.moments().mean};
 }
@@ -187,6 +187,7 @@ std::string CountsText(const v1::TrialCounts& n) {
   add(n.diverged(), "diverged");
   add(n.failed(), "failed");
   add(n.cancelled(), "cancelled");
+  add(n.stopped(), "stopped early");
   std::string text = absl::StrCat(Plural(n.total(), "trial"), ": ", absl::StrJoin(parts, ", "));
   if (n.reused() > 0) absl::StrAppend(&text, "; ", n.reused(), " of them reused");
   return text;

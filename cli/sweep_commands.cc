@@ -14,6 +14,8 @@ const Positional kSweep = {.name = "SWEEP", .help = "name of the sweep"};
 const Positional kSweepOrNewest = {
     .name = "SWEEP", .help = "name of the sweep (default: the newest)", .required = false};
 
+const Flag kReason = {.name = "reason", .value = "TEXT", .help = "kept with the event"};
+
 constexpr double kWaitMinS = 1e-3;
 constexpr double kWaitMaxS = 365 * 86400.0;
 
@@ -44,7 +46,8 @@ absl::StatusOr<int> Change(Context& context, Client::SweepVerb verb, absl::strin
   // Steering never guesses: the name has to be given, and has to be right.
   LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep found,
                           SweepToShow(context, *client, context.args().One("SWEEP")));
-  LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep, client->ChangeSweep(verb, found.name()));
+  LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep,
+                          client->ChangeSweep(verb, found.name(), context.args().Get("reason")));
   const std::string name = ShortName(sweep.name());
   if (context.machine_output()) {
     context.PrintRecord(SweepTable({sweep}));
@@ -66,7 +69,9 @@ absl::StatusOr<int> Retry(Context& context) {
     trials.push_back(TrialName(trial, sweep.name()));
   }
   LOGLOG_ASSIGN_OR_RETURN(
-      const int retried, client->RetryTrials(sweep.name(), trials, context.args().On("cancelled")));
+      const int retried,
+      client->RetryTrials(sweep.name(), trials, context.args().On("cancelled"),
+                          context.args().On("stopped"), context.args().Get("reason")));
   const std::string name = ShortName(sweep.name());
   if (context.machine_output()) {
     context.PrintRecord({.columns = {{"sweep"}, {"retried", true}},
@@ -108,6 +113,7 @@ std::vector<Command> SweepCommands() {
       {.path = "sweep pause",
        .summary = "start nothing new; running trials go on",
        .positionals = {kSweep},
+       .flags = {kReason},
        .run =
            [](Context& c) {
              return Change(c, Client::SweepVerb::kPause, "paused", "sweep resume");
@@ -115,11 +121,13 @@ std::vector<Command> SweepCommands() {
       {.path = "sweep resume",
        .summary = "start trials again",
        .positionals = {kSweep},
+       .flags = {kReason},
        .run =
            [](Context& c) { return Change(c, Client::SweepVerb::kResume, "active", "status -w"); }},
       {.path = "sweep cancel",
        .summary = "stop what is open; results so far stay",
        .positionals = {kSweep},
+       .flags = {kReason},
        .run =
            [](Context& c) {
              return Change(c, Client::SweepVerb::kCancel, "cancelled", "sweep retry --cancelled");
@@ -129,7 +137,9 @@ std::vector<Command> SweepCommands() {
        .positionals =
            {kSweep,
             {.name = "TRIAL", .help = "only these trials", .required = false, .many = true}},
-       .flags = {{.name = "cancelled", .help = "cancelled trials too"}},
+       .flags = {{.name = "cancelled", .help = "cancelled trials too"},
+                 {.name = "stopped", .help = "trials that were stopped early too"},
+                 kReason},
        .run = Retry},
       {.path = "sweep wait",
        .summary = "follow a sweep to its end, for scripts",

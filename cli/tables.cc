@@ -96,6 +96,7 @@ Table SweepTable(const std::vector<v1::Sweep>& sweeps) {
                    {"diverged", true},
                    {"failed", true},
                    {"cancelled", true, true},
+                   {"stopped", true, true},
                    {"reused", true, true},
                    {"slots_busy", true, true},
                    {"tokens_per_second", true, true},
@@ -110,15 +111,26 @@ Table SweepTable(const std::vector<v1::Sweep>& sweeps) {
     const v1::TrialCounts& n = sweep.counts();
     Cell name = Cell::Text(sweep.name());
     name.text = ShortName(sweep.name());
-    table.rows.push_back(
-        {name, Cell::Text(StateWord(sweep.state())), Cell::Int(n.total()), Cell::Int(n.done()),
-         Cell::Int(n.running()), Cell::Int(n.pending()), Cell::Int(n.diverged()),
-         Cell::Int(n.failed()), Cell::Int(n.cancelled()), Cell::Int(n.reused()),
-         Cell::Int(sweep.slots_busy()), Cell::Count(sweep.tokens_per_second()),
-         Cell::Time(sweep.create_time_ms()), Cell::Time(sweep.end_time_ms()),
-         Cell::Real(sweep.slot_seconds_used(), 1), Cell::Real(sweep.slot_seconds_left(), 1),
-         Cell::Real(sweep.slot_seconds_left_low(), 1),
-         Cell::Real(sweep.slot_seconds_left_high(), 1), Cell::Text(sweep.spec_sha256())});
+    table.rows.push_back({name,
+                          Cell::Text(StateWord(sweep.state())),
+                          Cell::Int(n.total()),
+                          Cell::Int(n.done()),
+                          Cell::Int(n.running()),
+                          Cell::Int(n.pending()),
+                          Cell::Int(n.diverged()),
+                          Cell::Int(n.failed()),
+                          Cell::Int(n.cancelled()),
+                          Cell::Int(n.stopped()),
+                          Cell::Int(n.reused()),
+                          Cell::Int(sweep.slots_busy()),
+                          Cell::Count(sweep.tokens_per_second()),
+                          Cell::Time(sweep.create_time_ms()),
+                          Cell::Time(sweep.end_time_ms()),
+                          Cell::Real(sweep.slot_seconds_used(), 1),
+                          Cell::Real(sweep.slot_seconds_left(), 1),
+                          Cell::Real(sweep.slot_seconds_left_low(), 1),
+                          Cell::Real(sweep.slot_seconds_left_high(), 1),
+                          Cell::Text(sweep.spec_sha256())});
   }
   return table;
 }

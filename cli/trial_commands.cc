@@ -25,6 +25,8 @@ const Flag kSweepFlag = {.name = "sweep",
                          .value = "SWEEP",
                          .help = "the sweep that a bare number is in (default: the newest)"};
 
+const Flag kReasonFlag = {.name = "reason", .value = "TEXT", .help = "kept with the event"};
+
 // The full name of the trial the user means.
 absl::StatusOr<std::string> TrialToShow(Context& context, Client& client) {
   const std::string name = context.args().One("TRIAL");
@@ -114,12 +116,31 @@ absl::StatusOr<int> Logs(Context& context) {
 absl::StatusOr<int> CancelOne(Context& context) {
   LOGLOG_ASSIGN_OR_RETURN(Client* const client, context.client());
   LOGLOG_ASSIGN_OR_RETURN(const std::string name, TrialToShow(context, *client));
-  LOGLOG_ASSIGN_OR_RETURN(const v1::Trial trial, client->CancelTrial(name));
+  LOGLOG_ASSIGN_OR_RETURN(const v1::Trial trial,
+                          client->CancelTrial(name, context.args().Get("reason")));
   if (context.machine_output()) {
     context.PrintRecord(TrialTable({trial}));
   } else {
     context.Note(absl::StrCat("trial ", trial.name(), " is ", StateWord(trial.state())));
   }
+  return kExitOk;
+}
+
+absl::StatusOr<int> StopOne(Context& context) {
+  LOGLOG_ASSIGN_OR_RETURN(Client* const client, context.client());
+  LOGLOG_ASSIGN_OR_RETURN(const std::string name, TrialToShow(context, *client));
+  LOGLOG_ASSIGN_OR_RETURN(const v1::Trial trial,
+                          client->StopTrial(name, context.args().Get("reason")));
+  if (context.machine_output()) {
+    context.PrintRecord(TrialTable({trial}));
+  } else {
+    context.Note(absl::StrCat("trial ", trial.name(), " is ", StateWord(trial.state()), " at step ",
+                              trial.step(), " of ", trial.steps(), "; fits leave it out"));
+  }
+  const size_t cut = trial.name().find("/trials/");
+  context.Next(
+      {absl::StrCat("loglog sweep retry --stopped ", ShortName(trial.name().substr(0, cut)), " ",
+                    ShortName(trial.name()))});
   return kExitOk;
 }
 
@@ -203,7 +224,8 @@ std::vector<Command> TrialCommands() {
        .flags = {{.name = "state",
                   .value = "STATE",
                   .help = "only trials in this state",
-                  .choices = {"pending", "running", "done", "diverged", "failed", "cancelled"},
+                  .choices = {"pending", "running", "done", "diverged", "failed", "cancelled",
+                              "stopped"},
                   .repeated = true},
                  {.name = "arm", .value = "ARM", .help = "only trials of this arm"}},
        .run = List},
@@ -222,10 +244,18 @@ std::vector<Command> TrialCommands() {
                   .default_value = "100"}},
        .run = Logs},
       {.path = "trial cancel",
-       .summary = "stop one trial",
+       .summary = "take one trial back, as if it had not been asked for",
        .positionals = {kTrial},
-       .flags = {kSweepFlag},
+       .flags = {kSweepFlag, kReasonFlag},
        .run = CancelOne},
+      {.path = "trial stop",
+       .summary = "end one trial early and keep what it has reached",
+       .details =
+           "Its trainer saves its state and leaves; the trial is stopped in every sweep that\n"
+           "counts it, keeps its newest step and loss, and is left out of fits.",
+       .positionals = {kTrial},
+       .flags = {kSweepFlag, kReasonFlag},
+       .run = StopOne},
       {.path = "trial reproduce",
        .summary = "write a trial's task.json and print how to run it by hand",
        .positionals = {kTrial},

@@ -116,6 +116,9 @@ Groups GroupTrials(const std::vector<v1::Trial>& trials) {
       case v1::Trial::CANCELLED:
         ++g.cancelled;
         break;
+      case v1::Trial::STOPPED:
+        ++g.stopped;
+        break;
       default:
         break;
     }

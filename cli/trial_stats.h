@@ -43,6 +43,7 @@ struct Group {
   int diverged = 0;
   int failed = 0;
   int cancelled = 0;
+  int stopped = 0;
   double progress = 0;               // of the running ones, mean share of steps
   std::map<int64_t, double> losses;  // final loss of done trials by seed
   Moments moments() const;

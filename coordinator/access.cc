@@ -29,6 +29,7 @@ constexpr std::pair<absl::string_view, Role> kLeastRoles[] = {
     {"SweepService.CancelSweep", Role::kSubmitter},
     {"SweepService.RetryTrials", Role::kSubmitter},
     {"SweepService.CancelTrial", Role::kSubmitter},
+    {"SweepService.StopTrial", Role::kSubmitter},
     // Both compute and store what they find.
     {"SweepService.CreateFit", Role::kSubmitter},
     {"SweepService.CompareArms", Role::kSubmitter},

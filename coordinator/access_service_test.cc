@@ -228,6 +228,8 @@ const std::map<std::string, Row>& Rows() {
       {"SweepService.RetryTrials", {"sa", "sweep: 's'", kOk, "sweep: 'none'", kNone}},
       {"SweepService.CancelTrial",
        {"sa", "name: 'sweeps/s/trials/2'", kNot, "name: 'sweeps/none/trials/1'", kNone}},
+      {"SweepService.StopTrial",
+       {"sa", "name: 'sweeps/s/trials/2'", kNot, "name: 'sweeps/none/trials/1'", kNone}},
       {"SweepService.CreateFit",
        {"sa", "sweep: 's' arm: 'a' kind: 'local_slope'", kOk,
         "sweep: 'none' arm: 'a' kind: 'local_slope'", kNone}},

@@ -24,6 +24,27 @@ std::string Dump(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+SweepSchedule ScheduleOf(const SweepSpec& spec) {
+  const ScheduleSpec& wanted = spec.schedule;
+  SweepSchedule schedule;
+  schedule.priority = static_cast<int>(wanted.priority);
+  schedule.max_concurrent = wanted.max_concurrent.value_or(0);
+  schedule.selector = wanted.selector;
+  schedule.slots = static_cast<int>(wanted.slots);
+  schedule.share = wanted.share;
+  // An order of the user's own is kept to.
+  const bool by_default = spec.order.size() == 2 && spec.order[0].key == "seed" &&
+                          spec.order[1].key == "cost" && !spec.order[0].reversed &&
+                          !spec.order[1].reversed;
+  if (!by_default) return schedule;
+  const AxisSpec* const seeds = spec.FindAxis("seed");
+  if (seeds == nullptr) schedule.longest_first_seeds = {0};
+  for (size_t i = 0; seeds != nullptr && i < seeds->values.size(); ++i) {
+    schedule.longest_first_seeds.push_back(std::get<int64_t>(seeds->values[i]));
+  }
+  return schedule;
+}
+
 absl::Status CommitError(const absl::Status& status) {
   const std::string message =
       absl::StrCat("the store could not keep this (", status.message(), ")");
@@ -266,7 +287,9 @@ absl::Status Engine::Reload() {
 absl::Status Engine::LoadInto(Scheduler* scheduler, Progress* progress) {
   LOGLOG_ASSIGN_OR_RETURN(const LiveState live, store_->LoadLive());
   for (const SweepRow& sweep : live.sweeps) {
-    scheduler->AddSweep(sweep.sweep_id, sweep.name, sweep.state == SweepState::kPaused);
+    LOGLOG_ASSIGN_OR_RETURN(const SpecInfo* spec, SpecOf(sweep.sweep_id));
+    scheduler->AddSweep(sweep.sweep_id, sweep.name, sweep.state == SweepState::kPaused,
+                        spec->schedule);
     MarkForRefit(sweep.sweep_id, "");
   }
   for (const OpenTrial& trial : live.trials) {
@@ -299,7 +322,9 @@ absl::StatusOr<const Engine::SpecInfo*> Engine::SpecOf(int64_t sweep_id) {
     return absl::DataLossError(absl::StrCat("the spec stored with sweeps/", sweep.name,
                                             " cannot be read: ", spec.status().message()));
   }
-  return &specs_.insert_or_assign(sweep_id, SpecInfo{spec->checkpoint, spec->retries, spec->fit})
+  return &specs_
+              .insert_or_assign(
+                  sweep_id, SpecInfo{spec->checkpoint, spec->retries, ScheduleOf(*spec), spec->fit})
               .first->second;
 }
 
@@ -369,7 +394,16 @@ void Engine::ApplyOne(const EndAttempt& action) {
 }
 
 void Engine::ApplyOne(const MarkAttempt& action) {
-  Must(store_->UpdateAttempt(action.attempt_id, {.state = action.state}));
+  Must(store_->UpdateAttempt(
+      action.attempt_id,
+      {.state = action.state, .message = action.message, .stop_cause = action.cause}));
+  if (action.cause != StopCause::kPreempted) return;
+  const auto live = scheduler_->FindLive(action.attempt_id);
+  if (!live.has_value()) return;
+  for (const int64_t trial_id : scheduler_->OpenTrialsOf(live->task_id)) {
+    TrialEvent("attempt.preempted", trial_id, action.attempt_id, live->worker_id,
+               Dump({{"reason", action.message}}));
+  }
 }
 
 void Engine::ApplyOne(const PutTask& action) {
@@ -415,7 +449,8 @@ void Engine::ApplyOne(const EndSweep& action) {
              Dump({{"done", sweep->counts.done},
                    {"diverged", sweep->counts.diverged},
                    {"failed", sweep->counts.failed},
-                   {"cancelled", sweep->counts.cancelled}}));
+                   {"cancelled", sweep->counts.cancelled},
+                   {"stopped", sweep->counts.stopped}}));
   progress_->RemoveSweep(action.sweep_id);
   Log(spdlog::level::info, absl::StrCat("sweeps/", sweep->name, " is done"));
 }

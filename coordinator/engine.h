@@ -86,15 +86,20 @@ class Engine {
                    Reply<CreateAnswer> reply, const std::string& caller = "");
   enum class SweepVerb { kPause, kResume, kCancel };
   // `revision` 0: whatever it is; else ABORTED when it is another.
+  // `reason`, here and below: for the event; may be empty.
   void ChangeSweep(SweepVerb verb, const std::string& name, int64_t revision,
-                   const std::string& request_id, Reply<SweepView> reply,
+                   const std::string& reason, const std::string& request_id, Reply<SweepView> reply,
                    const std::string& caller = "");
-  // No numbers: all failed trials of the sweep. Answers how many.
+  // No numbers: all such trials of the sweep. Answers how many.
   void RetryTrials(const std::string& sweep, const std::vector<int64_t>& numbers,
-                   bool include_cancelled, const std::string& request_id, Reply<int64_t> reply,
+                   const RetryKinds& kinds, const std::string& reason,
+                   const std::string& request_id, Reply<int64_t> reply,
                    const std::string& caller = "");
-  void CancelTrial(const std::string& sweep, int64_t number, const std::string& request_id,
-                   Reply<TrialView> reply, const std::string& caller = "");
+  // kStop: ended early, with what it has reached.
+  enum class TrialVerb { kCancel, kStop };
+  void EndTrial(TrialVerb verb, const std::string& sweep, int64_t number, const std::string& reason,
+                const std::string& request_id, Reply<TrialView> reply,
+                const std::string& caller = "");
 
   // ---- tokens (engine_tokens.cc)
   // Looks up, at once. UNAUTHENTICATED: no token, or one that does not hold (any more).
@@ -147,6 +152,7 @@ class Engine {
   struct SpecInfo {
     CheckpointSpec checkpoint;
     RetrySpec retries;
+    SweepSchedule schedule;
     std::vector<FitRequest> fit;
   };
   struct ParkedSync {
@@ -236,11 +242,12 @@ class Engine {
   absl::Status CheckRoomForTrials(int64_t trials) const;
   absl::StatusOr<CreateAnswer> ApplyCreate(NewSweep* sweep, bool validate_only);
   absl::StatusOr<SweepView> ApplyVerb(SweepVerb verb, const std::string& name, int64_t revision,
-                                      const std::string& request_id);
+                                      const std::string& reason, const std::string& request_id);
   absl::StatusOr<int64_t> ApplyRetry(const std::string& name, const std::vector<int64_t>& numbers,
-                                     bool include_cancelled, const std::string& request_id);
-  absl::StatusOr<TrialView> ApplyCancelTrial(const std::string& name, int64_t number,
-                                             const std::string& request_id);
+                                     const RetryKinds& kinds, const std::string& reason,
+                                     const std::string& request_id);
+  absl::StatusOr<TrialView> ApplyEndTrial(TrialVerb verb, const std::string& name, int64_t number,
+                                          const std::string& reason, const std::string& request_id);
   // Whether this request was served before; INVALID_ARGUMENT when its id belongs to
   // another one.
   absl::StatusOr<std::optional<std::string>> ServedBefore(const std::string& request_id,

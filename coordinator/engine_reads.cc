@@ -26,7 +26,7 @@ void Engine::FillSweep(SweepView* view) const {
   view->slot_seconds_left = left.seconds;
   view->slot_seconds_left_low = left.low;
   view->slot_seconds_left_high = left.high;
-  view->slots_busy = static_cast<int>(scheduler_->LiveAttemptsOf(sweep_id).size());
+  view->slots_busy = scheduler_->SlotsBusyFor(sweep_id);
   view->slots_total = scheduler_->SlotsTotal();
 }
 

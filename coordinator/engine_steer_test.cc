@@ -17,10 +17,9 @@ using Verb = Engine::SweepVerb;
 class EngineSteerTest : public EngineWorld {
  protected:
   absl::StatusOr<int64_t> Retry(const std::string& sweep, std::vector<int64_t> numbers = {},
-                                bool include_cancelled = false,
-                                const std::string& request_id = "") {
+                                RetryKinds kinds = {}, const std::string& request_id = "") {
     return Call<int64_t>([&](auto reply) {
-      engine_->RetryTrials(sweep, numbers, include_cancelled, request_id, reply);
+      engine_->RetryTrials(sweep, numbers, kinds, "by a test", request_id, reply);
     });
   }
 };
@@ -90,8 +89,8 @@ TEST_F(EngineSteerTest, FailedTrialsAreRetriedWithFreshBudgets) {
   EXPECT_EQ(GetSweep("s")->row.counts.failed, 2);
   EXPECT_THAT(GetTrial("s", 1)->row.message, HasSubstr("cannot open data"));
 
-  EXPECT_EQ(*Retry("s", {}, false, "r"), 2);
-  EXPECT_EQ(*Retry("s", {}, false, "r"), 2);  // the same request
+  EXPECT_EQ(*Retry("s", {}, {}, "r"), 2);
+  EXPECT_EQ(*Retry("s", {}, {}, "r"), 2);  // the same request
   EXPECT_EQ(GetSweep("s")->row.state, SweepState::kActive);
   EXPECT_EQ(GetTrial("s", 1)->row.failure_count, 0);
   EXPECT_EQ(Retry("s", {1}).status().code(), absl::StatusCode::kFailedPrecondition);
@@ -104,14 +103,16 @@ TEST_F(EngineSteerTest, FailedTrialsAreRetriedWithFreshBudgets) {
 TEST_F(EngineSteerTest, OneTrialIsCancelledAndBroughtBack) {
   ASSERT_TRUE(Submit(TinySpec("s")).ok());
   const auto cancel = [&](int64_t number) {
-    return Call<TrialView>([&](auto reply) { engine_->CancelTrial("s", number, "", reply); });
+    return Call<TrialView>([&](auto reply) {
+      engine_->EndTrial(Engine::TrialVerb::kCancel, "s", number, "", "", reply);
+    });
   };
   EXPECT_EQ(cancel(1)->row.state, TrialState::kCancelled);
   EXPECT_EQ(cancel(1).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(cancel(2)->row.state, TrialState::kCancelled);
   EXPECT_EQ(GetSweep("s")->row.state, SweepState::kDone);
   EXPECT_EQ(Retry("s", {1}).status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(*Retry("s", {1}, /*include_cancelled=*/true), 1);
+  EXPECT_EQ(*Retry("s", {1}, {.cancelled = true}), 1);
   EXPECT_EQ(GetSweep("s")->row.state, SweepState::kActive);
   FakeWorker worker(engine_.get(), "w");
   ASSERT_TRUE(worker.Register().ok());

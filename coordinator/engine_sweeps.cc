@@ -42,6 +42,19 @@ NewSweep ToNewSweep(const SweepSpec& spec, const Expansion& expansion) {
   return sweep;
 }
 
+// Users' reasons may hold any bytes.
+std::string Dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+void AddReason(const std::string& reason, json* detail) {
+  if (!reason.empty()) (*detail)["reason"] = reason;
+}
+
+std::string WithReason(absl::string_view what, const std::string& reason) {
+  return reason.empty() ? std::string(what) : absl::StrCat(what, ": ", reason);
+}
+
 absl::Status HasEnded(const SweepRow& sweep, absl::string_view verb) {
   return absl::FailedPreconditionError(
       absl::StrCat("sweeps/", sweep.name, " is ", StateName(sweep.state), "; it cannot be ", verb));
@@ -137,7 +150,8 @@ absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, bool validate_
     SweepEvent("sweep.created", sweep_id,
                json({{"trials_new", created.trials_new}, {"trials_reused", created.trials_reused}})
                    .dump());
-    scheduler_->AddSweep(sweep_id, created.sweep.name, /*paused=*/false);
+    LOGLOG_ASSIGN_OR_RETURN(const SpecInfo* spec, SpecOf(sweep_id));
+    scheduler_->AddSweep(sweep_id, created.sweep.name, /*paused=*/false, spec->schedule);
     Must(AddOpen(sweep_id));
     MarkForRefit(sweep_id, "");
     Actions actions;
@@ -178,16 +192,18 @@ absl::Status Engine::AddOpen(int64_t sweep_id) {
 // ---- steering
 
 void Engine::ChangeSweep(SweepVerb verb, const std::string& name, int64_t revision,
-                         const std::string& request_id, Reply<SweepView> reply,
-                         const std::string& caller) {
+                         const std::string& reason, const std::string& request_id,
+                         Reply<SweepView> reply, const std::string& caller) {
   if (!Admit(&user_calls_, &reply)) return;
   OnStrandFor<SweepView>(
-      caller, std::move(reply), [=, this] { return ApplyVerb(verb, name, revision, request_id); },
+      caller, std::move(reply),
+      [=, this] { return ApplyVerb(verb, name, revision, reason, request_id); },
       Strand::Lane::kPatient);
 }
 
 absl::StatusOr<SweepView> Engine::ApplyVerb(SweepVerb verb, const std::string& name,
-                                            int64_t revision, const std::string& request_id) {
+                                            int64_t revision, const std::string& reason,
+                                            const std::string& request_id) {
   static constexpr const char* kVerbs[] = {"paused", "resumed", "cancelled"};
   const char* const word = kVerbs[static_cast<int>(verb)];
   const std::string what = absl::StrCat(word, " ", name);
@@ -221,15 +237,17 @@ absl::StatusOr<SweepView> Engine::ApplyVerb(SweepVerb verb, const std::string& n
     cancelled_trials = static_cast<int64_t>(cancelled->trials.size());
     Actions actions;
     scheduler_->RemoveSweep(sweep_id);
-    scheduler_->Cancel(*cancelled, &actions);
+    scheduler_->Cancel(*cancelled, WithReason("cancelled", reason), &actions);
     Apply(actions);
     for (const int64_t trial_id : cancelled->trials) progress_->TrialEnded(trial_id);
     progress_->RemoveSweep(sweep_id);
   } else {
     scheduler_->SetSweepPaused(sweep_id, verb == SweepVerb::kPause);
   }
-  SweepEvent(absl::StrCat("sweep.", word), sweep_id,
-             verb == SweepVerb::kCancel ? json({{"trials", cancelled_trials}}).dump() : "{}");
+  json detail = json::object();
+  if (verb == SweepVerb::kCancel) detail["trials"] = cancelled_trials;
+  AddReason(reason, &detail);
+  SweepEvent(absl::StrCat("sweep.", word), sweep_id, Dump(detail));
   RememberServed(request_id, what, "");
   Log(spdlog::level::info, absl::StrCat("sweeps/", name, " was ", word));
   LOGLOG_ASSIGN_OR_RETURN(view.row, store_->read().GetSweep(sweep_id));
@@ -238,18 +256,20 @@ absl::StatusOr<SweepView> Engine::ApplyVerb(SweepVerb verb, const std::string& n
 }
 
 void Engine::RetryTrials(const std::string& sweep, const std::vector<int64_t>& numbers,
-                         bool include_cancelled, const std::string& request_id,
-                         Reply<int64_t> reply, const std::string& caller) {
+                         const RetryKinds& kinds, const std::string& reason,
+                         const std::string& request_id, Reply<int64_t> reply,
+                         const std::string& caller) {
   if (!Admit(&user_calls_, &reply)) return;
   OnStrandFor<int64_t>(
       caller, std::move(reply),
-      [=, this] { return ApplyRetry(sweep, numbers, include_cancelled, request_id); },
+      [=, this] { return ApplyRetry(sweep, numbers, kinds, reason, request_id); },
       Strand::Lane::kPatient);
 }
 
 absl::StatusOr<int64_t> Engine::ApplyRetry(const std::string& name,
                                            const std::vector<int64_t>& numbers,
-                                           bool include_cancelled, const std::string& request_id) {
+                                           const RetryKinds& kinds, const std::string& reason,
+                                           const std::string& request_id) {
   const std::string what = absl::StrCat("retry ", name);
   LOGLOG_ASSIGN_OR_RETURN(const SweepRow sweep, store_->read().GetSweep(name));
   LOGLOG_ASSIGN_OR_RETURN(const std::optional<std::string> before, ServedBefore(request_id, what));
@@ -259,51 +279,65 @@ absl::StatusOr<int64_t> Engine::ApplyRetry(const std::string& name,
   std::vector<int64_t> trial_ids;
   for (const int64_t number : numbers) {
     LOGLOG_ASSIGN_OR_RETURN(const TrialRow trial, store_->read().GetTrial(sweep.sweep_id, number));
-    const bool allowed = trial.state == TrialState::kFailed ||
-                         (include_cancelled && trial.state == TrialState::kCancelled);
+    const bool cancelled = trial.state == TrialState::kCancelled;
+    const bool stopped = trial.state == TrialState::kStopped;
+    const bool allowed = trial.state == TrialState::kFailed || (kinds.cancelled && cancelled) ||
+                         (kinds.stopped && stopped);
     if (!allowed) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          TrialName(name, number), " is ", StateName(trial.state), "; only FAILED trials",
-          include_cancelled ? " and CANCELLED ones" : "", " can be retried",
-          trial.state == TrialState::kCancelled ? " (ask for cancelled ones, too)" : ""));
+      return absl::FailedPreconditionError(
+          absl::StrCat(TrialName(name, number), " is ", StateName(trial.state),
+                       "; only FAILED trials", kinds.cancelled ? " and CANCELLED ones" : "",
+                       kinds.stopped ? " and STOPPED ones" : "", " can be retried",
+                       cancelled ? " (ask for cancelled ones, too)"
+                       : stopped ? " (ask for stopped ones, too)"
+                                 : ""));
     }
     trial_ids.push_back(trial.trial_id);
   }
   LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
   RetryResult result;
   LOGLOG_RETURN_IF_ERROR(store_->Atomically([&]() -> absl::Status {
-    LOGLOG_ASSIGN_OR_RETURN(result,
-                            store_->RetryTrials(sweep.sweep_id, trial_ids, include_cancelled));
+    LOGLOG_ASSIGN_OR_RETURN(result, store_->RetryTrials(sweep.sweep_id, trial_ids, kinds));
     return CheckRoomForTrials(static_cast<int64_t>(result.trials.size()));
   }));
   retried = static_cast<int64_t>(result.trials.size());
   if (retried > 0) {
+    json detail = json::object();
+    AddReason(reason, &detail);
     const bool reopen = sweep.state == SweepState::kDone || sweep.state == SweepState::kCancelled;
     if (reopen) Must(store_->SetSweepState(sweep.sweep_id, SweepState::kActive, 0).status());
-    scheduler_->AddSweep(sweep.sweep_id, name, sweep.state == SweepState::kPaused);
+    LOGLOG_ASSIGN_OR_RETURN(const SpecInfo* spec, SpecOf(sweep.sweep_id));
+    scheduler_->AddSweep(sweep.sweep_id, name, sweep.state == SweepState::kPaused, spec->schedule);
     Must(AddOpen(sweep.sweep_id));
     for (const int64_t trial_id : result.trials) {
       scheduler_->ClearFailures(trial_id);
-      TrialEvent("trial.retried", trial_id, 0, "", "{}");
+      TrialEvent("trial.retried", trial_id, 0, "", Dump(detail));
     }
-    if (reopen) SweepEvent("sweep.reopened", sweep.sweep_id, json({{"trials", retried}}).dump());
-    Log(spdlog::level::info, absl::StrCat("sweeps/", name, ": ", retried, " trials are retried"));
+    detail["trials"] = retried;
+    if (reopen) SweepEvent("sweep.reopened", sweep.sweep_id, Dump(detail));
+    Log(spdlog::level::info, absl::StrCat("sweeps/", name, ": ", retried, " trials are retried",
+                                          reason.empty() ? "" : ": ", reason));
   }
   RememberServed(request_id, what, absl::StrCat(retried));
   return retried;
 }
 
-void Engine::CancelTrial(const std::string& sweep, int64_t number, const std::string& request_id,
-                         Reply<TrialView> reply, const std::string& caller) {
+void Engine::EndTrial(TrialVerb verb, const std::string& sweep, int64_t number,
+                      const std::string& reason, const std::string& request_id,
+                      Reply<TrialView> reply, const std::string& caller) {
   if (!Admit(&user_calls_, &reply)) return;
   OnStrandFor<TrialView>(
-      caller, std::move(reply), [=, this] { return ApplyCancelTrial(sweep, number, request_id); },
+      caller, std::move(reply),
+      [=, this] { return ApplyEndTrial(verb, sweep, number, reason, request_id); },
       Strand::Lane::kPatient);
 }
 
-absl::StatusOr<TrialView> Engine::ApplyCancelTrial(const std::string& name, int64_t number,
-                                                   const std::string& request_id) {
-  const std::string what = absl::StrCat("cancel ", TrialName(name, number));
+absl::StatusOr<TrialView> Engine::ApplyEndTrial(TrialVerb verb, const std::string& name,
+                                                int64_t number, const std::string& reason,
+                                                const std::string& request_id) {
+  const bool stop = verb == TrialVerb::kStop;
+  const char* const word = stop ? "stopped" : "cancelled";
+  const std::string what = absl::StrCat(stop ? "stop " : "cancel ", TrialName(name, number));
   LOGLOG_ASSIGN_OR_RETURN(const SweepRow sweep, store_->read().GetSweep(name));
   TrialView view;
   LOGLOG_ASSIGN_OR_RETURN(view.row, store_->read().GetTrial(sweep.sweep_id, number));
@@ -311,16 +345,23 @@ absl::StatusOr<TrialView> Engine::ApplyCancelTrial(const std::string& name, int6
   if (before.has_value()) return view;
   if (IsEnded(view.row.state)) {
     return absl::FailedPreconditionError(absl::StrCat(
-        TrialName(name, number), " is ", StateName(view.row.state), "; it cannot be cancelled"));
+        TrialName(name, number), " is ", StateName(view.row.state), "; it cannot be ", word));
   }
   const int64_t trial_id = view.row.trial_id;
   LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
-  LOGLOG_ASSIGN_OR_RETURN(const CancelResult cancelled, store_->CancelTrials({trial_id}, wall_ms_));
-  TrialEvent("trial.cancelled", trial_id, 0, "", "{}");
+  LOGLOG_ASSIGN_OR_RETURN(const CancelResult ended,
+                          stop ? store_->StopTrials({trial_id}, reason, wall_ms_)
+                               : store_->CancelTrials({trial_id}, wall_ms_));
+  json detail = json::object();
+  AddReason(reason, &detail);
+  if (stop) detail["step"] = view.row.step;
+  TrialEvent(absl::StrCat("trial.", word), trial_id, 0, "", Dump(detail));
   Actions actions;
-  scheduler_->Cancel(cancelled, &actions);
+  scheduler_->Cancel(ended, WithReason(word, reason), &actions);
   Apply(actions);
   progress_->TrialEnded(trial_id);
+  // Fits say how many were left out, and why.
+  if (stop) MarkTrialForRefit(trial_id);
   RememberServed(request_id, what, "");
   LOGLOG_ASSIGN_OR_RETURN(view.row, store_->read().GetTrial(sweep.sweep_id, number));
   return view;

@@ -135,7 +135,7 @@ TEST_F(EngineTest, ARequestIdBelongsToOneRequest) {
   EXPECT_EQ(repeated->sweep.row.name, first->sweep.row.name);
   EXPECT_TRUE(absl::IsInvalidArgument(Submit(TinySpec("s", 3, 1), "once").status()));
   EXPECT_TRUE(absl::IsInvalidArgument(Call<int64_t>([&](auto reply) {
-                                        engine_->RetryTrials("s", {}, false, "once", reply);
+                                        engine_->RetryTrials("s", {}, {}, "", "once", reply);
                                       }).status()));
 }
 

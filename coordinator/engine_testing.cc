@@ -48,7 +48,7 @@ absl::Status FakeWorker::Register(const std::string& boot, const std::vector<int
   request.host = host;
   request.slots = static_cast<int>(slots_.size());
   request.slots_json = "[]";
-  request.labels_json = "{}";
+  request.labels_json = labels_json;
   request.device = "cpu";
   request.held = held;
   const absl::StatusOr<RegisterAnswer> answer =
@@ -83,14 +83,17 @@ void FakeWorker::Obey(const SyncAnswer& answer) {
     switch (desire.action) {
       case DesiredAction::kRun:
         orders_[desire.slot] = answer.orders.at(desire.slot);
-        slot.state = SlotState::kRunning;
-        slot.attempt_id = desire.attempt_id;
+        for (const int held : orders_[desire.slot].slots) {
+          slots_[held].state = SlotState::kRunning;
+          slots_[held].attempt_id = desire.attempt_id;
+        }
         break;
       case DesiredAction::kStop:
         Finish(desire.slot, OutcomeKind::kStopped);
         break;
       case DesiredAction::kKill:
       case DesiredAction::kForget:
+        Reap(desire.slot);
         slot = SlotReport{.slot = desire.slot};
         break;
       case DesiredAction::kNone:
@@ -122,7 +125,16 @@ absl::Status FakeWorker::Train(const TaskOrder& order, double final_loss, bool d
   return Send(order.attempt_id, 0, std::move(events)).status();
 }
 
+void FakeWorker::Reap(int lead) {
+  for (int i = 0; i < static_cast<int>(slots_.size()); ++i) {
+    if (i != lead && slots_[i].attempt_id == slots_[lead].attempt_id) {
+      slots_[i] = SlotReport{.slot = i};
+    }
+  }
+}
+
 void FakeWorker::Finish(int slot, OutcomeKind kind, const std::string& message) {
+  Reap(slot);
   slots_[slot].state = SlotState::kFinished;
   const int code = kind == OutcomeKind::kDone ? 0 : kind == OutcomeKind::kDiverged ? 10 : 1;
   slots_[slot].outcome = {kind, code, 0, message};
@@ -225,7 +237,7 @@ absl::StatusOr<TrialView> EngineWorld::GetTrial(const std::string& sweep, int64_
 absl::StatusOr<SweepView> EngineWorld::Change(Engine::SweepVerb verb, const std::string& name,
                                               int64_t revision, const std::string& request_id) {
   return Call<SweepView>(
-      [&](auto reply) { engine_->ChangeSweep(verb, name, revision, request_id, reply); });
+      [&](auto reply) { engine_->ChangeSweep(verb, name, revision, "", request_id, reply); });
 }
 
 std::vector<std::string> EngineWorld::EventKinds(const std::string& sweep) {

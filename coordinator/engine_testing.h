@@ -104,9 +104,13 @@ class FakeWorker {
   const TaskOrder& order(int slot = 0) const { return orders_.at(slot); }
   SlotReport& slot(int index = 0) { return slots_[index]; }
   std::string host = "here";
+  std::string labels_json = "{}";
   bool draining = false;
 
  private:
+  // The process group of the attempt in this slot is gone: its other slots are idle.
+  void Reap(int lead);
+
   Engine* engine_;
   const std::string worker_id_;
   int64_t epoch_ = 0;

@@ -91,8 +91,10 @@ absl::StatusOr<RegisterAnswer> Engine::ApplyRegister(const RegisterRequest& requ
   EventRow event;
   event.kind = "worker.registered";
   event.worker_id = row.worker_id;
+  const json labels = json::parse(row.labels_json, nullptr, /*allow_exceptions=*/false);
   event.detail_json = Dump({{"host", row.host},
                             {"slots", row.slots},
+                            {"labels", labels.is_object() ? labels : json::object()},
                             {"version", row.version},
                             {"session_epoch", row.session_epoch}});
   AppendEvent(std::move(event));
@@ -227,7 +229,11 @@ std::optional<EndedAttempt> Engine::FindEnded(const std::string& worker_id, int6
   const absl::StatusOr<TaskRow> task = store_->read().GetTask(attempt->task_id);
   Must(task.status());
   if (!task.ok()) return std::nullopt;
-  return EndedAttempt{attempt->task_id, attempt->state, task->last_attempt_id == attempt_id,
+  return EndedAttempt{attempt->task_id,
+                      attempt->slot,
+                      attempt->slot_count,
+                      attempt->state,
+                      task->last_attempt_id == attempt_id,
                       task->state == TaskState::kCancelled};
 }
 
@@ -281,6 +287,9 @@ void Engine::Dispatch() {
     Must(status);
     if (!status.ok()) return;
   }
+  Actions actions;
+  scheduler_->MakeRoom(now_ms_, &actions);
+  Apply(actions);
 }
 
 absl::Status Engine::Execute(const Grant& grant) {
@@ -292,26 +301,29 @@ absl::Status Engine::Execute(const Grant& grant) {
   NewAttempt attempt;
   attempt.task_id = grant.task_id;
   attempt.worker_id = grant.worker_id;
-  attempt.slot = grant.slot;
+  attempt.slot = grant.slots.front();
+  attempt.followers.assign(grant.slots.begin() + 1, grant.slots.end());
   attempt.session_epoch = worker.session_epoch;
   attempt.lease_ms = scheduler_->LeaseMs();
   attempt.resume_step = checkpoint.has_value() ? checkpoint->step : 0;
   attempt.create_ms = wall_ms_;
   LOGLOG_ASSIGN_OR_RETURN(const LeasedAttempt leased, store_->InsertAttempt(attempt));
   LOGLOG_FAILPOINT("engine.grant.stored");
-  scheduler_->Granted(grant, leased.attempt_id, checkpoint.has_value(), now_ms_);
+  scheduler_->Granted(grant, leased.attempt_id, attempt.resume_step, now_ms_);
 
   AttemptRow row;
   row.attempt_id = leased.attempt_id;
   row.task_id = grant.task_id;
-  row.slot = grant.slot;
+  row.slot = attempt.slot;
+  row.followers = attempt.followers;
   LOGLOG_ASSIGN_OR_RETURN(orders_[leased.attempt_id], MakeOrder(row, checkpoint));
-  const std::string detail = Dump({{"task_id", grant.task_id},
-                                   {"slot", grant.slot},
-                                   {"resume_step", attempt.resume_step},
-                                   {"superseded_points", leased.superseded.points}});
+  json detail = {{"task_id", grant.task_id},
+                 {"slot", attempt.slot},
+                 {"resume_step", attempt.resume_step},
+                 {"superseded_points", leased.superseded.points}};
+  if (grant.slots.size() > 1) detail["slots"] = grant.slots;
   for (const int64_t trial_id : scheduler_->OpenTrialsOf(grant.task_id)) {
-    TrialEvent("attempt.leased", trial_id, leased.attempt_id, grant.worker_id, detail);
+    TrialEvent("attempt.leased", trial_id, leased.attempt_id, grant.worker_id, Dump(detail));
     progress_->AttemptStarted(leased.attempt_id, trial_id, now_ms_);
   }
   return absl::OkStatus();
@@ -344,6 +356,7 @@ absl::StatusOr<TaskOrder> Engine::MakeOrder(const AttemptRow& attempt,
   order.attempt_id = attempt.attempt_id;
   order.task_id = task.task_id;
   order.slots = {attempt.slot};
+  order.slots.insert(order.slots.end(), attempt.followers.begin(), attempt.followers.end());
   order.task_json = TaskJson(attempt.attempt_id, task, members, spec->checkpoint);
   if (checkpoint.has_value()) {
     order.resume_step = checkpoint->step;
@@ -397,6 +410,7 @@ absl::StatusOr<BatchAnswer> Engine::ApplyBatch(BatchRequest* request) {
   }
   if (tokens > 0) {
     batch.tokens_per_second = progress_->TokensArrived(batch.attempt_id, tokens, now_ms_);
+    scheduler_->NoteSpeed(batch.attempt_id, batch.tokens_per_second);
   }
   const absl::StatusOr<BatchResult> result = store_->ApplyBatch(batch);
   LOGLOG_FAILPOINT("engine.batch.applied");

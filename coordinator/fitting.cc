@@ -222,6 +222,7 @@ const Fitter::ArmData& Fitter::DataOf(const std::string& arm) {
       ++data.diverged;
     } else {
       ++data.unfinished;
+      data.stopped += trial.state == TrialState::kStopped ? 1 : 0;
     }
   }
   std::sort(lines.begin(), lines.end());
@@ -348,6 +349,7 @@ std::string Fitter::FitJson(const FitTarget& target, const FitResult& result) {
                     {"n_pairs", result.n_pairs},
                     {"n_diverged", a.diverged + b.diverged},
                     {"n_unfinished", a.unfinished + b.unfinished},
+                    {"n_stopped", a.stopped + b.stopped},
                     {"x_min", Number(result.x_min)},
                     {"x_max", Number(result.x_max)},
                     {"leave_largest_out_error", Number(result.leave_largest_out_error)},

@@ -41,8 +41,8 @@ using ContrastKey = std::pair<Axis, std::pair<std::string, std::string>>;
 // The arms of these trials, in order of their first trial.
 std::vector<std::string> ArmsOf(absl::Span<const ObservationRow> trials);
 
-// Fits the DONE trials of one sweep; diverged and unfinished ones are counted in the
-// results. Remembers comparisons, whose adjusted p-values hang on each other. Refers to
+// Fits the DONE trials of one sweep; diverged, stopped and unfinished ones are counted in
+// the results. Remembers comparisons, whose adjusted p-values hang on each other. Refers to
 // the trials and the plan; confined to one thread at a time.
 class Fitter {
  public:
@@ -67,6 +67,7 @@ class Fitter {
     std::vector<const ObservationRow*> done;  // where they come from
     int diverged = 0;
     int unfinished = 0;
+    int stopped = 0;     // of those
     std::string sha256;  // of all its trials
   };
   // Holm's adjustment of one planned contrast.

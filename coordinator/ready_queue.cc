@@ -2,42 +2,68 @@
 
 namespace loglog {
 
-void ReadyQueue::Put(int64_t task_id, std::vector<Place> places) {
+const std::vector<ReadyQueue::Place>& ReadyQueue::Put(int64_t task_id, std::vector<Place> places) {
   Remove(task_id);
-  for (const Place& place : places) queues_[place.sweep_id].insert({place.rank, task_id});
-  places_[task_id] = std::move(places);
+  for (const Place& place : places) {
+    Queue& queue = queues_[place.sweep_id];
+    ++queue.size;
+    queue.bands[place.band][place.shape].insert({-place.tokens, place.number, task_id});
+  }
+  return places_[task_id] = std::move(places);
 }
 
-void ReadyQueue::Remove(int64_t task_id) {
+std::vector<int64_t> ReadyQueue::Remove(int64_t task_id) {
+  std::vector<int64_t> sweeps;
   const auto it = places_.find(task_id);
-  if (it == places_.end()) return;
+  if (it == places_.end()) return sweeps;
   for (const Place& place : it->second) {
+    sweeps.push_back(place.sweep_id);
     const auto queue = queues_.find(place.sweep_id);
-    queue->second.erase({place.rank, task_id});
-    if (queue->second.empty()) queues_.erase(queue);
+    const auto band = queue->second.bands.find(place.band);
+    const auto shape = band->second.find(place.shape);
+    shape->second.erase({-place.tokens, place.number, task_id});
+    if (shape->second.empty()) band->second.erase(shape);
+    if (band->second.empty()) queue->second.bands.erase(band);
+    if (--queue->second.size == 0) queues_.erase(queue);
   }
   places_.erase(it);
+  return sweeps;
 }
 
-void ReadyQueue::SetPaused(int64_t sweep_id, bool paused) {
-  if (paused) {
-    paused_.insert(sweep_id);
-  } else {
-    paused_.erase(sweep_id);
-  }
+size_t ReadyQueue::SizeOf(int64_t sweep_id) const {
+  const auto queue = queues_.find(sweep_id);
+  return queue == queues_.end() ? 0 : queue->second.size;
 }
 
-int64_t ReadyQueue::Take(absl::FunctionRef<bool(int64_t)> may_take) {
-  auto sweep = queues_.upper_bound(last_served_);
-  for (size_t i = 0; i < queues_.size(); ++i, ++sweep) {
-    if (sweep == queues_.end()) sweep = queues_.begin();
-    if (paused_.contains(sweep->first)) continue;
-    for (const auto& [rank, task_id] : sweep->second) {
-      if (!may_take(task_id)) continue;
-      last_served_ = sweep->first;
-      const int64_t taken = task_id;
-      Remove(taken);
-      return taken;
+int64_t ReadyQueue::First(int64_t sweep_id, Seconds seconds,
+                          absl::FunctionRef<bool(int64_t)> may_take) const {
+  const auto queue = queues_.find(sweep_id);
+  if (queue == queues_.end()) return 0;
+  int asked = 0;
+  for (const auto& [band, shapes] : queue->second.bands) {
+    // The heads of the shapes, merged by time.
+    struct Head {
+      float shape;
+      std::set<Item>::const_iterator next, end;
+    };
+    std::vector<Head> heads;
+    for (const auto& [shape, items] : shapes) heads.push_back({shape, items.begin(), items.end()});
+    while (!heads.empty()) {
+      size_t longest = 0;
+      double longest_s = -1;
+      for (size_t i = 0; i < heads.size(); ++i) {
+        const Item& item = *heads[i].next;
+        const double s = seconds(heads[i].shape, static_cast<double>(-item.minus_tokens));
+        if (s > longest_s || (s == longest_s && item.number < heads[longest].next->number)) {
+          longest = i;
+          longest_s = s;
+        }
+      }
+      Head& head = heads[longest];
+      const int64_t task_id = head.next->task_id;
+      if (may_take(task_id)) return task_id;
+      if (++asked >= kAskedMax) return 0;
+      if (++head.next == head.end) heads.erase(heads.begin() + static_cast<int64_t>(longest));
     }
   }
   return 0;

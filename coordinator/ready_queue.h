@@ -1,6 +1,7 @@
 #ifndef LOGLOG_COORDINATOR_READY_QUEUE_H_
 #define LOGLOG_COORDINATOR_READY_QUEUE_H_
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -13,38 +14,55 @@
 namespace loglog {
 
 // Tasks that could start now, each in the queue of every sweep that wants it. Within a
-// sweep the lowest rank goes first (the order that the plan gave the trials); between
-// sweeps it goes round, so that a long sweep does not starve one submitted after it.
-// Cost: logarithmic in what is queued, whatever else is in the store.
+// sweep the lowest band goes first, within a band what takes longest, then the lowest
+// number. Tasks of one shape take time in proportion to their tokens, so that what is
+// measured meanwhile changes the order of shapes and never that within one.
+// Cost: logarithmic in what is queued, and linear in the shapes of a band.
 // Confined to one thread.
 class ReadyQueue {
  public:
   struct Place {
     int64_t sweep_id = 0;
-    int64_t rank = 0;
+    int64_t tokens = 0;  // of the task; 0 in sweeps that are ordered by number alone
+    float shape = 0;     // FLOPs per token; 0 as above
+    int32_t band = 0;
+    int32_t number = 0;
   };
+  // How long so many tokens of a shape take.
+  using Seconds = absl::FunctionRef<double(float shape, double tokens)>;
 
-  // Replaces the places of a task that is queued already. Without places the task
-  // waits in no queue and never comes up.
-  void Put(int64_t task_id, std::vector<Place> places);
-  void Remove(int64_t task_id);
+  // Replaces the places of a task that is queued already, and returns them. Without places
+  // the task waits in no queue and never comes up.
+  const std::vector<Place>& Put(int64_t task_id, std::vector<Place> places);
+  // Returns the sweeps that it was queued for.
+  std::vector<int64_t> Remove(int64_t task_id);
   bool Contains(int64_t task_id) const { return places_.contains(task_id); }
   size_t size() const { return places_.size(); }
+  // Tasks in the queue of this sweep.
+  size_t SizeOf(int64_t sweep_id) const;
 
-  // Tasks that only paused sweeps want do not come up.
-  void SetPaused(int64_t sweep_id, bool paused);
-
-  // Takes out the first task that `may_take` likes, from the sweep whose turn it is;
-  // 0 when there is none.
-  int64_t Take(absl::FunctionRef<bool(int64_t task_id)> may_take);
+  // The first task of this sweep that `may_take` likes, 0 when there is none. Of tasks
+  // that it does not like only so many are asked about, lest a cell that failed on a worker
+  // makes each of that worker's calls walk over all its seeds.
+  static constexpr int kAskedMax = 256;
+  int64_t First(int64_t sweep_id, Seconds seconds,
+                absl::FunctionRef<bool(int64_t task_id)> may_take) const;
 
  private:
-  using Queue = std::set<std::pair<int64_t, int64_t>>;  // (rank, task)
+  struct Item {
+    int64_t minus_tokens = 0;
+    int32_t number = 0;
+    int64_t task_id = 0;
+    auto operator<=>(const Item&) const = default;
+  };
+  using Shapes = std::map<float, std::set<Item>>;  // no empty ones
+  struct Queue {
+    size_t size = 0;
+    std::map<int32_t, Shapes> bands;  // no empty ones
+  };
 
   absl::flat_hash_map<int64_t, std::vector<Place>> places_;  // by task
-  std::map<int64_t, Queue> queues_;                          // by sweep; no empty ones
-  std::set<int64_t> paused_;
-  int64_t last_served_ = 0;
+  absl::flat_hash_map<int64_t, Queue> queues_;               // by sweep; no empty ones
 };
 
 }  // namespace loglog

@@ -2,7 +2,6 @@
 #include "coordinator/scheduler.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -10,16 +9,6 @@
 #include "base/failpoint.h"
 
 namespace loglog {
-namespace {
-
-constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-
-// "in 12s": seconds are enough for people.
-std::string InSeconds(int64_t ms) {
-  return absl::StrCat("in ", FormatDurationMs((std::max<int64_t>(ms, 0) + 999) / 1000 * 1000));
-}
-
-}  // namespace
 
 bool WorkerDesire::Anything() const {
   if (!forget.empty()) return true;
@@ -31,8 +20,17 @@ Scheduler::Scheduler(const SchedulerOptions& options) : options_(options), rando
 
 // ---- what there is
 
-void Scheduler::AddSweep(int64_t sweep_id, absl::string_view name, bool paused) {
-  sweeps_[sweep_id].name = std::string(name);
+void Scheduler::AddSweep(int64_t sweep_id, absl::string_view name, bool paused,
+                         const SweepSchedule& schedule) {
+  const auto [it, is_new] = sweeps_.try_emplace(sweep_id);
+  Sweep& sweep = it->second;
+  if (is_new) {
+    ++priorities_[schedule.priority];
+    sweep.schedule = schedule;
+    const std::vector<int64_t>& seeds = schedule.longest_first_seeds;
+    for (size_t i = 0; i < seeds.size(); ++i) sweep.bands[seeds[i]] = static_cast<int32_t>(i);
+  }
+  sweep.name = std::string(name);
   SetSweepPaused(sweep_id, paused);
 }
 
@@ -40,6 +38,11 @@ void Scheduler::AddTrial(const OpenTrial& open) {
   Trial& trial = trials_[open.trial_id];
   trial.cell_id = open.cell_id;
   trial.task_id = open.task_id;
+  trial.seed = open.seed;
+  trial.steps = static_cast<int32_t>(open.steps);
+  // A float, so that one shape is one number whatever it was divided by.
+  if (open.tokens > 0)
+    trial.shape = static_cast<float>(open.flops / static_cast<double>(open.tokens));
   for (const SweepOfTrial& of : open.sweeps) {
     const auto sweep = sweeps_.find(of.sweep_id);
     if (sweep == sweeps_.end()) continue;
@@ -47,7 +50,9 @@ void Scheduler::AddTrial(const OpenTrial& open) {
     sweep->second.open.insert(open.trial_id);
   }
   for (const int64_t task_id : trial.tasks) {
-    if (ready_.Contains(task_id)) ready_.Put(task_id, PlacesOf(tasks_.at(task_id)));
+    const Task& task = tasks_.at(task_id);
+    if (ready_.Contains(task_id)) PutReady(task_id, task);
+    if (task.attempt_id != 0) ChargeFor(&attempts_.at(task.attempt_id));
   }
 }
 
@@ -59,6 +64,7 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
   task.failure_count = row.failure_count;
   task.lost_count = row.lost_count;
   task.message = row.message;
+  task.tokens = row.token_end - row.token_begin;
   std::set<int64_t> cells;
   for (const TaskMember& member : row.members) {
     const auto trial = trials_.find(member.trial_id);
@@ -77,7 +83,10 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
   for (const std::string& worker_id : context.failed_on) {
     failed_on_[task.failure_key].insert(worker_id);
   }
-  if (!is_new && task.attempt_id != 0) return;  // goes on, or is queued when it has stopped
+  if (!is_new && task.attempt_id != 0) {  // goes on, or is queued when it has stopped
+    ChargeFor(&attempts_.at(task.attempt_id));
+    return;
+  }
   task.parent_task_id = tasks_.contains(row.parent_task_id) ? row.parent_task_id : 0;
   if (is_new && task.parent_task_id != 0) {
     children_[task.parent_task_id].push_back(row.task_id);
@@ -91,21 +100,47 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
 // ---- queueing
 
 std::vector<ReadyQueue::Place> Scheduler::PlacesOf(const Task& task) const {
-  std::map<int64_t, int64_t> ranks;
+  std::vector<ReadyQueue::Place> places;
   for (const int64_t trial_id : task.open) {
-    for (const auto& [sweep_id, number] : trials_.at(trial_id).sweeps) {
-      const auto [it, inserted] = ranks.try_emplace(sweep_id, number);
-      if (!inserted) it->second = std::min(it->second, number);
+    const Trial& trial = trials_.at(trial_id);
+    for (const auto& [sweep_id, number] : trial.sweeps) {
+      const auto wants = sweeps_.find(sweep_id);
+      if (wants == sweeps_.end()) continue;  // it is being removed
+      const Sweep& sweep = wants->second;
+      ReadyQueue::Place place{.sweep_id = sweep_id, .number = static_cast<int32_t>(number)};
+      if (!sweep.bands.empty()) {
+        const auto band = sweep.bands.find(trial.seed);
+        place.band = band == sweep.bands.end() ? INT32_MAX : band->second;
+        place.shape = trial.shape;
+        place.tokens = task.tokens;
+      }
+      const auto known = std::find_if(
+          places.begin(), places.end(),
+          [&](const ReadyQueue::Place& other) { return other.sweep_id == place.sweep_id; });
+      if (known == places.end()) {
+        places.push_back(place);
+      } else if (place.number < known->number) {
+        *known = place;
+      }
     }
   }
-  std::vector<ReadyQueue::Place> places;
-  for (const auto& [sweep_id, rank] : ranks) places.push_back({sweep_id, rank});
   return places;
+}
+
+void Scheduler::PutReady(int64_t task_id, const Task& task) {
+  RemoveReady(task_id);
+  for (const ReadyQueue::Place& place : ready_.Put(task_id, PlacesOf(task))) {
+    UpdateTurn(place.sweep_id);
+  }
+}
+
+void Scheduler::RemoveReady(int64_t task_id) {
+  for (const int64_t sweep_id : ready_.Remove(task_id)) UpdateTurn(sweep_id);
 }
 
 void Scheduler::Enqueue(int64_t task_id, Task* task, int64_t now_ms) {
   LOGLOG_CHECK(task->attempt_id == 0);
-  ready_.Remove(task_id);
+  RemoveReady(task_id);
   if (task->parent_task_id != 0) {
     task->state = Task::State::kBlocked;
   } else if (task->not_before_ms > now_ms) {
@@ -113,7 +148,7 @@ void Scheduler::Enqueue(int64_t task_id, Task* task, int64_t now_ms) {
     backoffs_.insert({task->not_before_ms, task_id});
   } else {
     task->state = Task::State::kReady;
-    ready_.Put(task_id, PlacesOf(*task));
+    PutReady(task_id, *task);
   }
 }
 
@@ -145,7 +180,7 @@ void Scheduler::EraseTask(int64_t task_id) {
   if (it == tasks_.end()) return;
   const Task& task = it->second;
   LOGLOG_CHECK(task.attempt_id == 0);
-  ready_.Remove(task_id);
+  RemoveReady(task_id);
   backoffs_.erase({task.not_before_ms, task_id});
   for (const int64_t trial_id : task.open) {
     const auto trial = trials_.find(trial_id);
@@ -197,7 +232,7 @@ void Scheduler::TrialEnded(int64_t trial_id, Actions* actions) {
     Task& task = tasks_.at(task_id);
     task.open.erase(trial_id);
     if (!task.open.empty()) {
-      if (ready_.Contains(task_id)) ready_.Put(task_id, PlacesOf(task));
+      if (ready_.Contains(task_id)) PutReady(task_id, task);
     } else if (task.attempt_id == 0 && !task.cancelled) {
       // The result of an attempt that had been given up came in after all.
       FinishTask(task_id, actions);
@@ -211,13 +246,13 @@ void Scheduler::TrialEnded(int64_t trial_id, Actions* actions) {
   }
 }
 
-void Scheduler::Cancel(const CancelResult& cancelled, Actions* actions) {
+void Scheduler::Cancel(const CancelResult& cancelled, absl::string_view why, Actions* actions) {
   for (const int64_t task_id : cancelled.tasks) {
     const auto it = tasks_.find(task_id);
     if (it == tasks_.end()) continue;
     it->second.cancelled = true;
     if (it->second.attempt_id != 0) {
-      Stop(it->second.attempt_id, "cancelled", actions);
+      Stop(it->second.attempt_id, StopCause::kUnwanted, why, actions);
     } else {
       EraseTask(task_id);
     }
@@ -233,14 +268,21 @@ void Scheduler::EndIfEmpty(int64_t sweep_id, Actions* actions) {
 }
 
 void Scheduler::RemoveSweep(int64_t sweep_id) {
-  const auto node = sweeps_.extract(sweep_id);
-  if (node.empty()) return;
-  ready_.SetPaused(sweep_id, false);
-  for (const int64_t trial_id : node.mapped().open) {
+  const auto it = sweeps_.find(sweep_id);
+  if (it == sweeps_.end()) return;
+  const Sweep sweep = std::move(it->second);
+  sweeps_.erase(it);
+  if (sweep.turn.has_value()) turns_.erase(*sweep.turn);
+  if (--priorities_[sweep.schedule.priority] == 0) priorities_.erase(sweep.schedule.priority);
+  for (auto& [attempt_id, attempt] : attempts_) {
+    std::erase_if(attempt.charges,
+                  [sweep_id](const Charge& charge) { return charge.sweep_id == sweep_id; });
+  }
+  for (const int64_t trial_id : sweep.open) {
     Trial& trial = trials_.at(trial_id);
     trial.sweeps.erase(sweep_id);
     for (const int64_t task_id : trial.tasks) {
-      if (ready_.Contains(task_id)) ready_.Put(task_id, PlacesOf(tasks_.at(task_id)));
+      if (ready_.Contains(task_id)) PutReady(task_id, tasks_.at(task_id));
     }
   }
 }
@@ -249,7 +291,7 @@ void Scheduler::SetSweepPaused(int64_t sweep_id, bool paused) {
   const auto sweep = sweeps_.find(sweep_id);
   if (sweep == sweeps_.end()) return;
   sweep->second.paused = paused;
-  ready_.SetPaused(sweep_id, paused);
+  UpdateTurn(sweep_id);
 }
 
 void Scheduler::ClearFailures(int64_t trial_id) {
@@ -294,75 +336,13 @@ void Scheduler::Tick(int64_t now_ms, Actions* actions) {
 }
 
 int64_t Scheduler::NextTickMs() const {
-  int64_t next = preference_ends_ms_;
+  int64_t next = dispatch_again_ms_;
   if (!backoffs_.empty()) next = std::min(next, backoffs_.begin()->first);
   if (!leases_.empty()) next = std::min(next, leases_.begin()->first + options_.lease_margin_ms);
   if (!silences_.empty()) {
     next = std::min(next, silences_.begin()->first + options_.lease_margin_ms);
   }
   return next;
-}
-
-// ---- dispatch
-
-bool Scheduler::MayTake(int64_t task_id, const std::string& worker_id, int64_t now_ms) {
-  const Task& task = tasks_.at(task_id);
-  const auto failed = failed_on_.find(task.failure_key);
-  if (failed != failed_on_.end() && failed->second.contains(worker_id)) {
-    // Another worker tells whether the task or the worker is to blame.
-    for (const auto& [id, other] : workers_) {
-      if (Accepts(other) && !failed->second.contains(id)) return false;
-    }
-  }
-  const TaskContext& context = task.context;
-  if (context.checkpoint_worker.empty() || context.checkpoint_worker == worker_id) return true;
-  if (now_ms >= task.prefer_until_ms) return true;
-  const auto reads_checkpoint = [&](const std::string& id, const Worker& worker) {
-    return id == context.checkpoint_worker ||
-           (!worker.scope.empty() && worker.scope == context.checkpoint_scope);
-  };
-  if (reads_checkpoint(worker_id, workers_.find(worker_id)->second)) return true;
-  for (const auto& [id, other] : workers_) {
-    if (!Accepts(other) || !reads_checkpoint(id, other)) continue;
-    preference_ends_ms_ = std::min(preference_ends_ms_, task.prefer_until_ms);
-    return false;
-  }
-  return true;
-}
-
-std::optional<Grant> Scheduler::NextGrant(int64_t now_ms) {
-  preference_ends_ms_ = kNever;
-  if (ready_.size() == 0) return std::nullopt;
-  for (const auto& [slot, worker_id] : idle_) {
-    const int64_t task_id =
-        ready_.Take([&](int64_t task) { return MayTake(task, worker_id, now_ms); });
-    if (task_id != 0) return Grant{task_id, worker_id, slot};
-  }
-  return std::nullopt;
-}
-
-void Scheduler::Granted(const Grant& grant, int64_t attempt_id, bool resumed, int64_t now_ms) {
-  Task& task = tasks_.at(grant.task_id);
-  Worker& worker = workers_.find(grant.worker_id)->second;
-  task.state = Task::State::kLive;
-  task.attempt_id = attempt_id;
-  if (!resumed) task.context.checkpoint_worker.clear();
-  Attempt& attempt = attempts_[attempt_id];
-  attempt.task_id = grant.task_id;
-  attempt.worker_id = grant.worker_id;
-  attempt.slot = grant.slot;
-  Renew(attempt_id, &attempt, now_ms);
-  worker.slots[grant.slot].attempt_id = attempt_id;
-  RefreshIdle(grant.worker_id, worker);
-  woken_.insert(grant.worker_id);
-}
-
-void Scheduler::NoteCheckpoint(int64_t task_id, absl::string_view worker_id) {
-  const auto task = tasks_.find(task_id);
-  const auto worker = workers_.find(worker_id);
-  if (task == tasks_.end() || worker == workers_.end()) return;
-  task->second.context.checkpoint_worker = std::string(worker_id);
-  task->second.context.checkpoint_scope = worker->second.scope;
 }
 
 // ---- questions
@@ -400,63 +380,6 @@ std::vector<int64_t> Scheduler::LiveAttemptsOf(int64_t sweep_id) const {
   }
   std::sort(live.begin(), live.end());
   return live;
-}
-
-// A free slot is not for it when its cell failed there and another worker could tell
-// more; empty when that is not so.
-std::string Scheduler::WhyAvoided(const Task& task) const {
-  const auto failed = failed_on_.find(task.failure_key);
-  if (failed == failed_on_.end()) return "";
-  bool others = false;
-  for (const auto& [worker_id, worker] : workers_) {
-    if (!Accepts(worker) || failed->second.contains(worker_id)) continue;
-    others = true;
-    if (BusySlots(worker) < worker.slot_count) return "";
-  }
-  return others ? absl::StrCat("failed on workers/", *failed->second.begin(),
-                               "; waits for a slot of another worker")
-                : "";
-}
-
-std::string Scheduler::PendingReason(int64_t trial_id, int64_t now_ms) const {
-  const auto trial = trials_.find(trial_id);
-  if (trial == trials_.end()) return "";
-  const auto it = tasks_.find(trial->second.task_id);
-  if (it == tasks_.end()) return "";
-  const Task& task = it->second;
-  if (task.attempt_id != 0) {
-    const Attempt& attempt = attempts_.at(task.attempt_id);
-    return attempt.stop_reason.empty()
-               ? ""
-               : absl::StrCat("its earlier attempt ", task.attempt_id, " on workers/",
-                              attempt.worker_id, " is stopping");
-  }
-  const std::map<int64_t, int64_t>& sweeps = trial->second.sweeps;
-  if (!sweeps.empty() && std::all_of(sweeps.begin(), sweeps.end(), [this](const auto& sweep) {
-        return sweeps_.at(sweep.first).paused;
-      })) {
-    const std::string& name = sweeps_.at(sweeps.begin()->first).name;
-    return absl::StrCat("the sweep is paused; `loglog sweep resume ", name, "`");
-  }
-  switch (task.state) {
-    case Task::State::kBlocked:
-      return absl::StrCat("waits for task ", task.parent_task_id, ", which it continues");
-    case Task::State::kBackoff:
-      return absl::StrCat("tried again ", InSeconds(task.not_before_ms - now_ms), ": ",
-                          task.message);
-    case Task::State::kReady:
-    case Task::State::kLive:
-      break;
-  }
-  const std::string no_slot = WhyNoSlot();
-  if (!no_slot.empty()) return no_slot;
-  const std::string avoided = WhyAvoided(task);
-  if (!avoided.empty()) return avoided;
-  if (!task.context.checkpoint_worker.empty() && now_ms < task.prefer_until_ms) {
-    return absl::StrCat("its checkpoint is on workers/", task.context.checkpoint_worker,
-                        "; goes elsewhere ", InSeconds(task.prefer_until_ms - now_ms));
-  }
-  return "a slot is free; starts when its worker calls next";
 }
 
 }  // namespace loglog

@@ -1,6 +1,7 @@
 #ifndef LOGLOG_COORDINATOR_SCHEDULER_H_
 #define LOGLOG_COORDINATOR_SCHEDULER_H_
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -13,10 +14,12 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "coordinator/ready_queue.h"
 #include "coordinator/scheduler_types.h"
+#include "coordinator/speeds.h"
 
 namespace loglog {
 
@@ -35,7 +38,8 @@ class Scheduler {
 
   // ---- what there is. Sweeps first, then trials, tasks, workers, live attempts.
   // Adding again brings up to date (a trial that one more sweep wants).
-  void AddSweep(int64_t sweep_id, absl::string_view name, bool paused);
+  void AddSweep(int64_t sweep_id, absl::string_view name, bool paused,
+                const SweepSchedule& schedule = {});
   void AddTrial(const OpenTrial& trial);
   void AddTask(const TaskRow& task, const TaskContext& context, int64_t now_ms);
   void AddWorker(const WorkerRow& worker, int64_t now_ms);
@@ -71,16 +75,21 @@ class Scheduler {
   void DrainWorker(absl::string_view worker_id, absl::string_view reason, Actions* actions);
   void ResumeWorker(absl::string_view worker_id, Actions* actions);
 
-  // ---- dispatch: call NextGrant, make the attempt, call Granted, until there is none
+  // ---- dispatch: call NextGrant, make the attempt, call Granted, until there is none;
+  // then MakeRoom
   std::optional<Grant> NextGrant(int64_t now_ms);
-  // `resumed`: it starts from the task's checkpoint rather than from fresh weights.
-  void Granted(const Grant& grant, int64_t attempt_id, bool resumed, int64_t now_ms);
+  // `resume_step`: of the task's checkpoint; 0 from fresh weights.
+  void Granted(const Grant& grant, int64_t attempt_id, int64_t resume_step, int64_t now_ms);
+  // Stops attempts of lower priority for tasks that found no slot.
+  void MakeRoom(int64_t now_ms, Actions* actions);
+  // How fast a live attempt trains.
+  void NoteSpeed(int64_t attempt_id, double tokens_per_second);
 
   // ---- trials
   void NoteCheckpoint(int64_t task_id, absl::string_view worker_id);
   void TrialEnded(int64_t trial_id, Actions* actions);
-  // The store has cancelled these; their attempts are stopped.
-  void Cancel(const CancelResult& cancelled, Actions* actions);
+  // The store has cancelled (or stopped early) these; their attempts are stopped.
+  void Cancel(const CancelResult& cancelled, absl::string_view why, Actions* actions);
   // A sweep that was cancelled or is done: nothing is wanted for its sake any more.
   void RemoveSweep(int64_t sweep_id);
   void SetSweepPaused(int64_t sweep_id, bool paused);
@@ -97,10 +106,12 @@ class Scheduler {
   std::vector<int64_t> OpenTrialsOf(int64_t task_id) const;
   // Live attempts at trials of this sweep.
   std::vector<int64_t> LiveAttemptsOf(int64_t sweep_id) const;
+  // The slots that they hold.
+  int SlotsBusyFor(int64_t sweep_id) const;
   struct LiveAttempt {
     int64_t task_id = 0;
     std::string worker_id;
-    int slot = 0;
+    std::vector<int> slots;  // the lead first
   };
   std::optional<LiveAttempt> FindLive(int64_t attempt_id) const;
   // Why a pending trial is pending, as true as can be told in one line; empty for a
@@ -119,14 +130,33 @@ class Scheduler {
   std::string WorkerNote(absl::string_view worker_id) const;
 
  private:
+  // Sweeps with tasks that may start, in the order in which they are served: by priority,
+  // then by slots held for each unit of share, then by who waited longest.
+  struct Turn {
+    int minus_priority = 0;
+    double load = 0;
+    int64_t served = 0;
+    int64_t sweep_id = 0;
+    auto operator<=>(const Turn&) const = default;
+  };
   struct Sweep {
     std::string name;
+    SweepSchedule schedule;
+    absl::flat_hash_map<int64_t, int32_t> bands;  // by seed
     bool paused = false;
     std::set<int64_t> open;  // trials
+    // Of live attempts at its trials, whoever they were granted for.
+    int64_t trials_live = 0;
+    int slots_busy = 0;
+    int64_t served = 0;        // when it was last given a slot, in grants
+    std::optional<Turn> turn;  // its place in turns_
   };
   struct Trial {
     int64_t cell_id = 0;
-    int64_t task_id = 0;                // whose end is its end
+    int64_t task_id = 0;  // whose end is its end
+    int64_t seed = 0;
+    float shape = 0;  // FLOPs per token
+    int32_t steps = 0;
     std::map<int64_t, int64_t> sweeps;  // id -> number; those that want it
     std::vector<int64_t> tasks;         // all that train it
   };
@@ -139,32 +169,57 @@ class Scheduler {
     int64_t parent_task_id = 0;  // 0 once that is done
     bool ends_trials = false;    // else a trunk, whose end is its own report
     bool cancelled = false;      // waits for its attempt to stop
+    bool preempted = false;      // once
+    bool made_room = false;      // its last attempt was
     int failure_count = 0;
     int lost_count = 0;
+    int64_t tokens = 0;
     int64_t not_before_ms = 0;
     int64_t attempt_id = 0;       // live one
     int64_t prefer_until_ms = 0;  // workers that can read its checkpoint come first
     std::string message;          // why it was tried again
   };
+  // What a live attempt counts for in a sweep that wants its trials.
+  struct Charge {
+    int64_t sweep_id = 0;
+    int64_t trials = 0;
+  };
   struct Attempt {
     int64_t task_id = 0;
     std::string worker_id;
-    int slot = 0;
+    std::vector<int> slots;  // the lead first; it speaks for the others
     AttemptState state = AttemptState::kLeased;
+    int64_t start_ms = 0;
+    double left = 1;          // share of the task's tokens that it trains
     int64_t deadline_ms = 0;  // end of the lease, without margin
+    StopCause cause = StopCause::kNone;
     std::string stop_reason;  // not empty: should stop
+    std::vector<Charge> charges;
+
+    int lead() const { return slots.front(); }
   };
   struct Slot {
     bool reported = false;
     SlotState state = SlotState::kIdle;
     int64_t reported_attempt_id = 0;
     bool stale = false;      // the reported attempt's data are of no use any more
+    bool follows = false;    // the reported attempt is led by another slot
     int64_t attempt_id = 0;  // live one
+
+    bool free() const { return reported && state == SlotState::kIdle && attempt_id == 0; }
+  };
+  // Slots of a worker that are kept for a sweep as they become free: for a task that
+  // needs several, or because attempts were stopped for its sake.
+  struct Reservation {
+    int64_t sweep_id = 0;  // 0: none
+    int slots = 0;
+    bool by_stopping = false;
   };
   struct Worker {
     std::string boot_id;
     int64_t session_epoch = 0;
     std::string scope;
+    std::map<std::string, std::string> labels;
     WorkerState state = WorkerState::kLive;
     std::string reason;
     bool operator_drain = false;
@@ -174,6 +229,8 @@ class Scheduler {
     bool offering = false;
     int slot_count = 0;  // slots beyond are of an earlier registration
     std::vector<Slot> slots;
+    std::vector<int> idle;  // free slots that may be filled now
+    Reservation reserved;
     std::vector<int64_t> held;
     // Live attempts that ran before its boot, as it said last; it reports how they ended
     // once all of them is uploaded.
@@ -184,6 +241,8 @@ class Scheduler {
 
   // scheduler.cc: tasks and trials
   std::vector<ReadyQueue::Place> PlacesOf(const Task& task) const;
+  void PutReady(int64_t task_id, const Task& task);
+  void RemoveReady(int64_t task_id);
   void Enqueue(int64_t task_id, Task* task, int64_t now_ms);
   void Requeue(int64_t task_id, Task* task, int64_t wait_ms, absl::string_view message,
                int64_t now_ms, Actions* actions);
@@ -191,7 +250,38 @@ class Scheduler {
   void FailTask(int64_t task_id, absl::string_view message, Actions* actions);
   void EraseTask(int64_t task_id);
   int64_t Backoff(int count);
-  bool MayTake(int64_t task_id, const std::string& worker_id, int64_t now_ms);
+
+  // scheduler_dispatch.cc: who is next, and where
+  bool MayStartMore(const Sweep& sweep) const;
+  void UpdateTurn(int64_t sweep_id);
+  void ChargeFor(Attempt* attempt);
+  void Discharge(const Attempt& attempt);
+  static bool Matches(const Sweep& sweep, const Worker& worker);
+  // It could hold a task of the sweep, were it empty.
+  static bool Suits(const Sweep& sweep, const Worker& worker);
+  bool MayTake(int64_t task_id, const Sweep& sweep, const std::string& worker_id, int64_t now_ms);
+  int64_t FirstReady(int64_t sweep_id, absl::FunctionRef<bool(int64_t task_id)> may_take) const;
+  std::optional<double> ExpectedMs(const Task& task, int slots) const;
+  std::optional<Grant> PlaceFor(int64_t sweep_id, int64_t now_ms);
+  bool EndsBy(int64_t task_id, int slots, std::optional<int64_t> end_ms, int64_t now_ms) const;
+
+  // scheduler_reserve.cc: slots that are kept, and attempts that make room
+  static int FreeSlots(const Worker& worker);
+  bool YieldsTo(const Worker& worker, int64_t sweep_id) const;
+  std::optional<int64_t> WhenFree(const Worker& worker, int slots, int64_t now_ms) const;
+  void KeepSlots(const std::string& worker_id, const Reservation& reservation);
+  void TrimReservations();
+  void ReserveFor(int64_t sweep_id, int64_t now_ms);
+  int PriorityOf(const Attempt& attempt) const;
+  struct Room {
+    std::string worker_id;
+    int priority = 0;               // the highest of the victims
+    int64_t start_ms = 0;           // of the one that runs longest
+    std::vector<int64_t> attempts;  // to stop
+  };
+  std::optional<Room> RoomOn(const std::string& worker_id, const Worker& worker, int64_t sweep_id,
+                             int64_t now_ms);
+  void MakeRoomFor(int64_t sweep_id, int64_t now_ms, Actions* actions);
 
   // scheduler_attempts.cc: how attempts end
   void KeepHeld(int64_t attempt_id, int64_t now_ms, Actions* actions);
@@ -210,14 +300,14 @@ class Scheduler {
                     absl::string_view message, int64_t now_ms, Actions* actions);
   void NoteFailureOf(const std::string& worker_id, int64_t failure_key, absl::string_view message,
                      Actions* actions);
-  void Stop(int64_t attempt_id, absl::string_view reason, Actions* actions);
+  void Stop(int64_t attempt_id, StopCause cause, absl::string_view reason, Actions* actions);
   void StopAllOf(const std::string& worker_id, const Worker& worker, absl::string_view reason,
                  Actions* actions);
 
   // scheduler_workers.cc
   static bool IsConnected(const Worker& worker);
   static bool Accepts(const Worker& worker);
-  void RefreshIdle(const std::string& worker_id, const Worker& worker);
+  void RefreshIdle(const std::string& worker_id, Worker* worker);
   void SetWorkerDeadline(const std::string& worker_id, Worker* worker, int64_t now_ms);
   void SetState(const std::string& worker_id, Worker* worker, WorkerState state,
                 absl::string_view reason, Actions* actions);
@@ -225,10 +315,22 @@ class Scheduler {
                 const FindEnded& find_ended, int64_t now_ms, Actions* actions);
   void ReturnUnstarted(const Worker& worker, int64_t attempt_id, int64_t now_ms, Actions* actions);
   SlotDesire DesireOf(const Worker& worker, int slot) const;
+
+  // scheduler_reasons.cc
   // Slots that hold a task, or that are not idle yet.
   static int BusySlots(const Worker& worker);
-  std::string WhyNoSlot() const;
-  std::string WhyAvoided(const Task& task) const;
+  // The later in the order of checks, the closer the task is to a slot.
+  struct Obstacle {
+    int stage = 0;
+    std::string text;
+  };
+  Obstacle ObstacleOf(const Task& task, int64_t sweep_id, int64_t now_ms) const;
+  std::string WhyNoWorker(const Sweep& sweep) const;
+  std::string WhyTooLarge(const Sweep& sweep) const;
+  std::string WhyKept(int64_t sweep_id, const Sweep& sweep) const;
+  std::string WhyNoSlot(const Task& task, int64_t sweep_id, const Sweep& sweep) const;
+  std::string WhyBehind(const Sweep& sweep) const;
+  std::string WhyAvoided(const Task& task, const Sweep& sweep) const;
 
   const SchedulerOptions options_;
   std::mt19937_64 random_;
@@ -241,12 +343,20 @@ class Scheduler {
   // Workers on which a cell failed, until it succeeds or is retried.
   absl::flat_hash_map<int64_t, std::set<std::string>> failed_on_;
   ReadyQueue ready_;
+  std::set<Turn> turns_;
+  std::map<int, int> priorities_;  // how many sweeps have each
+  int64_t grants_ = 0;
+  Speeds speeds_;
   std::set<std::pair<int64_t, int64_t>> backoffs_;      // (not before, task)
   std::set<std::pair<int64_t, int64_t>> leases_;        // (deadline, attempt)
   std::set<std::pair<int64_t, std::string>> silences_;  // (deadline, worker)
-  std::set<std::pair<int, std::string>> idle_;          // (slot, worker), offered
+  // Workers that offer slots, by the first of them, so that hosts fill up evenly.
+  std::set<std::pair<int, std::string>> idle_;
+  std::set<std::string> reserved_;  // workers on which slots are kept
   std::set<std::string> woken_;
-  int64_t preference_ends_ms_ = INT64_MAX;  // a task is kept for a better worker till then
+  // When dispatch may find more although nothing happened: a task is kept for a better
+  // worker till then, or an attempt may not be preempted before.
+  int64_t dispatch_again_ms_ = INT64_MAX;
 };
 
 }  // namespace loglog

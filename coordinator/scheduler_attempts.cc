@@ -50,7 +50,9 @@ void Scheduler::AddAttempt(const AttemptRow& row, int64_t now_ms) {
   Attempt& attempt = attempts_[row.attempt_id];
   attempt.task_id = row.task_id;
   attempt.worker_id = row.worker_id;
-  attempt.slot = row.slot;
+  attempt.slots = {row.slot};
+  attempt.slots.insert(attempt.slots.end(), row.followers.begin(), row.followers.end());
+  attempt.start_ms = now_ms;
   attempt.state = row.state;
   LOGLOG_FAILPOINT("lease.found_at_start");
   const auto it = tasks_.find(row.task_id);
@@ -63,19 +65,25 @@ void Scheduler::AddAttempt(const AttemptRow& row, int64_t now_ms) {
     task.failure_key = -row.task_id;
   }
   Task& task = tasks_.at(row.task_id);
-  ready_.Remove(row.task_id);
+  RemoveReady(row.task_id);
   backoffs_.erase({task.not_before_ms, row.task_id});
   task.state = Task::State::kLive;
   task.attempt_id = row.attempt_id;
   if (task.cancelled) {
-    attempt.stop_reason = "cancelled";
+    attempt.cause = StopCause::kUnwanted;
+    attempt.stop_reason = row.message.empty() ? "cancelled" : row.message;
   } else if (row.state == AttemptState::kStopping) {
     LOGLOG_FAILPOINT("lease.found_stopping");
-    attempt.stop_reason = "asked to before the coordinator started";
+    attempt.cause = row.stop_cause == StopCause::kNone ? StopCause::kDrain : row.stop_cause;
+    attempt.stop_reason =
+        row.message.empty() ? "asked to before the coordinator started" : row.message;
   }
   std::vector<Slot>& slots = worker->second.slots;
-  if (slots.size() <= row.slot) slots.resize(row.slot + 1);
-  slots[row.slot].attempt_id = row.attempt_id;
+  for (const int slot : attempt.slots) {
+    if (slots.size() <= slot) slots.resize(slot + 1);
+    slots[slot].attempt_id = row.attempt_id;
+  }
+  ChargeFor(&attempt);
   // Its worker counts on the lease it was given, which may have been a longer one.
   RenewFor(row.attempt_id, &attempt, std::max(LeaseMs(), row.lease_ms), now_ms);
 }
@@ -90,36 +98,41 @@ void Scheduler::RenewFor(int64_t attempt_id, Attempt* attempt, int64_t lease_ms,
   leases_.insert({attempt->deadline_ms, attempt_id});
 }
 
-void Scheduler::Stop(int64_t attempt_id, absl::string_view reason, Actions* actions) {
+void Scheduler::Stop(int64_t attempt_id, StopCause cause, absl::string_view reason,
+                     Actions* actions) {
   Attempt& attempt = attempts_.at(attempt_id);
-  if (!attempt.stop_reason.empty()) return;
+  // Asked to leave once is enough, but for whose sake it leaves may change.
+  if (attempt.cause != StopCause::kNone && cause != StopCause::kUnwanted) return;
+  if (attempt.cause == cause) return;
+  attempt.cause = cause;
   LOGLOG_FAILPOINT("lease.stop_asked");
   attempt.stop_reason = std::string(reason);
   attempt.state = AttemptState::kStopping;
-  actions->push_back(MarkAttempt{attempt_id, attempt.state, attempt.stop_reason});
+  actions->push_back(MarkAttempt{attempt_id, attempt.state, cause, attempt.stop_reason});
   woken_.insert(attempt.worker_id);
 }
 
 void Scheduler::StopAllOf(const std::string& worker_id, const Worker& worker,
                           absl::string_view reason, Actions* actions) {
   for (const Slot& slot : worker.slots) {
-    if (slot.attempt_id != 0) Stop(slot.attempt_id, reason, actions);
+    if (slot.attempt_id != 0) Stop(slot.attempt_id, StopCause::kDrain, reason, actions);
   }
   woken_.insert(worker_id);
 }
 
-// Frees the slot and the task; what becomes of the task is the caller's next step.
+// Frees the slots and the task; what becomes of the task is the caller's next step.
 void Scheduler::Close(int64_t attempt_id, AttemptState state, const ReportedOutcome& outcome,
                       Actions* actions) {
   const auto node = attempts_.extract(attempt_id);
   const Attempt& attempt = node.mapped();
   leases_.erase({attempt.deadline_ms, attempt_id});
   Worker& worker = workers_.find(attempt.worker_id)->second;
-  worker.slots[attempt.slot].attempt_id = 0;
+  for (const int slot : attempt.slots) worker.slots[slot].attempt_id = 0;
+  Discharge(attempt);
   tasks_.at(attempt.task_id).attempt_id = 0;
   actions->push_back(EndAttempt{attempt_id, attempt.task_id, attempt.worker_id, state,
                                 outcome.exit_code, outcome.signal, outcome.message});
-  RefreshIdle(attempt.worker_id, worker);
+  RefreshIdle(attempt.worker_id, &worker);
   woken_.insert(attempt.worker_id);
 }
 
@@ -158,6 +171,19 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
     return;
   }
   Close(attempt_id, StateOf(outcome.kind), outcome, actions);
+  // Made to leave for the sake of others, or not wanted for a while: that spends nothing,
+  // however the process went down.
+  const bool made_to_leave =
+      attempt.cause == StopCause::kPreempted || attempt.cause == StopCause::kUnwanted;
+  if (made_to_leave &&
+      (outcome.kind == OutcomeKind::kStopped || outcome.kind == OutcomeKind::kLost)) {
+    task.made_room = attempt.cause == StopCause::kPreempted;
+    task.preempted = task.preempted || task.made_room;
+    Requeue(task_id, &task, 0,
+            absl::StrCat("stopped on workers/", attempt.worker_id, ": ", attempt.stop_reason),
+            now_ms, actions);
+    return;
+  }
   switch (outcome.kind) {
     case OutcomeKind::kFailed:
     case OutcomeKind::kOutOfMemory:

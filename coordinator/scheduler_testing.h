@@ -27,8 +27,9 @@ class SchedulerWorld : public ::testing::Test {
 
   // A sweep of solo trials: trial and task i have the same id, number and cell, from
   // `first` on; sweep 1 is made with the fixture's defaults.
-  void AddSweep(int64_t sweep_id, int64_t first_trial, int count, bool paused = false) {
-    scheduler_.AddSweep(sweep_id, "sweep" + std::to_string(sweep_id), paused);
+  void AddSweep(int64_t sweep_id, int64_t first_trial, int count, bool paused = false,
+                const SweepSchedule& schedule = {}) {
+    scheduler_.AddSweep(sweep_id, "sweep" + std::to_string(sweep_id), paused, schedule);
     for (int64_t id = first_trial; id < first_trial + count; ++id) {
       AddTrial(id, /*cell_id=*/id, {{sweep_id, id - first_trial + 1, "arm"}});
     }
@@ -48,7 +49,8 @@ class SchedulerWorld : public ::testing::Test {
   }
 
   int64_t Register(const std::string& worker_id, int slots = 1, const std::string& boot = "boot",
-                   const std::vector<int64_t>& held = {}, const std::string& scope = "") {
+                   const std::vector<int64_t>& held = {}, const std::string& scope = "",
+                   const std::string& labels_json = "{}") {
     WorkerRow row;
     row.worker_id = worker_id;
     row.boot_id = boot;
@@ -56,6 +58,7 @@ class SchedulerWorld : public ::testing::Test {
     row.state = scheduler_.StateWhenRegistered(worker_id);
     row.slots = slots;
     row.checkpoint_scope = scope;
+    row.labels_json = labels_json;
     scheduler_.Register(row, held, now(), &actions_);
     Note();
     return row.session_epoch;
@@ -112,8 +115,11 @@ class SchedulerWorld : public ::testing::Test {
       newest_[grant->task_id] = attempt_id;
       task_of_[attempt_id] = grant->task_id;
       worker_of_[attempt_id] = grant->worker_id;
-      scheduler_.Granted(*grant, attempt_id, resume_, now());
+      slots_of_[attempt_id] = grant->slots;
+      scheduler_.Granted(*grant, attempt_id, resume_step_, now());
     }
+    scheduler_.MakeRoom(now(), &actions_);
+    Note();
   }
 
   static SlotReport Idle(int slot = 0) { return {slot, SlotState::kIdle, 0, {}}; }
@@ -145,6 +151,8 @@ class SchedulerWorld : public ::testing::Test {
     for (const Action& action : actions_) {
       if (const auto* end = std::get_if<EndAttempt>(&action)) {
         ended_[end->attempt_id] = end->state;
+      } else if (const auto* mark = std::get_if<MarkAttempt>(&action)) {
+        marks_[mark->attempt_id] = *mark;
       } else if (const auto* task = std::get_if<PutTask>(&action)) {
         tasks_[task->task_id] = *task;
       } else if (const auto* worker = std::get_if<PutWorker>(&action)) {
@@ -156,21 +164,27 @@ class SchedulerWorld : public ::testing::Test {
     actions_.clear();
   }
   std::optional<EndedAttempt> FindEnded(int64_t attempt_id) const {
+    const auto task = task_of_.find(attempt_id);
+    if (task == task_of_.end()) return std::nullopt;
     const auto ended = ended_.find(attempt_id);
-    if (ended == ended_.end()) return std::nullopt;
-    const int64_t task_id = task_of_.at(attempt_id);
-    return EndedAttempt{task_id, ended->second, newest_.at(task_id) == attempt_id};
+    // One that ends in this very call is live in the store still.
+    const AttemptState state = ended == ended_.end() ? AttemptState::kRunning : ended->second;
+    const std::vector<int>& slots = slots_of_.at(attempt_id);
+    return EndedAttempt{task->second, slots.front(), static_cast<int>(slots.size()), state,
+                        newest_.at(task->second) == attempt_id};
   }
 
   FakeClock clock_;
   Scheduler scheduler_;
   Actions actions_;
   std::vector<int64_t> owed_;  // what a sync says of it
-  bool resume_ = false;        // whether grants start from a checkpoint
+  int64_t resume_step_ = 0;    // of what is granted
   int64_t last_attempt_id_ = 0;
   std::map<int64_t, int64_t> newest_;
   std::map<int64_t, int64_t> task_of_;
   std::map<int64_t, std::string> worker_of_;
+  std::map<int64_t, std::vector<int>> slots_of_;
+  std::map<int64_t, MarkAttempt> marks_;  // the newest of each attempt
   std::map<int64_t, AttemptState> ended_;
   std::map<int64_t, PutTask> tasks_;
   std::map<std::string, PutWorker> workers_;

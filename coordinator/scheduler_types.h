@@ -2,6 +2,7 @@
 #define LOGLOG_COORDINATOR_SCHEDULER_TYPES_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -23,7 +24,21 @@ struct SchedulerOptions {
   int cell_failed_workers_max = 2;       // a cell that failed on so many is not tried again
   int64_t sync_interval_ms_max = 5'000;  // with few workers
   int64_t syncs_per_second_max = 50;     // of all workers together
-  uint64_t seed = 0;                     // of the backoff's jitter
+  // An attempt at a task that was preempted before runs at least so long.
+  int64_t preempt_again_ms = 300'000;
+  uint64_t seed = 0;  // of the backoff's jitter
+};
+
+// How the tasks of a sweep compete for slots.
+struct SweepSchedule {
+  int priority = 0;                             // higher goes first
+  int64_t max_concurrent = 0;                   // trials at one time; 0: any number
+  std::map<std::string, std::string> selector;  // labels that a worker must have
+  int slots = 1;                                // of one worker, for each task
+  double share = 1;                             // weight among sweeps of one priority
+  // One seed after the other, in this order, and in each what takes longest first. Without
+  // seeds tasks go by the numbers of their trials.
+  std::vector<int64_t> longest_first_seeds;
 };
 
 // ---- what a worker says
@@ -72,6 +87,8 @@ struct SyncReport {
 // What the store knows of an attempt that is not live.
 struct EndedAttempt {
   int64_t task_id = 0;
+  int slot = 0;  // its lead
+  int slot_count = 1;
   AttemptState state = AttemptState::kLost;
   bool newest = false;     // no newer attempt of its task exists
   bool cancelled = false;  // its task was
@@ -98,12 +115,13 @@ struct WorkerDesire {
   bool Anything() const;
 };
 
-// A task for a slot. The attempt does not exist yet: the store makes its id, and
-// Scheduler::Granted tells.
+// A task for one or more slots of a worker. The attempt does not exist yet: the store
+// makes its id, and Scheduler::Granted tells.
 struct Grant {
   int64_t task_id = 0;
+  int64_t sweep_id = 0;  // for whose sake
   std::string worker_id;
-  int slot = 0;
+  std::vector<int> slots;  // the lead first
 };
 
 // ---- what the engine then writes, in this order and in the same transaction
@@ -122,6 +140,7 @@ struct EndAttempt {
 struct MarkAttempt {
   int64_t attempt_id = 0;
   AttemptState state = AttemptState::kRunning;
+  StopCause cause = StopCause::kNone;  // only when STOPPING
   std::string message;
 };
 

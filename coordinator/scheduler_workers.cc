@@ -2,16 +2,26 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/failpoint.h"
 #include "coordinator/scheduler.h"
+#include "nlohmann/json.hpp"
 
 namespace loglog {
 namespace {
 
 // The reason of a drain that the worker itself began.
 constexpr char kShuttingDown[] = "shutting down";
+
+std::map<std::string, std::string> LabelsOf(const std::string& text) {
+  std::map<std::string, std::string> labels;
+  const nlohmann::json object = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object()) return labels;
+  for (const auto& [key, value] : object.items()) {
+    labels[key] = value.is_string() ? value.get<std::string>() : value.dump();
+  }
+  return labels;
+}
 
 }  // namespace
 
@@ -22,6 +32,7 @@ void Scheduler::AddWorker(const WorkerRow& row, int64_t now_ms) {
   worker.boot_id = row.boot_id;
   worker.session_epoch = row.session_epoch;
   worker.scope = row.checkpoint_scope;
+  worker.labels = LabelsOf(row.labels_json);
   worker.state = row.state;
   worker.reason = row.reason;
   worker.operator_drain = row.state == WorkerState::kDraining && row.reason != kShuttingDown;
@@ -36,7 +47,8 @@ void Scheduler::Register(const WorkerRow& row, absl::Span<const int64_t> held, i
   if (known != workers_.end() && known->second.boot_id != row.boot_id) {
     // By value: losing an attempt changes the slots.
     for (const Slot slot : std::vector<Slot>(known->second.slots)) {
-      if (slot.attempt_id == 0) continue;
+      // One that held several slots is lost with the first of them.
+      if (!attempts_.contains(slot.attempt_id)) continue;
       if (std::find(held.begin(), held.end(), slot.attempt_id) != held.end()) {
         LOGLOG_FAILPOINT("lease.kept_by_new_boot");
         KeepHeld(slot.attempt_id, now_ms, actions);
@@ -63,7 +75,7 @@ void Scheduler::Register(const WorkerRow& row, absl::Span<const int64_t> held, i
     }
   }
   for (Slot& slot : worker.slots) slot.reported = false;
-  RefreshIdle(row.worker_id, worker);
+  RefreshIdle(row.worker_id, &worker);
   woken_.insert(row.worker_id);
 }
 
@@ -73,7 +85,7 @@ void Scheduler::KeepHeld(int64_t attempt_id, int64_t now_ms, Actions* actions) {
   Renew(attempt_id, &attempt, now_ms);
   if (attempt.state != AttemptState::kLeased) return;
   attempt.state = AttemptState::kRunning;
-  actions->push_back(MarkAttempt{attempt_id, AttemptState::kRunning, ""});
+  actions->push_back(MarkAttempt{attempt_id, AttemptState::kRunning});
 }
 
 WorkerState Scheduler::StateWhenRegistered(absl::string_view worker_id) const {
@@ -114,7 +126,7 @@ void Scheduler::SetState(const std::string& worker_id, Worker* worker, WorkerSta
   worker->reason = std::string(reason);
   if (!IsConnected(*worker)) silences_.erase({worker->deadline_ms, worker_id});
   actions->push_back(PutWorker{worker_id, state, worker->reason});
-  RefreshIdle(worker_id, *worker);
+  RefreshIdle(worker_id, worker);
   woken_.insert(worker_id);
 }
 
@@ -138,24 +150,24 @@ void Scheduler::ResumeWorker(absl::string_view worker_id, Actions* actions) {
 
 // ---- what a worker says
 
-void Scheduler::RefreshIdle(const std::string& worker_id, const Worker& worker) {
-  const bool open = worker.offering && Accepts(worker);
-  for (int i = 0; i < worker.slots.size(); ++i) {
-    const Slot& slot = worker.slots[i];
-    if (open && i < worker.slot_count && slot.reported && slot.state == SlotState::kIdle &&
-        slot.attempt_id == 0) {
-      idle_.insert({i, worker_id});
-    } else {
-      idle_.erase({i, worker_id});
+void Scheduler::RefreshIdle(const std::string& worker_id, Worker* worker) {
+  std::vector<int> idle;
+  if (worker->offering && Accepts(*worker)) {
+    for (int i = 0; i < worker->slot_count; ++i) {
+      if (worker->slots[i].free()) idle.push_back(i);
     }
   }
+  if (idle == worker->idle) return;
+  if (!worker->idle.empty()) idle_.erase({worker->idle.front(), worker_id});
+  worker->idle = std::move(idle);
+  if (!worker->idle.empty()) idle_.insert({worker->idle.front(), worker_id});
 }
 
 void Scheduler::SetOffering(absl::string_view worker_id, bool offering) {
   const auto worker = workers_.find(worker_id);
   if (worker == workers_.end()) return;
   worker->second.offering = offering;
-  RefreshIdle(worker->first, worker->second);
+  RefreshIdle(worker->first, &worker->second);
 }
 
 void Scheduler::Sync(const SyncReport& report, const FindEnded& find_ended, int64_t now_ms,
@@ -209,7 +221,7 @@ void Scheduler::Sync(const SyncReport& report, const FindEnded& find_ended, int6
   if (report.draining || worker.operator_drain) {
     StopAllOf(worker_id, worker, "the worker is draining", actions);
   }
-  RefreshIdle(worker_id, worker);
+  RefreshIdle(worker_id, &worker);
 }
 
 void Scheduler::SyncSlot(const std::string& worker_id, Worker* worker, const SlotReport& report,
@@ -219,15 +231,27 @@ void Scheduler::SyncSlot(const std::string& worker_id, Worker* worker, const Slo
   slot.state = report.state;
   slot.reported_attempt_id = report.state == SlotState::kIdle ? 0 : report.attempt_id;
   slot.stale = false;
+  slot.follows = false;
   if (report.state == SlotState::kIdle) {
-    if (slot.attempt_id != 0) ReturnUnstarted(*worker, slot.attempt_id, now_ms, actions);
+    const auto attempt = attempts_.find(slot.attempt_id);
+    if (attempt != attempts_.end() && attempt->second.lead() == report.slot) {
+      ReturnUnstarted(*worker, slot.attempt_id, now_ms, actions);
+    }
     return;
   }
   const auto attempt = attempts_.find(report.attempt_id);
-  const bool live = attempt != attempts_.end() && attempt->second.worker_id == worker_id &&
-                    attempt->second.slot == report.slot;
+  const bool here = attempt != attempts_.end() && attempt->second.worker_id == worker_id;
+  const bool live = here && attempt->second.lead() == report.slot;
+  // A follower only says that it is occupied: its lead speaks for the attempt.
+  if (here && !live) {
+    const std::vector<int>& held = attempt->second.slots;
+    slot.follows = std::find(held.begin(), held.end(), report.slot) != held.end();
+    if (slot.follows) return;
+  }
   if (!live) {
     const std::optional<EndedAttempt> ended = find_ended(report.attempt_id);
+    slot.follows = ended.has_value() && ended->slot_count > 1 && ended->slot != report.slot;
+    if (slot.follows) return;
     slot.stale = !ended.has_value() || !ended->newest || ended->state != AttemptState::kLost;
     if (slot.stale) {
       LOGLOG_FAILPOINT("lease.stale_report");
@@ -245,7 +269,7 @@ void Scheduler::SyncSlot(const std::string& worker_id, Worker* worker, const Slo
     ApplyOutcome(report.attempt_id, report.outcome, now_ms, actions);
   } else if (attempt->second.state == AttemptState::kLeased) {
     attempt->second.state = AttemptState::kRunning;
-    actions->push_back(MarkAttempt{report.attempt_id, AttemptState::kRunning, ""});
+    actions->push_back(MarkAttempt{report.attempt_id, AttemptState::kRunning});
   }
 }
 
@@ -292,11 +316,12 @@ SlotDesire Scheduler::DesireOf(const Worker& worker, int index) const {
   const Slot& slot = worker.slots[index];
   SlotDesire desire;
   desire.slot = index;
-  if (!slot.reported) return desire;
+  if (!slot.reported || slot.follows) return desire;
   if (slot.state == SlotState::kIdle) {
     if (slot.attempt_id == 0) return desire;
     // Until it reports the attempt, it has not heard of it.
     const Attempt& attempt = attempts_.at(slot.attempt_id);
+    if (attempt.lead() != index) return desire;
     if (attempt.state == AttemptState::kLeased && attempt.stop_reason.empty()) {
       desire.action = DesiredAction::kRun;
       desire.attempt_id = slot.attempt_id;
@@ -347,7 +372,7 @@ std::vector<std::string> Scheduler::TakeWoken() {
 std::optional<Scheduler::LiveAttempt> Scheduler::FindLive(int64_t attempt_id) const {
   const auto attempt = attempts_.find(attempt_id);
   if (attempt == attempts_.end()) return std::nullopt;
-  return LiveAttempt{attempt->second.task_id, attempt->second.worker_id, attempt->second.slot};
+  return LiveAttempt{attempt->second.task_id, attempt->second.worker_id, attempt->second.slots};
 }
 
 int64_t Scheduler::SyncIntervalMs() const {
@@ -376,6 +401,11 @@ int Scheduler::SlotsTotal() const {
   return total;
 }
 
+int Scheduler::SlotsBusyFor(int64_t sweep_id) const {
+  const auto sweep = sweeps_.find(sweep_id);
+  return sweep == sweeps_.end() ? 0 : sweep->second.slots_busy;
+}
+
 int Scheduler::SlotsBusy(absl::string_view worker_id) const {
   const auto worker = workers_.find(worker_id);
   if (worker == workers_.end()) return 0;
@@ -390,51 +420,6 @@ std::string Scheduler::WorkerNote(absl::string_view worker_id) const {
     return absl::StrCat("unhealthy, takes no work: ", worker->second.unhealthy);
   }
   return worker->second.reason;
-}
-
-int Scheduler::BusySlots(const Worker& worker) {
-  int busy = 0;
-  for (int i = 0; i < worker.slot_count; ++i) {
-    const Slot& slot = worker.slots[i];
-    if (slot.attempt_id != 0 || (slot.reported && slot.state != SlotState::kIdle)) ++busy;
-  }
-  return busy;
-}
-
-std::string Scheduler::WhyNoSlot() const {
-  int accepting = 0;
-  int draining = 0;
-  int quarantined = 0;
-  int slots = 0;
-  int busy = 0;
-  std::string unhealthy;
-  for (const auto& [id, worker] : workers_) {
-    if (!IsConnected(worker)) continue;
-    if (Accepts(worker)) {
-      ++accepting;
-      slots += worker.slot_count;
-      busy += BusySlots(worker);
-    } else if (worker.state == WorkerState::kQuarantined) {
-      ++quarantined;
-    } else if (!worker.unhealthy.empty()) {
-      unhealthy = absl::StrCat("workers/", id, " is unhealthy (", worker.unhealthy, ")");
-    } else {
-      ++draining;
-    }
-  }
-  if (accepting > 0) {
-    if (busy < slots) return "";
-    return slots == 1 ? "waits for the one slot there is"
-                      : absl::StrCat("waits for a slot; all ", slots, " are busy");
-  }
-  std::vector<std::string> why;
-  if (draining > 0) why.push_back(absl::StrCat(draining, " draining"));
-  if (quarantined > 0) {
-    why.push_back(absl::StrCat(quarantined, " quarantined (`loglog worker list` says why)"));
-  }
-  if (!unhealthy.empty()) why.push_back(unhealthy);
-  if (why.empty()) return "no worker is connected; `loglog worker start` starts one";
-  return absl::StrCat("no worker takes tasks: ", absl::StrJoin(why, ", "));
 }
 
 }  // namespace loglog

@@ -40,6 +40,8 @@ v1::Trial::State StateToProto(TrialState state) {
       return v1::Trial::FAILED;
     case TrialState::kCancelled:
       return v1::Trial::CANCELLED;
+    case TrialState::kStopped:
+      return v1::Trial::STOPPED;
   }
   return v1::Trial::STATE_UNSPECIFIED;
 }
@@ -103,6 +105,7 @@ void FillFit(const json& result, v1::Fit* fit) {
   fit->set_n_pairs(result.at("n_pairs").get<int>());
   fit->set_n_diverged(result.at("n_diverged").get<int>());
   fit->set_n_unfinished(result.at("n_unfinished").get<int>());
+  fit->set_n_stopped(result.value("n_stopped", 0));  // fits of earlier versions have none
   fit->set_x_min(ReadNumber(result.at("x_min")));
   fit->set_x_max(ReadNumber(result.at("x_max")));
   fit->set_leave_largest_out_error(ReadNumber(result.at("leave_largest_out_error")));
@@ -130,6 +133,7 @@ v1::Sweep ToProto(const SweepRow& row) {
   counts->set_failed(static_cast<int32_t>(row.counts.failed));
   counts->set_cancelled(static_cast<int32_t>(row.counts.cancelled));
   counts->set_reused(static_cast<int32_t>(row.counts.reused));
+  counts->set_stopped(static_cast<int32_t>(row.counts.stopped));
   return sweep;
 }
 
@@ -233,6 +237,8 @@ TrialState FromProto(v1::Trial::State state) {
       return TrialState::kFailed;
     case v1::Trial::CANCELLED:
       return TrialState::kCancelled;
+    case v1::Trial::STOPPED:
+      return TrialState::kStopped;
     default:
       return TrialState::kPending;
   }

@@ -56,6 +56,12 @@ absl::Status FillFit(const FitView& view, v1::Fit* fit) {
   return absl::OkStatus();
 }
 
+// What a user says about a change, cut to a length that events can bear.
+template <typename Request>
+std::string ReasonOf(const Request& request) {
+  return request.reason().substr(0, limits::kReasonBytesMax);
+}
+
 // Numbers of trials that must be of this sweep.
 absl::StatusOr<std::vector<int64_t>> NumbersFrom(
     const google::protobuf::RepeatedPtrField<std::string>& names, const std::string& sweep) {
@@ -146,7 +152,7 @@ Unary* SweepServiceImpl::Change(Context* context, absl::string_view rpc, Engine:
   }
   Unary* const reactor = context->DefaultReactor();
   engine_->ChangeSweep(
-      verb, name, revision, request.request_id(),
+      verb, name, revision, ReasonOf(request), request.request_id(),
       ReplyTo<SweepView>(reactor, [response](const SweepView& view) { *response = ToProto(view); }),
       caller.name);
   return reactor;
@@ -237,7 +243,9 @@ Unary* SweepServiceImpl::RetryTrials(Context* context, const v1::RetryTrialsRequ
     return Refuse(context, status);
   }
   Unary* const reactor = context->DefaultReactor();
-  engine_->RetryTrials(sweep, numbers, request->include_cancelled(), request->request_id(),
+  const RetryKinds kinds = {.cancelled = request->include_cancelled(),
+                            .stopped = request->include_stopped()};
+  engine_->RetryTrials(sweep, numbers, kinds, ReasonOf(*request), request->request_id(),
                        ReplyTo<int64_t>(reactor,
                                         [response](int64_t retried) {
                                           response->set_retried(static_cast<int32_t>(retried));
@@ -248,14 +256,25 @@ Unary* SweepServiceImpl::RetryTrials(Context* context, const v1::RetryTrialsRequ
 
 Unary* SweepServiceImpl::CancelTrial(Context* context, const v1::CancelTrialRequest* request,
                                      v1::Trial* response) {
-  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, "CancelTrial"));
-  LOGLOG_OR_REFUSE(const NumberedName name, ParseTrialName(request->name()));
-  if (const absl::Status status = CheckRequestId(request->request_id()); !status.ok()) {
+  return EndTrial(context, "CancelTrial", Engine::TrialVerb::kCancel, *request, response);
+}
+
+Unary* SweepServiceImpl::StopTrial(Context* context, const v1::StopTrialRequest* request,
+                                   v1::Trial* response) {
+  return EndTrial(context, "StopTrial", Engine::TrialVerb::kStop, *request, response);
+}
+
+template <typename Request>
+Unary* SweepServiceImpl::EndTrial(Context* context, absl::string_view rpc, Engine::TrialVerb verb,
+                                  const Request& request, v1::Trial* response) {
+  LOGLOG_OR_REFUSE(const Principal caller, Admit(context, rpc));
+  LOGLOG_OR_REFUSE(const NumberedName name, ParseTrialName(request.name()));
+  if (const absl::Status status = CheckRequestId(request.request_id()); !status.ok()) {
     return Refuse(context, status);
   }
   Unary* const reactor = context->DefaultReactor();
-  engine_->CancelTrial(
-      name.sweep, name.number, request->request_id(),
+  engine_->EndTrial(
+      verb, name.sweep, name.number, ReasonOf(request), request.request_id(),
       ReplyTo<TrialView>(reactor, [response](const TrialView& view) { *response = ToProto(view); }),
       caller.name);
   return reactor;
@@ -403,7 +422,7 @@ Unary* SweepServiceImpl::DrainWorker(Context* context, const v1::WorkerVerbReque
   LOGLOG_OR_REFUSE(const std::string worker_id, ParseWorkerName(request->name()));
   Unary* const reactor = context->DefaultReactor();
   engine_->DrainWorker(
-      worker_id, request->reason().substr(0, limits::kReasonBytesMax),
+      worker_id, ReasonOf(*request),
       ReplyTo<WorkerView>(reactor,
                           [response](const WorkerView& view) { *response = ToProto(view); }),
       caller.name);

@@ -41,6 +41,8 @@ class SweepServiceImpl : public v1::SweepService::CallbackService {
                      v1::RetryTrialsResponse* response) override;
   Unary* CancelTrial(Context* context, const v1::CancelTrialRequest* request,
                      v1::Trial* response) override;
+  Unary* StopTrial(Context* context, const v1::StopTrialRequest* request,
+                   v1::Trial* response) override;
   Unary* ListPoints(Context* context, const v1::ListPointsRequest* request,
                     v1::ListPointsResponse* response) override;
   Unary* GetTrialEvents(Context* context, const v1::GetTrialEventsRequest* request,
@@ -65,6 +67,9 @@ class SweepServiceImpl : public v1::SweepService::CallbackService {
   absl::StatusOr<Principal> Admit(Context* context, absl::string_view rpc) const;
   Unary* Change(Context* context, absl::string_view rpc, Engine::SweepVerb verb,
                 const v1::SweepVerbRequest& request, v1::Sweep* response);
+  template <typename Request>
+  Unary* EndTrial(Context* context, absl::string_view rpc, Engine::TrialVerb verb,
+                  const Request& request, v1::Trial* response);
 
   Engine* const engine_;
   const ServiceGate* const gate_;

@@ -23,8 +23,8 @@ class TrapsTest : public EngineWorld {
   // One trial to do: that of arm a.
   void SubmitOne() {
     ASSERT_TRUE(Submit(TinySpec("s")).ok());
-    const auto cancelled =
-        Call<TrialView>([&](auto reply) { engine_->CancelTrial("s", 2, "", reply); });
+    const auto cancelled = Call<TrialView>(
+        [&](auto reply) { engine_->EndTrial(Engine::TrialVerb::kCancel, "s", 2, "", "", reply); });
     ASSERT_TRUE(cancelled.ok()) << cancelled.status();
   }
   TaskOrder Start(FakeWorker* worker) {

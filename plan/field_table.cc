@@ -282,7 +282,8 @@ std::vector<SpecSection> SectionTable() {
       {"order",
        "In which order trials start: a list of sort keys, each an axis, arm, seed, or cost\n"
        "(dearest first); a - in front turns a key round. Axes sort by the order of their values.\n"
-       "Default: [seed, cost]: one seed of everything first, long trials early.",
+       "Default: [seed, cost]: one seed of everything first, long trials early. With the default,\n"
+       "measured speed decides what is long where there is one; any other order is kept to.",
        true},
       {"fit",
        "Fits to keep up to date: a list of\n"

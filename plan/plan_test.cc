@@ -293,6 +293,10 @@ TEST(Report, AddsUpAndKnowsWhatIsThere) {
   EXPECT_NEAR(*MakeReport(spec, expansion, options).slot_hours, report.fresh.flops / 1e12 / 3600,
               1e-12);
   options.throughput = {};
+  // A sweep that lets one trial run at a time does not use the other slot.
+  SweepSpec limited = spec;
+  limited.schedule.max_concurrent = 1;
+  EXPECT_NEAR(*MakeReport(limited, expansion, options).wall_hours, 7.68 / 3600, 1e-12);
   SweepSpec silent = spec;
   silent.budget = {};
   EXPECT_FALSE(MakeReport(silent, expansion, options).slot_hours.has_value());

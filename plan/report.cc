@@ -100,7 +100,13 @@ PlanReport MakeReport(const SweepSpec& spec, const Expansion& expansion,
   report.fresh.cells = std::count(fresh_cell.begin(), fresh_cell.end(), true);
   if (report.throughput.tokens_per_second || report.throughput.flops_per_second) {
     report.slot_hours = seconds / 3600;
-    report.wall_hours = std::max(seconds / report.slots, longest) / 3600;
+    // The slots that its limit lets it use.
+    const ScheduleSpec& schedule = spec.schedule;
+    const int64_t usable =
+        schedule.max_concurrent
+            ? std::min<int64_t>(report.slots, *schedule.max_concurrent * schedule.slots)
+            : report.slots;
+    report.wall_hours = std::max(seconds / static_cast<double>(usable), longest) / 3600;
   }
   EstimateSizes(spec, &report);
   report.warnings = CheckPlan(spec, expansion, options.context);

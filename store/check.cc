@@ -37,15 +37,16 @@ constexpr Rule kRules[] = {
     // ---- sweeps and trials
     {R"(WITH recount AS (
           SELECT st.sweep_id, printf('%d total, %d pending, %d running, %d done, %d diverged, '
-                 || '%d failed, %d cancelled, %d reused', count(*), sum(t.state = 'PENDING'),
+                 || '%d failed, %d cancelled, %d stopped, %d reused', count(*), sum(t.state = 'PENDING'),
                  sum(t.state = 'RUNNING'), sum(t.state = 'DONE'), sum(t.state = 'DIVERGED'),
-                 sum(t.state = 'FAILED'), sum(t.state = 'CANCELLED'), sum(st.reused)) AS said
+                 sum(t.state = 'FAILED'), sum(t.state = 'CANCELLED'),
+                 sum(t.state = 'STOPPED'), sum(st.reused)) AS said
           FROM sweep_trials st CROSS JOIN trials t ON t.trial_id = st.trial_id
           GROUP BY st.sweep_id),
         counted AS (
           SELECT c.sweep_id, printf('%d total, %d pending, %d running, %d done, %d diverged, '
-                 || '%d failed, %d cancelled, %d reused', c.total, c.pending, c.running, c.done,
-                 c.diverged, c.failed, c.cancelled, c.reused) AS said
+                 || '%d failed, %d cancelled, %d stopped, %d reused', c.total, c.pending, c.running, c.done,
+                 c.diverged, c.failed, c.cancelled, c.stopped, c.reused) AS said
           FROM sweep_counts c WHERE c.total > 0)
         SELECT 'sweeps/' || s.name, 'counts ' || coalesce(c.said, 'nothing')
                || ', but its trials are ' || coalesce(r.said, 'none')
@@ -120,6 +121,23 @@ constexpr Rule kRules[] = {
                || ' live attempts: ' || group_concat(attempt_id, ', ')
         FROM attempts NOT INDEXED WHERE state IN ('LEASED', 'RUNNING', 'STOPPING')
         GROUP BY worker_id, slot HAVING count(*) > 1)",
+     kRestore},
+    {R"(SELECT 'attempt ' || a.attempt_id, 'is ' || a.state || ' with ' || a.slot_count
+               || ' slots, slot ' || a.slot || ' among them, but holds '
+               || coalesce(l.held, 0) || coalesce(' (' || l.slots || ')', '')
+        FROM attempts a LEFT JOIN (SELECT attempt_id, count(*) AS held,
+          group_concat(worker_id || ' ' || slot, ', ') AS slots FROM live_slots
+          GROUP BY attempt_id) l ON l.attempt_id = a.attempt_id
+        LEFT JOIN live_slots lead ON lead.worker_id = a.worker_id AND lead.slot = a.slot
+          AND lead.attempt_id = a.attempt_id
+        WHERE CASE WHEN a.state IN ('LEASED', 'RUNNING', 'STOPPING')
+          THEN l.held IS NOT a.slot_count OR lead.attempt_id IS NULL
+          ELSE l.held IS NOT NULL END)",
+     kRestore},
+    {R"(SELECT 'slot ' || l.slot || ' of workers/' || l.worker_id, 'is held by attempt '
+               || l.attempt_id || ' of workers/' || a.worker_id
+        FROM live_slots l CROSS JOIN attempts a ON a.attempt_id = l.attempt_id
+        WHERE a.worker_id <> l.worker_id)",
      kRestore},
     {R"(SELECT 'attempt ' || a.attempt_id, 'is ' || a.state || ' with ' || (a.last_seq + 1)
                || ' events stored, start_ms ' || a.start_ms || ' and end_ms ' || a.end_ms

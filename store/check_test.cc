@@ -106,7 +106,8 @@ TEST_P(DamageTest, IsFound) {
 
 const Damage kDamages[] = {
     {"Counts", "UPDATE sweep_counts SET done = done + 1", "sweeps/phase",
-     "counts 6 total, 1 pending, 1 running, 2 done, 1 diverged, 1 failed, 1 cancelled, 0 reused, "
+     "counts 6 total, 1 pending, 1 running, 2 done, 1 diverged, 1 failed, 1 cancelled, 0 stopped, "
+     "0 reused, "
      "but its trials are 6 total, 1 pending, 1 running, 1 done"},
     {"NoCounts", "DELETE FROM sweep_counts", "sweeps/phase", "has no row of counts"},
     {"TrialOfNoSweep", "DELETE FROM sweep_trials WHERE trial_id = 6", "trial 6", "is in no sweep"},
@@ -133,15 +134,24 @@ const Damage kDamages[] = {
     {"RunningTaskOfEndedAttempt", "UPDATE attempts SET state = 'LOST' WHERE task_id = 3", "task 3",
      "is RUNNING, but its newest attempt 4 is LOST"},
     {"TwoLiveAttemptsOfATask",
-     "DROP INDEX attempts_live_task; DROP INDEX attempts_live_slot; INSERT INTO attempts (task_id, "
-     "worker_id, slot, session_epoch, lease_ms, resume_step, create_ms) VALUES (3, 'a', 2, 1, 1, "
-     "0, 1)",
+     "DROP INDEX attempts_live_task; INSERT INTO attempts (task_id, worker_id, slot, "
+     "session_epoch, lease_ms, resume_step, create_ms) VALUES (3, 'a', 2, 1, 1, 0, 1)",
      "task 3", "has 2 live attempts: 4, 6"},
     {"TwoLiveAttemptsOfASlot",
-     "DROP INDEX attempts_live_task; DROP INDEX attempts_live_slot; INSERT INTO attempts (task_id, "
-     "worker_id, slot, session_epoch, lease_ms, resume_step, create_ms) VALUES (6, 'a', 1, 1, 1, "
-     "0, 1)",
+     "INSERT INTO attempts (task_id, worker_id, slot, "
+     "session_epoch, lease_ms, resume_step, create_ms) VALUES (6, 'a', 1, 1, 1, 0, 1)",
      "slot 1 of workers/a", "has 2 live attempts: 4, 6"},
+    {"LiveAttemptWithoutItsSlot", "DELETE FROM live_slots", "attempt 4",
+     "with 1 slots, slot 1 among them, but holds 0"},
+    {"LiveAttemptOfAnotherSlot", "UPDATE live_slots SET slot = 7", "attempt 4",
+     "slot 1 among them, but holds 1 (a 7)"},
+    {"AnEndedAttemptHoldsASlot", "INSERT INTO live_slots VALUES ('a', 5, 1)", "attempt 1",
+     "is LOST with 1 slots, slot 0 among them, but holds 1 (a 5)"},
+    {"ASlotOfAnotherWorker",
+     "INSERT INTO workers SELECT 'b', boot_id, session_epoch, state, reason, host, version, slots, "
+     "slots_json, labels_json, device, checkpoint_scope, register_ms, last_sync_ms FROM workers; "
+     "UPDATE live_slots SET worker_id = 'b'",
+     "slot 1 of workers/b", "is held by attempt 4 of workers/a"},
     {"StartWithoutEvent", "UPDATE attempts SET last_seq = -1 WHERE attempt_id = 1", "attempt 1",
      "with 0 events stored, start_ms 2000"},
     {"LiveAttemptWithAnEnd", "UPDATE attempts SET end_ms = 5 WHERE attempt_id = 4", "attempt 4",
@@ -202,7 +212,7 @@ TEST_F(CheckTest, WhatIsOnItsWayIsNoBreach) {
   ASSERT_TRUE(store_->Commit().ok());
   EXPECT_THAT(Check(), IsEmpty());
   ASSERT_TRUE(store_->Begin().ok());
-  ASSERT_TRUE(store_->RetryTrials(1, {}, true).ok());
+  ASSERT_TRUE(store_->RetryTrials(1, {}, {.cancelled = true}).ok());
   NewSweep trunks = SimpleSweep("trunk", 2, 1, 10);
   trunks.tasks[0].token_end = 500;
   trunks.tasks[1].parent = 0;

@@ -5,12 +5,13 @@ namespace loglog {
 namespace {
 
 constexpr const char* kSweepStates[] = {"ACTIVE", "PAUSED", "CANCELLED", "DONE"};
-constexpr const char* kTrialStates[] = {"PENDING",  "RUNNING", "DONE",
-                                        "DIVERGED", "FAILED",  "CANCELLED"};
+constexpr const char* kTrialStates[] = {"PENDING", "RUNNING",   "DONE",   "DIVERGED",
+                                        "FAILED",  "CANCELLED", "STOPPED"};
 constexpr const char* kTaskStates[] = {"PENDING", "RUNNING", "DONE", "FAILED", "CANCELLED"};
 constexpr const char* kAttemptStates[] = {"LEASED",        "RUNNING",      "STOPPING", "DONE",
                                           "DIVERGED",      "STOPPED",      "FAILED",   "REFUSED",
                                           "OUT_OF_MEMORY", "DEVICE_ERROR", "LOST",     "CANCELLED"};
+constexpr const char* kStopCauses[] = {"", "DRAIN", "PREEMPTED", "UNWANTED"};
 constexpr const char* kWorkerStates[] = {"LIVE", "DRAINING", "QUARANTINED", "LOST", "GONE"};
 constexpr const char* kRoles[] = {"VIEWER", "SUBMITTER", "WORKER", "ADMIN"};
 
@@ -32,6 +33,8 @@ const char* StateName(AttemptState state) { return kAttemptStates[static_cast<in
 const char* StateName(WorkerState state) { return kWorkerStates[static_cast<int>(state)]; }
 const char* RoleName(Role role) { return kRoles[static_cast<int>(role)]; }
 
+const char* StateName(StopCause cause) { return kStopCauses[static_cast<int>(cause)]; }
+
 bool IsLive(AttemptState state) { return state <= AttemptState::kStopping; }
 bool IsEnded(TrialState state) { return state >= TrialState::kDone; }
 
@@ -41,6 +44,7 @@ TaskState TaskStateOf(absl::string_view name) { return Find<TaskState>(kTaskStat
 AttemptState AttemptStateOf(absl::string_view name) {
   return Find<AttemptState>(kAttemptStates, name);
 }
+StopCause StopCauseOf(absl::string_view name) { return Find<StopCause>(kStopCauses, name); }
 WorkerState WorkerStateOf(absl::string_view name) { return Find<WorkerState>(kWorkerStates, name); }
 Role RoleOf(absl::string_view name) { return Find<Role>(kRoles, name); }
 

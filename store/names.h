@@ -11,6 +11,7 @@ SweepState SweepStateOf(absl::string_view name);
 TrialState TrialStateOf(absl::string_view name);
 TaskState TaskStateOf(absl::string_view name);
 AttemptState AttemptStateOf(absl::string_view name);
+StopCause StopCauseOf(absl::string_view name);
 WorkerState WorkerStateOf(absl::string_view name);
 Role RoleOf(absl::string_view name);
 

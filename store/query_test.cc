@@ -196,10 +196,10 @@ void UseEverything(Store* store) {
   TaskUpdate failed;
   failed.state = TaskState::kFailed;
   ASSERT_TRUE(store->UpdateTask(tasks[1].task_id, failed).ok());
-  ASSERT_TRUE(store->RetryTrials(id, {}, true).ok());
+  ASSERT_TRUE(store->RetryTrials(id, {}, {.cancelled = true}).ok());
   ASSERT_TRUE(store->CancelTrials(std::vector<int64_t>{tasks[2].members[0].trial_id}, 1).ok());
   const std::vector<int64_t> one = {tasks[2].members[0].trial_id};
-  ASSERT_TRUE(store->RetryTrials(id, one, true).ok());
+  ASSERT_TRUE(store->RetryTrials(id, one, {.cancelled = true}).ok());
   ASSERT_TRUE(store->SetTrialState(one[0], TrialState::kPending, "", 0).ok());
   ASSERT_TRUE(store->SetSweepState(id, SweepState::kPaused, 0).ok());
   ASSERT_TRUE(store->SetWorkerState("a", WorkerState::kLive, "").ok());

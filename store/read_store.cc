@@ -20,7 +20,8 @@ namespace {
 #define LOGLOG_SWEEP_COLUMNS                                                               \
   "SELECT s.sweep_id, s.name, s.state, s.spec_sha256, s.create_ms, s.end_ms, s.revision, " \
   "coalesce((SELECT max(e.event_id) FROM events e WHERE e.sweep_id = s.sweep_id), 0), "    \
-  "c.total, c.pending, c.running, c.done, c.diverged, c.failed, c.cancelled, c.reused"
+  "c.total, c.pending, c.running, c.done, c.diverged, c.failed, c.cancelled, c.reused, "   \
+  "c.stopped"
 #define LOGLOG_SWEEP_FROM " FROM sweeps s JOIN sweep_counts c ON c.sweep_id = s.sweep_id "
 
 #define LOGLOG_TRIAL_COLUMNS                                                             \
@@ -118,8 +119,8 @@ SweepRow SweepOf(const Cursor& row, int spec_column) {
   sweep.end_ms = row.Int(5);
   sweep.revision = row.Int(6);
   sweep.last_event_id = row.Int(7);
-  sweep.counts = {row.Int(8),  row.Int(9),  row.Int(10), row.Int(11),
-                  row.Int(12), row.Int(13), row.Int(14), row.Int(15)};
+  sweep.counts = {row.Int(8),  row.Int(9),  row.Int(10), row.Int(11), row.Int(12),
+                  row.Int(13), row.Int(14), row.Int(15), row.Int(16)};
   if (spec_column >= 0) sweep.spec_json = row.Text(spec_column);
   return sweep;
 }
@@ -131,7 +132,7 @@ absl::StatusOr<std::vector<SweepRow>> ReadLiveSweeps(Connection* db) {
   Cursor row =
       db->Query(LOGLOG_SWEEP_COLUMNS ", s.spec_json" LOGLOG_SWEEP_FROM
                                      "WHERE s.state IN ('ACTIVE', 'PAUSED') ORDER BY s.sweep_id");
-  while (row.Next()) sweeps.push_back(SweepOf(row, 16));
+  while (row.Next()) sweeps.push_back(SweepOf(row, 17));
   LOGLOG_RETURN_IF_ERROR(row.status());
   return sweeps;
 }
@@ -168,7 +169,7 @@ absl::StatusOr<StoreInfo> ReadStore::Info() const {
 absl::StatusOr<SweepRow> ReadStore::GetSweep(absl::string_view name) const {
   Cursor row =
       db_->Query(LOGLOG_SWEEP_COLUMNS ", s.spec_json" LOGLOG_SWEEP_FROM "WHERE s.name = ?1", name);
-  if (row.Next()) return SweepOf(row, 16);
+  if (row.Next()) return SweepOf(row, 17);
   LOGLOG_RETURN_IF_ERROR(row.status());
   return NoSweep(name);
 }
@@ -176,7 +177,7 @@ absl::StatusOr<SweepRow> ReadStore::GetSweep(absl::string_view name) const {
 absl::StatusOr<SweepRow> ReadStore::GetSweep(int64_t sweep_id) const {
   Cursor row = db_->Query(
       LOGLOG_SWEEP_COLUMNS ", s.spec_json" LOGLOG_SWEEP_FROM "WHERE s.sweep_id = ?1", sweep_id);
-  if (row.Next()) return SweepOf(row, 16);
+  if (row.Next()) return SweepOf(row, 17);
   LOGLOG_RETURN_IF_ERROR(row.status());
   return NoSweep(absl::StrCat("(id ", sweep_id, ")"));
 }
@@ -194,8 +195,9 @@ absl::StatusOr<std::vector<SweepRow>> ReadStore::ListSweeps(int64_t before_sweep
 
 absl::StatusOr<double> ReadStore::SlotSecondsUsed(int64_t sweep_id, int64_t now_ms) const {
   Cursor row = db_->Query(
-      "SELECT coalesce(sum(CASE WHEN a.end_ms > 0 THEN a.end_ms ELSE max(?2, a.create_ms) END - "
-      "a.create_ms), 0) / 1000.0 FROM sweep_trials st CROSS JOIN trials t ON t.trial_id = "
+      "SELECT coalesce(sum(a.slot_count * (CASE WHEN a.end_ms > 0 THEN a.end_ms ELSE max(?2, "
+      "a.create_ms) END - a.create_ms)), 0) / 1000.0 FROM sweep_trials st CROSS JOIN trials t ON "
+      "t.trial_id = "
       "st.trial_id CROSS JOIN attempts a ON a.task_id = t.task_id WHERE st.sweep_id = ?1",
       sweep_id, now_ms);
   double seconds = 0;
@@ -237,10 +239,10 @@ absl::StatusOr<int64_t> ReadStore::CountTrials(int64_t sweep_id,
   const TrialCounts& counts = sweep.counts;
   if (states.empty()) return counts.total;
   // In the order of TrialState.
-  const int64_t by_state[] = {counts.pending,  counts.running, counts.done,
-                              counts.diverged, counts.failed,  counts.cancelled};
+  const int64_t by_state[] = {counts.pending, counts.running,   counts.done,   counts.diverged,
+                              counts.failed,  counts.cancelled, counts.stopped};
   int64_t total = 0;
-  for (int state = 0; state < 6; ++state) {
+  for (int state = 0; state < 7; ++state) {
     for (const TrialState wanted : states) {
       if (static_cast<int>(wanted) != state) continue;
       total += by_state[state];

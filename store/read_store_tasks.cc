@@ -1,7 +1,10 @@
 // Tasks, attempts, checkpoints and workers.
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/check.h"
 #include "base/status.h"
 #include "store/connection.h"
 #include "store/names.h"
@@ -40,11 +43,13 @@ absl::Status AddMembers(Connection* db, TaskRow* task) {
   return row.status();
 }
 
-#define LOGLOG_ATTEMPT_COLUMNS                                                          \
-  "SELECT attempt_id, task_id, worker_id, slot, session_epoch, state, lease_ms, "       \
-  "resume_step, last_seq, create_ms, start_ms, end_ms, exit_code, signal, message, "    \
-  "trainer_version, data_sha256, params_total, params_non_embedding, flops_per_token, " \
-  "total_steps, tokens_per_second FROM attempts "
+#define LOGLOG_ATTEMPT_COLUMNS                                                           \
+  "SELECT attempt_id, task_id, worker_id, slot, session_epoch, state, lease_ms, "        \
+  "resume_step, last_seq, create_ms, start_ms, end_ms, exit_code, signal, message, "     \
+  "trainer_version, data_sha256, params_total, params_non_embedding, flops_per_token, "  \
+  "total_steps, tokens_per_second, slot_count, stop_cause, coalesce((SELECT "            \
+  "group_concat(l.slot) FROM live_slots l WHERE l.attempt_id = attempts.attempt_id AND " \
+  "l.slot <> attempts.slot), '') FROM attempts "
 
 AttemptRow AttemptOf(const Cursor& row) {
   AttemptRow attempt;
@@ -70,6 +75,13 @@ AttemptRow AttemptOf(const Cursor& row) {
   attempt.flops_per_token = row.Real(19);
   attempt.total_steps = row.Int(20);
   attempt.tokens_per_second = row.Real(21);
+  attempt.slot_count = static_cast<int>(row.Int(22));
+  attempt.stop_cause = StopCauseOf(row.Text(23));
+  for (const absl::string_view slot : absl::StrSplit(row.Text(24), ',', absl::SkipEmpty())) {
+    int follower = 0;
+    LOGLOG_CHECK(absl::SimpleAtoi(slot, &follower));
+    attempt.followers.push_back(follower);
+  }
   return attempt;
 }
 

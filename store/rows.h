@@ -15,7 +15,8 @@
 namespace loglog {
 
 enum class SweepState { kActive, kPaused, kCancelled, kDone };
-enum class TrialState { kPending, kRunning, kDone, kDiverged, kFailed, kCancelled };
+// STOPPED: ended early by a user's wish, with what it had reached.
+enum class TrialState { kPending, kRunning, kDone, kDiverged, kFailed, kCancelled, kStopped };
 // RUNNING: its newest attempt is live.
 enum class TaskState { kPending, kRunning, kDone, kFailed, kCancelled };
 // The first three are live: they hold their task and their slot.
@@ -33,6 +34,9 @@ enum class AttemptState {
   kLost,
   kCancelled,
 };
+// Why a live attempt was asked to leave: for the sake of its worker, of a task of higher
+// priority, or because nobody wants its trials.
+enum class StopCause { kNone, kDrain, kPreempted, kUnwanted };
 enum class WorkerState { kLive, kDraining, kQuarantined, kLost, kGone };
 // What a caller may do; coordinator/access.h says what that is.
 enum class Role { kViewer, kSubmitter, kWorker, kAdmin };
@@ -43,9 +47,10 @@ const char* StateName(TrialState state);
 const char* StateName(TaskState state);
 const char* StateName(AttemptState state);
 const char* StateName(WorkerState state);
+const char* StateName(StopCause cause);
 const char* RoleName(Role role);
 bool IsLive(AttemptState state);
-// DONE, DIVERGED, FAILED or CANCELLED.
+// DONE, DIVERGED, FAILED, CANCELLED or STOPPED.
 bool IsEnded(TrialState state);
 
 // ---- sweeps, cells, trials, tasks
@@ -59,6 +64,7 @@ struct TrialCounts {
   int64_t failed = 0;
   int64_t cancelled = 0;
   int64_t reused = 0;  // of total: trials that were there before the sweep
+  int64_t stopped = 0;
 };
 
 struct SweepRow {
@@ -245,6 +251,7 @@ struct NewAttempt {
   int64_t task_id = 0;
   std::string worker_id;
   int slot = 0;
+  std::vector<int> followers;  // further slots that it holds
   int64_t session_epoch = 0;
   int64_t lease_ms = 0;
   int64_t resume_step = 0;  // 0: from fresh weights
@@ -267,8 +274,11 @@ struct AttemptRow {
   int64_t task_id = 0;
   std::string worker_id;
   int slot = 0;
+  int slot_count = 1;
+  std::vector<int> followers;  // further slots that it holds, while it is live
   int64_t session_epoch = 0;
   AttemptState state = AttemptState::kLeased;
+  StopCause stop_cause = StopCause::kNone;
   int64_t lease_ms = 0;
   int64_t resume_step = 0;
   int64_t last_seq = -1;
@@ -294,6 +304,7 @@ struct AttemptUpdate {
   int exit_code = 0;
   int signal = 0;
   std::string message;
+  StopCause stop_cause = StopCause::kNone;  // kNone: as it is
 };
 
 struct TaskUpdate {
@@ -479,10 +490,16 @@ struct LiveState {
 };
 
 struct CancelResult {
-  std::vector<int64_t> trials;  // now CANCELLED
+  std::vector<int64_t> trials;  // now CANCELLED, or STOPPED
   std::vector<int64_t> tasks;   // now CANCELLED, no member being wanted
   // Live attempts of those tasks; they keep their slots until they are ended.
   std::vector<int64_t> attempts;
+};
+
+// Which ended trials a retry is for, beside failed ones.
+struct RetryKinds {
+  bool cancelled = false;
+  bool stopped = false;
 };
 
 struct RetryResult {

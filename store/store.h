@@ -78,7 +78,7 @@ class Store {
 
   // Same name and spec hash, or a request_id seen before: the sweep that is there.
   // Same name and another spec: "<name>-2", "-3", ... A trial that exists is shared;
-  // a cancelled one is made pending again with its task, a failed one stays failed
+  // a cancelled one is made pending again with its task, a failed or stopped one stays so
   // until RetryTrials. Tasks keep only members that nothing else trains.
   absl::StatusOr<CreatedSweep> CreateSweep(const NewSweep& sweep);
   // What CreateSweep would count, changing nothing; needs no transaction.
@@ -92,10 +92,13 @@ class Store {
   absl::StatusOr<CancelResult> CancelSweepTrials(int64_t sweep_id, int64_t time_ms);
   // Cancels these trials, whoever counts them; ended ones are passed over.
   absl::StatusOr<CancelResult> CancelTrials(absl::Span<const int64_t> trial_ids, int64_t time_ms);
-  // Makes FAILED (and, when asked, CANCELLED) trials pending again. With no ids: all
-  // such trials of the sweep. FAILED_PRECONDITION: a given trial is in another state.
+  // The same, and they are STOPPED with the reason. They keep what they have reached.
+  absl::StatusOr<CancelResult> StopTrials(absl::Span<const int64_t> trial_ids,
+                                          absl::string_view reason, int64_t time_ms);
+  // Makes FAILED (and, when asked, CANCELLED or STOPPED) trials pending again. With no ids:
+  // all such trials of the sweep. FAILED_PRECONDITION: a given trial is in another state.
   absl::StatusOr<RetryResult> RetryTrials(int64_t sweep_id, absl::Span<const int64_t> trial_ids,
-                                          bool include_cancelled);
+                                          const RetryKinds& kinds);
 
   // The answer saved for this request, if it was served before.
   absl::StatusOr<std::optional<std::string>> FindRequest(absl::string_view request_id) const;
@@ -110,14 +113,14 @@ class Store {
   absl::Status UpdateTask(int64_t task_id, const TaskUpdate& update);
   // Grants a lease: the attempt becomes the task's newest (the fence), the task and
   // its pending trials RUNNING, and points and checkpoints after resume_step are
-  // superseded. FAILED_PRECONDITION: the task or the slot has a live attempt.
+  // superseded. FAILED_PRECONDITION: the task or one of the slots has a live attempt.
   absl::StatusOr<LeasedAttempt> InsertAttempt(const NewAttempt& attempt);
   // The state of an ended attempt changes only from LOST (a late, honest report).
   absl::Status UpdateAttempt(int64_t attempt_id, const AttemptUpdate& update);
   // Stores events and their last number together. Events stored before are skipped,
   // so resending is harmless. AttemptStart makes the attempt RUNNING and supersedes
   // after its real resume step; MemberEnd writes the summary and ends the trial when
-  // this task is the trial's last (a cancelled trial stays cancelled).
+  // this task is the trial's last (a cancelled or stopped trial stays so).
   // OUT_OF_RANGE: a gap in the numbers. INVALID_ARGUMENT: a malformed event (unknown
   // member or metric index, a step that does not grow). NOT_FOUND: no such attempt.
   absl::StatusOr<BatchResult> ApplyBatch(const Batch& batch);
@@ -161,8 +164,8 @@ class Store {
                             std::vector<bool>* is_new);
   absl::Status InsertTasks(const NewSweep& sweep, int64_t sweep_id,
                            const std::vector<int64_t>& trial_ids, const std::vector<bool>& is_new);
-  absl::Status CancelMany(absl::Span<const int64_t> trial_ids, int64_t time_ms,
-                          CancelResult* result);
+  absl::Status CancelMany(absl::Span<const int64_t> trial_ids, TrialState state,
+                          absl::string_view message, int64_t time_ms, CancelResult* result);
   absl::Status RetryMany(absl::Span<const int64_t> trial_ids, RetryResult* result);
   absl::Status Supersede(int64_t task_id, int64_t attempt_id, int64_t after_step,
                          Superseded* superseded);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/failpoint.h"
 #include "base/status.h"
 #include "store/connection.h"
@@ -87,14 +88,22 @@ absl::StatusOr<LeasedAttempt> Store::InsertAttempt(const NewAttempt& attempt) {
   LOGLOG_RETURN_IF_ERROR(Atomically([&]() -> absl::Status {
     absl::Status status = db_->Run(
         "INSERT INTO attempts (task_id, worker_id, slot, session_epoch, lease_ms, resume_step, "
-        "create_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "create_ms, slot_count) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         attempt.task_id, attempt.worker_id, attempt.slot, attempt.session_epoch, attempt.lease_ms,
-        attempt.resume_step, attempt.create_ms);
+        attempt.resume_step, attempt.create_ms, attempt.followers.size() + 1);
+    leased.attempt_id = db_->last_insert_id();
+    if (status.ok()) {
+      std::vector<int> slots = {attempt.slot};
+      slots.insert(slots.end(), attempt.followers.begin(), attempt.followers.end());
+      status = db_->Run(
+          "INSERT INTO live_slots (worker_id, slot, attempt_id) SELECT ?1, value, ?3 FROM "
+          "json_each(?2)",
+          attempt.worker_id, absl::StrCat("[", absl::StrJoin(slots, ","), "]"), leased.attempt_id);
+    }
     if (!status.ok()) {
       return Annotate(status, absl::StrCat("lease of task ", attempt.task_id, " to slot ",
                                            attempt.slot, " of workers/", attempt.worker_id));
     }
-    leased.attempt_id = db_->last_insert_id();
     LOGLOG_RETURN_IF_ERROR(
         db_->Run("UPDATE tasks SET state = 'RUNNING', last_attempt_id = ?2 WHERE task_id = ?1",
                  attempt.task_id, leased.attempt_id));
@@ -127,10 +136,10 @@ absl::Status Store::UpdateAttempt(int64_t attempt_id, const AttemptUpdate& updat
           "attempt ", attempt_id, " is ", state, " and cannot become ", StateName(update.state)));
     }
     return db_->Run(
-        "UPDATE attempts SET state = ?2, end_ms = ?3, exit_code = ?4, signal = ?5, message = ?6 "
-        "WHERE attempt_id = ?1",
+        "UPDATE attempts SET state = ?2, end_ms = ?3, exit_code = ?4, signal = ?5, message = ?6, "
+        "stop_cause = CASE ?7 WHEN '' THEN stop_cause ELSE ?7 END WHERE attempt_id = ?1",
         attempt_id, StateName(update.state), update.end_ms, update.exit_code, update.signal,
-        update.message);
+        update.message, StateName(update.stop_cause));
   });
 }
 
@@ -286,8 +295,8 @@ class Store::BatchApplier {
     {
       Cursor row = db_->Query(
           "SELECT t.trial_id FROM task_members tm JOIN trials t ON t.trial_id = tm.trial_id "
-          "WHERE tm.task_id = ?1 AND tm.member = ?2 AND t.task_id = ?1 AND t.state <> "
-          "'CANCELLED'",
+          "WHERE tm.task_id = ?1 AND tm.member = ?2 AND t.task_id = ?1 AND t.state NOT IN "
+          "('CANCELLED', 'STOPPED')",
           context_->task_id, end.member);
       while (row.Next()) trials.push_back(row.Int(0));
       LOGLOG_RETURN_IF_ERROR(row.status());

@@ -257,7 +257,7 @@ absl::StatusOr<CancelResult> Store::CancelSweepTrials(int64_t sweep_id, int64_t 
       while (row.Next()) trials.push_back(row.Int(0));
       LOGLOG_RETURN_IF_ERROR(row.status());
     }
-    return CancelMany(trials, time_ms, &result);
+    return CancelMany(trials, TrialState::kCancelled, "", time_ms, &result);
   }));
   return result;
 }
@@ -265,19 +265,28 @@ absl::StatusOr<CancelResult> Store::CancelSweepTrials(int64_t sweep_id, int64_t 
 absl::StatusOr<CancelResult> Store::CancelTrials(absl::Span<const int64_t> trial_ids,
                                                  int64_t time_ms) {
   CancelResult result;
-  LOGLOG_RETURN_IF_ERROR(Atomically([&] { return CancelMany(trial_ids, time_ms, &result); }));
+  LOGLOG_RETURN_IF_ERROR(Atomically(
+      [&] { return CancelMany(trial_ids, TrialState::kCancelled, "", time_ms, &result); }));
+  return result;
+}
+
+absl::StatusOr<CancelResult> Store::StopTrials(absl::Span<const int64_t> trial_ids,
+                                               absl::string_view reason, int64_t time_ms) {
+  CancelResult result;
+  LOGLOG_RETURN_IF_ERROR(Atomically(
+      [&] { return CancelMany(trial_ids, TrialState::kStopped, reason, time_ms, &result); }));
   return result;
 }
 
 // One statement for all trials, because each statement within a savepoint costs SQLite a
 // walk over what the savepoint has changed so far.
-absl::Status Store::CancelMany(absl::Span<const int64_t> trial_ids, int64_t time_ms,
-                               CancelResult* result) {
+absl::Status Store::CancelMany(absl::Span<const int64_t> trial_ids, TrialState state,
+                               absl::string_view message, int64_t time_ms, CancelResult* result) {
   LOGLOG_RETURN_IF_ERROR(CollectIds(
-      db_->Query("UPDATE trials SET state = 'CANCELLED', end_ms = ?2, message = '' WHERE trial_id "
-                 "IN (SELECT value FROM json_each(?1)) AND +state IN ('PENDING', 'RUNNING') "
+      db_->Query("UPDATE trials SET state = ?3, end_ms = ?2, message = ?4 WHERE trial_id IN "
+                 "(SELECT value FROM json_each(?1)) AND +state IN ('PENDING', 'RUNNING') "
                  "RETURNING trial_id",
-                 JsonOf(trial_ids), time_ms),
+                 JsonOf(trial_ids), time_ms, StateName(state), message),
       &result->trials));
   LOGLOG_RETURN_IF_ERROR(CollectIds(
       db_->Query("UPDATE tasks SET state = 'CANCELLED' WHERE task_id IN (SELECT tm.task_id FROM "
@@ -296,16 +305,16 @@ absl::Status Store::CancelMany(absl::Span<const int64_t> trial_ids, int64_t time
 
 absl::StatusOr<RetryResult> Store::RetryTrials(int64_t sweep_id,
                                                absl::Span<const int64_t> trial_ids,
-                                               bool include_cancelled) {
+                                               const RetryKinds& kinds) {
   RetryResult result;
   LOGLOG_RETURN_IF_ERROR(Atomically([&]() -> absl::Status {
     std::vector<int64_t> trials(trial_ids.begin(), trial_ids.end());
     if (trials.empty()) {
       Cursor row = db_->Query(
           "SELECT st.trial_id FROM sweep_trials st JOIN trials t ON t.trial_id = st.trial_id "
-          "WHERE st.sweep_id = ?1 AND (t.state = 'FAILED' OR (?2 AND t.state = 'CANCELLED')) "
-          "ORDER BY st.number",
-          sweep_id, include_cancelled);
+          "WHERE st.sweep_id = ?1 AND (t.state = 'FAILED' OR (?2 AND t.state = 'CANCELLED') OR (?3 "
+          "AND t.state = 'STOPPED')) ORDER BY st.number",
+          sweep_id, kinds.cancelled, kinds.stopped);
       while (row.Next()) trials.push_back(row.Int(0));
       LOGLOG_RETURN_IF_ERROR(row.status());
     } else {
@@ -316,10 +325,14 @@ absl::StatusOr<RetryResult> Store::RetryTrials(int64_t sweep_id,
           return absl::NotFoundError(absl::StrCat("trial ", trial_id, " is not in the store"));
         }
         const std::string state = row.Text(0);
-        if (state == "FAILED" || (include_cancelled && state == "CANCELLED")) continue;
-        return absl::FailedPreconditionError(absl::StrCat(
-            "trial ", trial_id, " is ", state, "; only failed trials can be retried",
-            include_cancelled ? " (and cancelled ones)" : ", and cancelled ones when asked for"));
+        if (state == "FAILED" || (kinds.cancelled && state == "CANCELLED") ||
+            (kinds.stopped && state == "STOPPED")) {
+          continue;
+        }
+        return absl::FailedPreconditionError(
+            absl::StrCat("trial ", trial_id, " is ", state,
+                         "; only failed trials can be retried, and cancelled or stopped ones when "
+                         "asked for"));
       }
     }
     return RetryMany(trials, &result);

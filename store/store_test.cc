@@ -161,15 +161,85 @@ TEST_F(StoreTest, RetryGivesFreshBudgets) {
   ASSERT_TRUE(store_->UpdateTask(1, failed).ok());
   ASSERT_TRUE(store_->CancelTrials(std::vector<int64_t>{2}, 7000).ok());
   const std::vector<int64_t> cancelled = {2};
-  EXPECT_TRUE(absl::IsFailedPrecondition(store_->RetryTrials(sweep, cancelled, false).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(store_->RetryTrials(sweep, cancelled, {}).status()));
   const std::vector<int64_t> pending = {3};
-  EXPECT_TRUE(absl::IsFailedPrecondition(store_->RetryTrials(sweep, pending, true).status()));
-  const RetryResult retried = *store_->RetryTrials(sweep, {}, true);
+  EXPECT_TRUE(absl::IsFailedPrecondition(
+      store_->RetryTrials(sweep, pending, {.cancelled = true}).status()));
+  const RetryResult retried = *store_->RetryTrials(sweep, {}, {.cancelled = true});
   EXPECT_THAT(retried.trials, ElementsAre(1, 2));
   EXPECT_THAT(retried.tasks, ElementsAre(1, 2));
   EXPECT_EQ(store_->read().GetTask(1)->failure_count, 0);
   EXPECT_EQ(store_->read().GetTask(1)->lost_count, 0);
   EXPECT_EQ(Counts(sweep).pending, 3);
+}
+
+TEST_F(StoreTest, AStoppedTrialKeepsWhatItReached) {
+  const int64_t sweep = Create(SimpleSweep("phase", 2, 1)).sweep.sweep_id;
+  AddWorker("a");
+  const int64_t running = Attempt(1, "a", 0);
+  Apply(RowsBatch(running, 0, 1, 40));
+  const CancelResult stopped = *store_->StopTrials(std::vector<int64_t>{1, 2}, "flat", 7000);
+  EXPECT_THAT(stopped.trials, ElementsAre(1, 2));
+  EXPECT_THAT(stopped.tasks, ElementsAre(1, 2));
+  EXPECT_THAT(stopped.attempts, ElementsAre(running));
+  const TrialRow trial = *store_->read().GetTrial(sweep, 1);
+  EXPECT_EQ(trial.state, TrialState::kStopped);
+  EXPECT_EQ(trial.message, "flat");
+  EXPECT_EQ(trial.end_ms, 7000);
+  EXPECT_EQ(trial.step, 40);
+  EXPECT_EQ(trial.last_loss, 40);
+  EXPECT_TRUE(std::isnan(trial.final_loss));
+  EXPECT_EQ(Counts(sweep).stopped, 2);
+  EXPECT_EQ(Counts(sweep).pending + Counts(sweep).running, 0);
+  EXPECT_EQ(*store_->read().CountTrials(sweep, std::vector<TrialState>{TrialState::kStopped}), 2);
+  // Its trainer reports on until it has left; an end that comes too late is none.
+  Batch late = RowsBatch(running, 40, 41, 2);
+  late.events.emplace_back(MemberEnd{0, false, 100, 1000, 3.5, "{}"});
+  EXPECT_TRUE(Apply(late).ended.empty());
+  EXPECT_EQ(store_->read().GetTrial(sweep, 1)->state, TrialState::kStopped);
+  // A new sweep shares it as it is; a retry that asks for it makes it pending again.
+  EXPECT_EQ(Create(SimpleSweep("again", 2, 1, 0)).sweep.counts.stopped, 2);
+  EXPECT_THAT(store_->RetryTrials(sweep, {}, {.cancelled = true})->trials, ElementsAre());
+  const std::vector<int64_t> second = {2};
+  EXPECT_TRUE(absl::IsFailedPrecondition(store_->RetryTrials(sweep, second, {}).status()));
+  EXPECT_THAT(store_->RetryTrials(sweep, {}, {.stopped = true})->trials, ElementsAre(1, 2));
+  EXPECT_EQ(Counts(sweep).stopped, 0);
+}
+
+TEST_F(StoreTest, NoSlotIsHeldTwiceNeitherByALeadNorByAFollower) {
+  Create(SimpleSweep("phase", 4, 1));
+  AddWorker("a");
+  AddWorker("b");
+  NewAttempt gang = Lease(1, "a", 2);
+  gang.followers = {0, 3};
+  const int64_t first = store_->InsertAttempt(gang)->attempt_id;
+  for (const int slot : {0, 2, 3}) {
+    EXPECT_TRUE(absl::IsFailedPrecondition(store_->InsertAttempt(Lease(2, "a", slot)).status()));
+  }
+  NewAttempt overlap = Lease(2, "a", 1);
+  overlap.followers = {3};
+  EXPECT_TRUE(absl::IsFailedPrecondition(store_->InsertAttempt(overlap).status()));
+  EXPECT_EQ(CountSql("SELECT count(*) FROM live_slots"), 3);  // nothing of it stayed
+  EXPECT_NE(Attempt(2, "b", 0), 0);
+  AttemptRow row = *store_->read().GetAttempt(first);
+  EXPECT_EQ(row.slot, 2);
+  EXPECT_EQ(row.slot_count, 3);
+  EXPECT_THAT(row.followers, ElementsAre(0, 3));
+  EXPECT_THAT(store_->LoadLive()->attempts[0].followers, ElementsAre(0, 3));
+  ASSERT_TRUE(store_
+                  ->UpdateAttempt(first, {.state = AttemptState::kStopping,
+                                          .message = "for others",
+                                          .stop_cause = StopCause::kPreempted})
+                  .ok());
+  EXPECT_EQ(store_->read().GetAttempt(first)->stop_cause, StopCause::kPreempted);
+  EXPECT_EQ(CountSql("SELECT count(*) FROM live_slots WHERE worker_id = 'a'"), 3);
+  End(first, AttemptState::kStopped);
+  EXPECT_EQ(CountSql("SELECT count(*) FROM live_slots WHERE worker_id = 'a'"), 0);
+  row = *store_->read().GetAttempt(first);
+  EXPECT_EQ(row.slot_count, 3);
+  EXPECT_EQ(row.stop_cause, StopCause::kPreempted);
+  EXPECT_THAT(row.followers, ElementsAre());
+  EXPECT_NE(Attempt(3, "a", 3), 0);
 }
 
 TEST_F(StoreTest, SessionEpochsGrow) {

@@ -123,7 +123,7 @@ std::string RenderGrid(const Grid& grid, const Style& style) {
   if (seen.partial) legend.push_back("* seeds missing");
   if (seen.running) legend.push_back("% running");
   if (seen.pending) legend.push_back(". pending");
-  if (seen.failed) legend.push_back("! failed or cancelled");
+  if (seen.failed) legend.push_back("! failed, cancelled or stopped");
   if (!legend.empty()) absl::StrAppend(&out, "  ", style.Dim(absl::StrJoin(legend, "   ")), "\n");
   return out;
 }

@@ -15,7 +15,7 @@ struct GridCell {
   int running = 0;
   int done = 0;
   int diverged = 0;
-  int failed = 0;       // and cancelled
+  int failed = 0;       // and cancelled or stopped
   double progress = 0;  // of the running ones
   double value = 0;     // mean over the done ones
 };

@@ -34,6 +34,7 @@ void Coordinator::Start() {
   options.scheduler.lease_ms = kLeaseMs;
   options.scheduler.lease_margin_ms = kMarginMs;
   options.scheduler.backoff_ms_max = 20'000;
+  options.scheduler.preempt_again_ms = 10'000;
   options.scheduler.seed = static_cast<uint64_t>(life);
   absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Open(options_.store_path, options);
   if (!engine.ok() || options_.disk->dead()) {

@@ -78,10 +78,15 @@ void Model::CheckBudgets(const std::string& path) {
              "SELECT t.task_id, t.lost_count, count(a.attempt_id) AS n, "
              "coalesce(sum(a.state IN ('LOST', 'DEVICE_ERROR') OR (a.state = 'STOPPED' AND "
              "a.message NOT LIKE '%had not started it%')), 0) AS lost, coalesce(sum(a.state IN "
-             "('DONE', 'DIVERGED')), 0) AS well FROM tasks t LEFT JOIN attempts a ON a.task_id = "
-             "t.task_id GROUP BY t.task_id HAVING t.lost_count < lost - (t.state = 'DONE') OR "
-             "t.lost_count > lost + "
-             "well");
+             "('DONE', 'DIVERGED')), 0) AS well, coalesce(sum(a.state IN ('LOST', 'STOPPED') AND "
+             "a.stop_cause IN ('PREEMPTED', 'UNWANTED') AND a.message NOT LIKE '%had not started "
+             "it%'), 0) AS made FROM tasks t LEFT JOIN attempts a ON a.task_id = t.task_id GROUP "
+             "BY t.task_id HAVING t.lost_count < lost - made - (t.state = 'DONE') OR t.lost_count "
+             "> lost + well");
+  ExpectNone(path, "an attempt that was preempted and left counts as lost",
+             "SELECT t.task_id, t.lost_count FROM tasks t JOIN attempts a ON a.task_id = t.task_id "
+             "GROUP BY t.task_id HAVING t.lost_count > 0 AND min(a.state = 'STOPPED' AND "
+             "a.stop_cause = 'PREEMPTED') = 1");
 }
 
 void Model::LookAtStore(const std::string& path) {
@@ -105,6 +110,12 @@ void Model::LookAtStore(const std::string& path) {
   ExpectNone(path, "two live attempts in one slot",
              "SELECT worker_id, slot, count(*) FROM attempts WHERE state IN ('LEASED', 'RUNNING', "
              "'STOPPING') GROUP BY worker_id, slot HAVING count(*) > 1");
+  ExpectNone(path, "a live attempt does not hold its slots, or an ended one holds some",
+             "SELECT a.attempt_id, a.state, a.slot_count, count(l.slot) FROM attempts a LEFT JOIN "
+             "live_slots l ON l.attempt_id = a.attempt_id GROUP BY a.attempt_id HAVING "
+             "count(l.slot) <> a.slot_count * (a.state IN ('LEASED', 'RUNNING', 'STOPPING')) OR "
+             "coalesce(min(l.worker_id <> a.worker_id), 0)");
+  Breach(schedule_.Look([&path](const std::string& sql) { return Select(path, sql); }));
   ExpectNone(path, "a trial ended well twice",
              "SELECT sweep_id, trial_id, count(*) FROM events WHERE kind IN ('trial.done', "
              "'trial.diverged') GROUP BY sweep_id, trial_id HAVING count(*) > 1");
@@ -126,7 +137,8 @@ void Model::LookAtStore(const std::string& path) {
              "JOIN trials t ON t.trial_id = st.trial_id GROUP BY c.sweep_id HAVING c.total <> "
              "count(*) OR c.done <> sum(t.state = 'DONE') OR c.pending <> sum(t.state = "
              "'PENDING') OR c.running <> sum(t.state = 'RUNNING') OR c.failed <> sum(t.state = "
-             "'FAILED') OR c.cancelled <> sum(t.state = 'CANCELLED')");
+             "'FAILED') OR c.cancelled <> sum(t.state = 'CANCELLED') OR c.stopped <> sum(t.state "
+             "= 'STOPPED')");
   ExpectNone(path, "a trial that diverged is tried again",
              "SELECT t.trial_id, k.state, k.failure_count FROM trials t JOIN tasks k ON k.task_id "
              "= t.task_id JOIN attempts a ON a.attempt_id = k.last_attempt_id WHERE t.state = "

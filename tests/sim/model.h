@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "tests/sim/schedule_model.h"
 
 namespace loglog::sim {
 
@@ -82,6 +83,7 @@ class Model {
   std::map<std::string, HostRecord> hosts_;
   int64_t last_event_id_ = 0;
   bool reloaded_ = false;
+  ScheduleModel schedule_;
 };
 
 }  // namespace loglog::sim

@@ -37,6 +37,14 @@ MUTATIONS = [
     ("divergence", "coordinator/scheduler_attempts.cc",
      "kind == OutcomeKind::kDone || kind == OutcomeKind::kDiverged",
      "kind == OutcomeKind::kDone"),
+    # No more trials of a sweep run than it allows.
+    ("limit", "coordinator/scheduler_dispatch.cc", "sweep.trials_live < most", "true"),
+    # Only workers that a sweep selects are given its trials.
+    ("selector", "coordinator/scheduler_dispatch.cc",
+     "has != worker.labels.end() && has->second == label.second", "true"),
+    # Who made room for others has lost nothing.
+    ("preempted", "coordinator/scheduler_attempts.cc",
+     "attempt.cause == StopCause::kPreempted || attempt.cause == StopCause::kUnwanted", "false"),
 ]
 
 HEAD = '#include "tests/sim/mutation.h"\n'

@@ -1,5 +1,6 @@
 #include "tests/sim/reasons.h"
 
+#include <optional>
 #include <regex>
 
 #include "absl/strings/str_cat.h"
@@ -49,6 +50,29 @@ class Facts {
                      "w.state = 'LIVE' AND a.state",
                      kLive, "AND a.create_ms <> ", said_.now_wall_ms));
   }
+  // Of the sweeps that want the trial, one has this in its schedule, or this name.
+  bool Wants(const std::string& condition) const {
+    return Any(
+        absl::StrCat("sweep_trials st JOIN sweeps s ON s.sweep_id = st.sweep_id WHERE "
+                     "st.trial_id = ",
+                     trial_id(), " AND ", condition));
+  }
+  bool WantsSlots(const std::string& slots) const {
+    return Wants(
+        absl::StrCat("coalesce(json_extract(s.spec_json, '$.schedule.slots'), 1) = ", slots));
+  }
+  // "zone=a": what one of them selects.
+  bool WantsLabels(const std::string& labels) const {
+    return Wants(
+        absl::StrCat("(SELECT group_concat(j.key || '=' || j.value) FROM "
+                     "json_each(s.spec_json, '$.schedule.selector') j) = '",
+                     labels, "'"));
+  }
+  int64_t SlotsOf(const std::string& worker_id) const {
+    const Rows rows = Select(
+        path_, absl::StrCat("SELECT slots FROM workers WHERE worker_id = '", worker_id, "'"));
+    return rows.empty() ? 0 : std::stoll(rows[0][0]);
+  }
   bool AllPaused() const {
     const std::string wanting = absl::StrCat(
         "sweep_trials st JOIN sweeps s ON s.sweep_id = st.sweep_id WHERE st.trial_id = ",
@@ -79,6 +103,106 @@ std::string WhatIsUntrueOfWorkers(const Facts& facts, const SaidReason& said,
   if (!unhealthy && draining != facts.WorkersIn("DRAINING")) return "another number is draining";
   if (!unhealthy && facts.WorkersIn("LIVE") > 0) return "there is a live one";
   return "";
+}
+
+constexpr char kOfWorkers[] = "( of workers with (\\S+))?";
+
+// The rest of a reason: who is served before.
+std::string WhatIsUntrueOfTheOrder(const Facts& facts, const std::string& rest) {
+  std::smatch part;
+  if (rest.empty()) return "";
+  if (!std::regex_match(rest, part,
+                        std::regex("(?:, )?behind (\\d+) of higher priority, such as those of "
+                                   "sweeps/(\\S+) \\(priority (-?\\d+)\\)"))) {
+    return "nobody knows what this means: " + rest;
+  }
+  const std::string priority = "coalesce(json_extract(s.spec_json, '$.schedule.priority'), 0)";
+  if (!facts.Any(absl::StrCat("sweeps s WHERE s.name = '", std::string(part[2]), "' AND ", priority,
+                              " = ", std::string(part[3])))) {
+    return "that sweep has another priority";
+  }
+  return facts.Wants(absl::StrCat(priority, " < ", std::string(part[3])))
+             ? ""
+             : "no sweep that wants it has a lower priority";
+}
+
+// What schedules keep a trial from. Nothing when this is no such reason.
+std::optional<std::string> WhatIsUntrueOfSchedules(const Facts& facts, const SaidReason& said,
+                                                   const std::string& reason) {
+  std::smatch part;
+  const auto is = [&](const std::string& pattern) {
+    return std::regex_match(reason, part, std::regex(pattern));
+  };
+  const auto labels_are_wrong = [&](const std::string& labels) {
+    return !labels.empty() && !facts.WantsLabels(labels);
+  };
+  if (is("stopped on workers/(\\S+): preempted by sweeps/(\\S+), whose priority is (-?\\d+); "
+         "([^]*)")) {
+    if (!facts.Any(absl::StrCat("attempts WHERE stop_cause = 'PREEMPTED' AND worker_id = '",
+                                std::string(part[1]), "' AND task_id = ", facts.task_id()))) {
+      return "it was not preempted there";
+    }
+    return WhatIsUntrueOfSchedules(facts, said, part[4]);
+  }
+  if (is("schedule.max_concurrent of sweeps/(\\S+) is (\\d+), and so many of its trials run")) {
+    return facts.Wants(absl::StrCat("s.name = '", std::string(part[1]),
+                                    "' AND json_extract(s.spec_json, "
+                                    "'$.schedule.max_concurrent') = ",
+                                    std::string(part[2])))
+               ? ""
+               : "it has another limit";
+  }
+  if (is("no worker with (\\S+) is connected, and sweeps/(\\S+) selects only such; .*")) {
+    if (labels_are_wrong(part[1])) return "it selects other workers";
+    return facts.Any(absl::StrCat("workers WHERE state IN ('LIVE', 'DRAINING', 'QUARANTINED') AND "
+                                  "'zone=' || json_extract(labels_json, '$.zone') = '",
+                                  std::string(part[1]), "'"))
+               ? "there is one"
+               : "";
+  }
+  if (is("no worker with (\\S+) takes tasks: [^]*")) {
+    return labels_are_wrong(part[1]) ? "it selects other workers" : "";
+  }
+  if (is("each of its trials needs (\\d+) slots of one worker; (?:the largest(?: with (\\S+))?, "
+         "workers/(\\S+), has (\\d+)|workers/(\\S+) has so many, but takes no tasks now)")) {
+    if (!facts.WantsSlots(part[1])) return "it needs another number of slots";
+    if (labels_are_wrong(part[2])) return "it selects other workers";
+    const bool none = part[3].matched;
+    const int64_t slots = facts.SlotsOf(none ? part[3] : part[5]);
+    if (none && slots != std::stoll(part[4])) return "that worker has another number of slots";
+    return none == (slots < std::stoll(part[1])) ? "" : "that worker is large enough, or not";
+  }
+  if (is("waits for workers/(\\S+), where trials of lower priority are stopping to make room")) {
+    return facts.SlotsOf(part[1]) > 0 ? "" : "there is no such worker";
+  }
+  if (is("waits for (\\d+) slots of workers/(\\S+), which are kept for sweeps/(\\S+) as they "
+         "become free; (\\d+) are")) {
+    if (!facts.WantsSlots(part[1])) return "it needs another number of slots";
+    if (!facts.Wants(absl::StrCat("s.name = '", std::string(part[3]), "'"))) {
+      return "that sweep does not want it";
+    }
+    return facts.SlotsOf(part[2]) >= std::stoll(part[1]) ? "" : "that worker is too small";
+  }
+  if (is("free slots of workers/(\\S+) are kept for sweeps/(\\S+), which comes first and waits "
+         "for (\\d+) of them(,[^]*)?")) {
+    if (facts.SlotsOf(part[1]) < std::stoll(part[3])) return "that worker is too small";
+    return WhatIsUntrueOfTheOrder(facts, part[4]);
+  }
+  if (is(absl::StrCat("waits for (\\d+) free slots of one worker; of (\\d+) slots", kOfWorkers,
+                      ", (\\d+) are busy(,[^]*)?"))) {
+    if (!facts.WantsSlots(part[1])) return "it needs another number of slots";
+    if (labels_are_wrong(part[4])) return "it selects other workers";
+    return WhatIsUntrueOfTheOrder(facts, part[6]);
+  }
+  if (is(absl::StrCat("waits for (?:a slot; all (\\d+)|the one slot there is)", kOfWorkers,
+                      "(?: are busy)?(,[^]*)?"))) {
+    if (labels_are_wrong(part[3])) return "it selects other workers";
+    const int64_t slots = part[1].matched ? std::stoll(part[1]) : 1;
+    if (slots > facts.LiveSlots()) return "there are not so many slots";
+    return WhatIsUntrueOfTheOrder(facts, part[4]);
+  }
+  if (is("behind [^]*")) return WhatIsUntrueOfTheOrder(facts, reason);
+  return std::nullopt;
 }
 
 }  // namespace
@@ -118,11 +242,7 @@ std::string WhatIsUntrue(const std::string& store_path, const SaidReason& said) 
     if (!facts.tried_before()) return "it was never tried";
     return facts.message() == part[1] ? "" : "the store says: " + facts.message();
   }
-  if (reason == "waits for the one slot there is" ||
-      is("waits for a slot; all (\\d+) are busy(?:, [^]*)?")) {
-    const int64_t slots = part.size() > 1 ? std::stoll(part[1]) : 1;
-    return slots <= facts.LiveSlots() ? "" : "there are not so many slots";
-  }
+  if (const auto untrue = WhatIsUntrueOfSchedules(facts, said, reason)) return *untrue;
   if (is("no worker is connected; .*")) {
     return facts.Any("workers WHERE state IN ('LIVE', 'DRAINING', 'QUARANTINED')") ? "there is one"
                                                                                    : "";

@@ -12,27 +12,13 @@
 namespace loglog::sim {
 namespace {
 
-// Once nothing goes wrong any more, all is done in this much simulated time.
-constexpr int64_t kProgressMs = 20 * 60'000;
+// Once nothing goes wrong any more, all is done in this much simulated time, though some
+// sweeps let only one trial run at one time.
+constexpr int64_t kProgressMs = 40 * 60'000;
 constexpr int64_t kLookMs = 2'500;
 constexpr int64_t kTendMs = 5'000;
 // A lease and its margins, as the coordinator of the simulation has them, and some more.
 constexpr int64_t kLeaseOverMs = 30'000;
-
-std::string Spec(const std::string& name, const std::vector<int>& tokens, int seeds, int rows,
-                 int checkpoints, int losses = 20) {
-  std::vector<int> all;
-  for (int i = 0; i < seeds; ++i) all.push_back(i);
-  return absl::StrCat(
-      "apiVersion: loglog/v1\nname: ", name,
-      "\nmodel: {layers: 1, d_model: 16, heads: 2, kv_heads: 2, d_ff: 32, vocab: 64, seq_len: 16}"
-      "\ndata: {train: {format: synthetic}, val: {format: synthetic}, synthetic: {contexts: 32, "
-      "branching: 4}}\ntrain: {batch_tokens: 64}\nmetrics: {every: ",
-      rows, "}\ncheckpoint: {every: ", checkpoints, "}\nretries: {losses: ", losses,
-      "}\naxes:\n  D: {path: train.tokens, values: [", absl::StrJoin(tokens, ", "),
-      "]}\n  seed: {path: seed, values: [", absl::StrJoin(all, ", "),
-      "]}\narms:\n  a: {train.lr: 1.0e-3}\n  b: {train.lr: 2.0e-3}\n");
-}
 
 // One trial in seven: from a step of its own on.
 int64_t DivergeAt(const Task& task) {
@@ -63,26 +49,6 @@ Simulation::~Simulation() { SetFailpointHandler(nullptr); }
 
 // ---- what there is
 
-void Simulation::MakeWorkload() {
-  const int sweeps = static_cast<int>(workload_.Between(1, 3));
-  for (int i = 0; i < sweeps; ++i) {
-    std::vector<int> tokens;
-    const int64_t budgets = workload_.Between(1, 3);
-    for (int64_t b = 0; b < budgets; ++b) {
-      tokens.push_back(static_cast<int>(64 * workload_.Between(5, 15) * (b + 1)));
-    }
-    std::sort(tokens.begin(), tokens.end());
-    tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
-    specs_.push_back(Spec(absl::StrCat("s", i), tokens, static_cast<int>(workload_.Between(1, 3)),
-                          static_cast<int>(workload_.Between(1, 5)),
-                          static_cast<int>(workload_.Between(3, 12)),
-                          // One of them gives up soon.
-                          i == 1 ? 3 : 20));
-  }
-  // The first again, with one more budget and one more seed: most of it is there already.
-  if (workload_.Chance(0.5)) specs_.push_back(Spec("s0", {640, 1280}, 2, 2, 5));
-}
-
 void Simulation::MakeWorkers() {
   const int64_t count = options_.faults ? world_.Between(1, 4) : 2;
   for (int64_t i = 0; i < count; ++i) {
@@ -90,7 +56,12 @@ void Simulation::MakeWorkers() {
     worker.world = &world_;
     worker.network = &network_;
     worker.index = static_cast<int>(i);
-    worker.slots = static_cast<int>(options_.faults ? world_.Between(1, 3) : 2);
+    const int64_t slots_min = i == 0 ? 2 : 1;
+    worker.slots = static_cast<int>(options_.faults ? world_.Between(slots_min, 3) : 2);
+    // The first is always in zone a; others may come back in another one.
+    worker.labels = [this, i]() -> std::map<std::string, std::string> {
+      return {{"index", absl::StrCat(i)}, {"zone", i == 0 || world_.Chance(0.5) ? "a" : "b"}};
+    };
     worker.root = absl::StrCat(options_.dir, "/w", i);
     if (options_.faults) {
       worker.clock_rate = 0.999 + 0.002 * world_.Uniform();
@@ -185,7 +156,7 @@ void Simulation::Submit(const std::string& spec) {
 void Simulation::Steer(Engine::SweepVerb verb, const std::string& sweep) {
   coordinator_.Ask<SweepView>(
       [this, verb, sweep, id = RequestId()](Engine* engine, Engine::Reply<SweepView> reply) {
-        engine->ChangeSweep(verb, sweep, /*revision=*/0, id, Noted(id, std::move(reply)));
+        engine->ChangeSweep(verb, sweep, /*revision=*/0, "", id, Noted(id, std::move(reply)));
       },
       [](const absl::StatusOr<SweepView>&) {});
 }
@@ -216,12 +187,14 @@ void Simulation::PlanDeeds() {
         [this, any_sweep] { Steer(Engine::SweepVerb::kCancel, any_sweep()); });
   Often("user: cancels a trial", 90'000,
         [this, any_sweep] { CancelTrial(any_sweep(), world_.Between(1, 12)); });
+  Often("user: stops a trial early", 60'000,
+        [this, any_sweep] { StopTrial(any_sweep(), world_.Between(1, 12)); });
   Often("user: retries", 90'000, [this, any_sweep] {
     model_.OnRetried();
     coordinator_.Ask<int64_t>(
         [this, sweep = any_sweep(), id = RequestId()](Engine* engine,
                                                       Engine::Reply<int64_t> reply) {
-          engine->RetryTrials(sweep, {}, /*include_cancelled=*/true, id,
+          engine->RetryTrials(sweep, {}, {.cancelled = true, .stopped = true}, "", id,
                               Noted(id, std::move(reply)));
         },
         [](const absl::StatusOr<int64_t>&) {});
@@ -349,7 +322,8 @@ void Simulation::Tend() {
   AskSweeps([this](const SweepView& sweep) {
     const std::string& name = sweep.row.name;
     if (sweep.row.state == SweepState::kPaused) Steer(Engine::SweepVerb::kResume, name);
-    if (sweep.row.counts.failed + sweep.row.counts.cancelled == 0) return;
+    const TrialCounts& counts = sweep.row.counts;
+    if (counts.failed + counts.cancelled + counts.stopped == 0) return;
     model_.OnRetried();
     if (sweep.row.state == SweepState::kCancelled) {
       // A cancelled sweep stays so; its trials are asked for under another name.
@@ -365,7 +339,7 @@ void Simulation::Tend() {
     }
     coordinator_.Ask<int64_t>(
         [this, name, id = RequestId()](Engine* engine, Engine::Reply<int64_t> reply) {
-          engine->RetryTrials(name, {}, /*include_cancelled=*/true, id,
+          engine->RetryTrials(name, {}, {.cancelled = true, .stopped = true}, "", id,
                               Noted(id, std::move(reply)));
         },
         [](const absl::StatusOr<int64_t>&) {});

@@ -46,6 +46,7 @@ class Simulation {
 
  private:
   void MakeWorkload();
+  std::string Schedule();
   void MakeWorkers();
   // Lets `deed` happen now and then, until the faults end.
   void Often(const std::string& kind, int64_t mean_ms, std::function<void()> deed);
@@ -62,6 +63,7 @@ class Simulation {
   void AskSweeps(const std::function<void(const SweepView&)>& take);
   void Steer(Engine::SweepVerb verb, const std::string& sweep);
   void Submit(const std::string& spec);
+  void StopTrial(const std::string& sweep, int64_t number);
   void CancelTrial(const std::string& sweep, int64_t number);
   void AskWhy(const std::string& sweep, int64_t number);
   // Tells the model of the answer to a request, which its user may never hear.

@@ -15,7 +15,17 @@ constexpr int64_t kHangMs = 60'000;
 void Simulation::CancelTrial(const std::string& sweep, int64_t number) {
   coordinator_.Ask<TrialView>(
       [this, sweep, number, id = RequestId()](Engine* engine, Engine::Reply<TrialView> reply) {
-        engine->CancelTrial(sweep, number, id, Noted(id, std::move(reply)));
+        engine->EndTrial(Engine::TrialVerb::kCancel, sweep, number, "", id,
+                         Noted(id, std::move(reply)));
+      },
+      [](const absl::StatusOr<TrialView>&) {});
+}
+
+void Simulation::StopTrial(const std::string& sweep, int64_t number) {
+  coordinator_.Ask<TrialView>(
+      [this, sweep, number, id = RequestId()](Engine* engine, Engine::Reply<TrialView> reply) {
+        engine->EndTrial(Engine::TrialVerb::kStop, sweep, number, "flat", id,
+                         Noted(id, std::move(reply)));
       },
       [](const absl::StatusOr<TrialView>&) {});
 }

@@ -322,6 +322,7 @@ void Worker::Register() {
   request.set_boot_id(d.boot_id);
   request.set_version("sim");
   request.set_host(id_);
+  for (const auto& [key, value] : options_.labels()) (*request.mutable_labels())[key] = value;
   for (int i = 0; i < options_.slots; ++i) {
     v1::SlotInfo* const slot = request.add_slots();
     slot->set_slot(i);

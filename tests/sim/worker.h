@@ -30,7 +30,8 @@ class Worker {
     Network* network = nullptr;
     int index = 0;
     int slots = 1;
-    std::string root;  // of its files
+    std::string root;                                            // of its files
+    std::function<std::map<std::string, std::string>()> labels;  // at each registration
     double clock_rate = 1;
     int64_t wall_offset_ms = 0;
     FakeTraining::DivergeAt diverge_at;
