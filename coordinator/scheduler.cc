@@ -92,7 +92,10 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
     children_[task.parent_task_id].push_back(row.task_id);
   }
   backoffs_.erase({task.not_before_ms, row.task_id});
-  task.not_before_ms = now_ms + std::min(context.wait_ms, options_.backoff_ms_max);
+  // The wall clock that the store keeps may have been set back: nobody waits for longer
+  // than what is left of a wait can be.
+  const int64_t wait_ms = BackoffBeforeJitter(std::max(row.failure_count, row.lost_count));
+  task.not_before_ms = now_ms + std::min(context.wait_ms, wait_ms + wait_ms / 4);
   if (!context.checkpoint_worker.empty()) task.prefer_until_ms = now_ms + 2 * LeaseMs();
   Enqueue(row.task_id, &task, now_ms);
 }
@@ -164,10 +167,13 @@ void Scheduler::Requeue(int64_t task_id, Task* task, int64_t wait_ms, absl::stri
                              wait_ms, task->message, OpenTrialsOf(task_id)});
 }
 
-int64_t Scheduler::Backoff(int count) {
+int64_t Scheduler::BackoffBeforeJitter(int count) const {
   const int doublings = std::min(std::max(count - 1, 0), 30);
-  const int64_t wait_ms =
-      std::min(options_.backoff_ms_max, options_.backoff_ms_min * (int64_t{1} << doublings));
+  return std::min(options_.backoff_ms_max, options_.backoff_ms_min * (int64_t{1} << doublings));
+}
+
+int64_t Scheduler::Backoff(int count) {
+  const int64_t wait_ms = BackoffBeforeJitter(count);
   // Three to five quarters of it, so that what failed together does not return together.
   const int64_t jitter = static_cast<int64_t>(random_() % (wait_ms / 2 + 1));
   return wait_ms - wait_ms / 4 + jitter;

@@ -249,6 +249,7 @@ class Scheduler {
   void FinishTask(int64_t task_id, Actions* actions);
   void FailTask(int64_t task_id, absl::string_view message, Actions* actions);
   void EraseTask(int64_t task_id);
+  int64_t BackoffBeforeJitter(int count) const;
   int64_t Backoff(int count);
 
   // scheduler_dispatch.cc: who is next, and where

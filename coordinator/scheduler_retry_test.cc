@@ -97,6 +97,17 @@ TEST_F(RetryTest, Rule6_AStopCostsNoWait) {
   EXPECT_NE(Start("w"), 0);
 }
 
+TEST_F(RetryTest, Rule6_T28_AClockThatWasSetBackMakesNoWaitLonger) {
+  AddSweep(2, 10, 0);
+  scheduler_.SetSweepPaused(1, true);
+  // As read from the store by a coordinator whose clock is an hour behind.
+  AddTrial(10, 10, {{2, 1, "arm"}}, {.wait_ms = 3'600'000});
+  Register("w");
+  EXPECT_EQ(SyncIdle("w").slots[0].action, DesiredAction::kNone);
+  AdvanceAndTick(1'250);
+  EXPECT_NE(Start("w"), 0);
+}
+
 TEST_F(RetryTest, Rule7_ACellThatFailsOnTwoWorkersIsNotTriedAgain) {
   Register("a");
   Register("b");
