@@ -64,6 +64,10 @@ grpc::Status MetricStream::RunCall(int64_t epoch, bool* progress) {
     v1::MetricAck ack;
     while (stream->Read(&ack)) {
       answered = true;
+      if (!ack.forget()) {
+        spdlog::debug("attempt {}: its events up to {} are stored", ack.attempt_id(),
+                      ack.last_seq());
+      }
       outbox_->Acknowledge(ack.attempt_id(), ack.last_seq(), ack.forget());
     }
     alive = false;
