@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "tests/fake_trainer/event_log.h"
+#include "tests/fake_trainer/journal.h"
 #include "tests/fake_trainer/misbehaviour.h"
 #include "tests/fake_trainer/task.h"
 #include "tests/fake_trainer/training.h"
@@ -27,9 +28,10 @@ void DieWithParent() {
 
 int Train(Task task) {
   const auto misbehaviour = Misbehaviour::FromEnvironment(task.members.at(0).seed);
+  Journal journal(misbehaviour.journal, task, misbehaviour.misfortune);
   EventLog log(task.run_dir + "/events.jsonl", /*bell_fd=*/3);
   FakeTraining training(std::move(task), &log,
-                        [&](const Task&) { return misbehaviour.diverge_at; });
+                        [&](const Task& it) { return misbehaviour.DivergesAt(it); });
   misbehaviour.Start();
   training.Start();
   for (;;) {
@@ -64,7 +66,8 @@ int main(int argc, char** argv) {
   try {
     return loglog::Train(std::move(task));
   } catch (const std::exception& e) {
+    // Whatever is thrown on the way is a file that cannot be written or read.
     std::fprintf(stderr, "error: %s\n", e.what());
-    return 1;
+    return loglog::kExitHostUnusable;
   }
 }

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -27,8 +28,10 @@ void DieBy(int signal_number) {
   raise(signal_number);
 }
 
-std::map<std::string, std::string> ParsePairs(const std::string& text) {
-  std::map<std::string, std::string> pairs;
+using Pairs = std::map<std::string, std::string>;
+
+Pairs ParsePairs(const std::string& text) {
+  Pairs pairs;
   std::stringstream stream(text);
   for (std::string item; std::getline(stream, item, ';');) {
     const size_t equals = item.find('=');
@@ -39,6 +42,31 @@ std::map<std::string, std::string> ParsePairs(const std::string& text) {
     pairs[item.substr(0, equals)] = item.substr(equals + 1);
   }
   return pairs;
+}
+
+void TakeNumber(Pairs* pairs, const char* key, int64_t* value) {
+  const auto found = pairs->find(key);
+  if (found == pairs->end()) return;
+  *value = std::atoll(found->second.c_str());
+  pairs->erase(found);
+}
+
+std::string TakeText(Pairs* pairs, const char* key) {
+  const auto node = pairs->extract(key);
+  return node.empty() ? "" : node.mapped();
+}
+
+// The text of one of the folder's files, which whoever removes it has for itself; empty
+// when there is none. Files that are still being written begin with a dot.
+std::string TakeOneOf(const std::string& folder) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (entry.path().filename().string()[0] == '.') continue;
+    std::string text;
+    std::getline(std::ifstream(entry.path()), text);
+    if (unlink(entry.path().c_str()) == 0) return text;
+  }
+  return "";
 }
 
 // For a child that was forked: keeps one of its own in the group, and leaves the group.
@@ -58,28 +86,27 @@ Misbehaviour Misbehaviour::FromEnvironment(int64_t first_seed) {
   Misbehaviour result;
   const char* text = std::getenv("LOGLOG_FAKE_TRAINER");
   if (text == nullptr) return result;
-  std::map<std::string, std::string> pairs = ParsePairs(text);
-  const auto take = [&pairs](const char* key, int64_t* value) {
-    const auto found = pairs.find(key);
-    if (found == pairs.end()) return;
-    *value = std::atoll(found->second.c_str());
-    pairs.erase(found);
-  };
+  Pairs pairs = ParsePairs(text);
+  const auto take = [&pairs](const char* key, int64_t* value) { TakeNumber(&pairs, key, value); };
   take("step_ms", &result.step_ms);
   result.hello = pairs["hello"];
   pairs.erase("hello");
+  result.journal = TakeText(&pairs, "journal");
+  take("diverge_one_in", &result.diverge_one_in);
+  const std::string misfortunes = TakeText(&pairs, "misfortunes");
+  if (!misfortunes.empty()) result.misfortune = TakeOneOf(misfortunes);
+  pairs.merge(ParsePairs(result.misfortune));
+  TakeText(&pairs, "id");
   int64_t only_seed = first_seed;
   take("seed", &only_seed);
   if (only_seed != first_seed) return result;
-  const std::string once = pairs["once"];
-  pairs.erase("once");
+  const std::string once = TakeText(&pairs, "once");
   if (!once.empty()) {
     const int fd = open(once.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return result;
     close(fd);
   }
-  result.unburied = pairs["unburied"];
-  pairs.erase("unburied");
+  result.unburied = TakeText(&pairs, "unburied");
   int64_t ignore_sigterm = 0, orphan = 0;
   take("exit_at", &result.exit_at);
   take("exit_code", &result.exit_code);
@@ -92,6 +119,7 @@ Misbehaviour Misbehaviour::FromEnvironment(int64_t first_seed) {
   take("partial_at", &result.partial_at);
   take("orphan", &orphan);
   take("flood", &result.flood);
+  take("linger_ms", &result.linger_ms);
   result.ignore_sigterm = ignore_sigterm != 0;
   result.orphan = orphan != 0;
   if (!pairs.empty()) {
@@ -113,7 +141,10 @@ void Misbehaviour::Say(char what) const {
   close(fd);
 }
 
-void Misbehaviour::End() const { Say('E'); }
+void Misbehaviour::End() const {
+  if (linger_ms > 0) usleep(static_cast<useconds_t>(linger_ms * 1'000));
+  Say('E');
+}
 
 void Misbehaviour::Start() const {
   Say('S');
@@ -146,6 +177,13 @@ void Misbehaviour::AtStep(int64_t step, EventLog* log) const {
     DieBy(SIGKILL);
   }
   while (step == hang_at && (stop_requested == 0 || ignore_sigterm)) usleep(1'000);
+}
+
+int64_t Misbehaviour::DivergesAt(const Task& task) const {
+  if (diverge_one_in <= 0) return diverge_at;
+  const uint64_t chain = task.members.at(0).chain;
+  const auto one_in = static_cast<uint64_t>(diverge_one_in);
+  return chain % one_in == 0 ? static_cast<int64_t>(2 + chain / one_in % 8) : diverge_at;
 }
 
 }  // namespace loglog

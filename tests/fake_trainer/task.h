@@ -12,6 +12,7 @@ namespace loglog {
 constexpr int kExitDone = 0;
 constexpr int kExitDiverged = 10;
 constexpr int kExitRefused = 20;
+constexpr int kExitHostUnusable = 41;
 constexpr int kExitAskedToStop = 143;
 
 // What the fake needs of one member: numbers that its made-up losses depend on.
