@@ -35,17 +35,27 @@ def free_port():
         return sock.getsockname()[1]
 
 
+def select(store, query, parameters=()):
+    """Rows of a store that a coordinator may be writing to."""
+    with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
+        return db.execute(query, parameters).fetchall()
+
+
 class Cluster:
     """One coordinator and some workers in `folder`; use as a context manager."""
 
-    def __init__(self, folder, lease="5s", data_root=None, coordinator_flags=(), client_env=()):
+    def __init__(self, folder, lease="5s", margin="1s", data_root=None, coordinator_flags=(), worker_flags=(),
+                 client_env=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.store = self.folder / "loglog.db"
+        self.ready = self.folder / "coordinator.ready"
         self.address = f"127.0.0.1:{free_port()}"
         self.lease = lease
+        self.margin = margin
         self.data_root = data_root or self.folder
         self.coordinator_flags = coordinator_flags
+        self.worker_flags = worker_flags
         self.environment = dict(os.environ, LOGLOG_COORDINATOR=self.address, NO_COLOR="1",
                                 **dict(client_env))
         self.coordinator = None
@@ -60,32 +70,36 @@ class Cluster:
                 process.kill()
                 process.wait()
 
-    def spawn(self, name, arguments):
+    def spawn(self, name, arguments, **environment):
+        """`environment` is added to the cluster's own. The process dies with this one."""
         with open(self.folder / f"{name}.log", "ab") as log:
-            return subprocess.Popen([str(a) for a in arguments], stdout=log, stderr=log,
-                                    stdin=subprocess.DEVNULL, cwd=self.folder,
-                                    env=self.environment)
+            return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *map(str, arguments)], stdout=log,
+                                    stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder,
+                                    env=dict(self.environment, **environment))
 
     def log(self, name):
         path = self.folder / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
+    def coordinator_command(self):
+        return [BIN / "loglog-coordinator", "--store", self.store, "--listen", self.address,
+                "--lease", self.lease, "--lease-margin", self.margin, "--ready-file", self.ready,
+                *self.coordinator_flags]
+
+    def worker_command(self, name, slots=1):
+        return [BIN / "loglog-worker", "--coordinator", self.address, "--name", name,
+                "--run-dir", self.folder / f"run-{name}", "--slots", slots,
+                "--data-root", self.data_root, *self.worker_flags]
+
     def start_coordinator(self):
-        ready = self.folder / "coordinator.ready"
-        ready.unlink(missing_ok=True)
-        self.coordinator = self.spawn("coordinator", [
-            BIN / "loglog-coordinator", "--store", self.store, "--listen", self.address,
-            "--lease", self.lease, "--lease-margin", "1s", "--ready-file", ready,
-            *self.coordinator_flags])
+        self.ready.unlink(missing_ok=True)
+        self.coordinator = self.spawn("coordinator", self.coordinator_command())
         wait_until("the coordinator to serve\n" + self.log("coordinator"),
-                   lambda: ready.exists() or self.coordinator.poll() is not None)
+                   lambda: self.ready.exists() or self.coordinator.poll() is not None)
         assert self.coordinator.poll() is None, self.log("coordinator")
 
     def start_worker(self, name, slots=1):
-        self.workers[name] = self.spawn(name, [
-            BIN / "loglog-worker", "--coordinator", self.address, "--name", name,
-            "--run-dir", self.folder / f"run-{name}", "--slots", slots,
-            "--data-root", self.data_root])
+        self.workers[name] = self.spawn(name, self.worker_command(name, slots))
 
     def kill_coordinator(self):
         self.coordinator.send_signal(signal.SIGKILL)
@@ -117,8 +131,7 @@ class Cluster:
         return json.loads(self.cli(*arguments, "-o", "json").stdout)
 
     def sql(self, query, parameters=()):
-        with contextlib.closing(sqlite3.connect(f"file:{self.store}?mode=ro", uri=True)) as db:
-            return db.execute(query, parameters).fetchall()
+        return select(self.store, query, parameters)
 
 
 @contextlib.contextmanager

@@ -2,14 +2,13 @@
 budgets x 2 seeds on two workers, kill a worker and the coordinator mid-way, and end with
 the same numbers, bit for bit, as a run in which nothing was killed."""
 
-import hashlib
 import json
 import pathlib
-import struct
 import sys
 import unittest
 
 import harness
+from results import curves, final_checkpoints, finals
 
 SPEC = """
 apiVersion: loglog/v1
@@ -54,40 +53,6 @@ def trial_states(cluster, sweep="real-text"):
     return dict(cluster.sql("SELECT state, count(*) FROM v_trials WHERE sweep = ? GROUP BY state", (sweep,)))
 
 
-def bits(value):
-    return None if value is None else struct.pack("<d", value).hex()
-
-
-def curves(cluster):
-    """Every stored point, keyed by content identity, values as bits."""
-    rows = cluster.sql("SELECT trial_sha256, metric, step, tokens, value FROM v_points "
-                       "ORDER BY trial_sha256, metric, step")
-    keys = [row[:3] for row in rows]
-    assert len(keys) == len(set(keys)), "a point is stored twice"
-    return {row[:3]: (row[3], bits(row[4])) for row in rows}
-
-
-def finals(cluster):
-    return {sha: (state, bits(loss)) for sha, state, loss in cluster.sql(
-        "SELECT DISTINCT trial_sha256, state, final_loss FROM v_trials")}
-
-
-def final_checkpoints(cluster):
-    """Digest of the last checkpoint of each trial: its files' names and bytes."""
-    digests = {}
-    rows = cluster.sql("SELECT trial_sha256, step, path FROM v_checkpoints "
-                       "ORDER BY trial_sha256, step, checkpoint_id")
-    for sha, step, path in rows:
-        folder = pathlib.Path(path)
-        if not folder.is_dir():
-            continue
-        digest = hashlib.sha256()
-        for file in sorted(folder.iterdir()):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes())
-        digests[sha] = (step, digest.hexdigest())
-    return digests
-
-
 def run_quietly(cluster):
     cluster.start_coordinator()
     cluster.start_worker("host-a")
@@ -128,19 +93,19 @@ class RealInput(unittest.TestCase):
         with harness.folder() as folder:
             with harness.Cluster(folder / "quiet") as quiet:
                 run_quietly(quiet)
-                expected_curves, expected_finals = curves(quiet), finals(quiet)
-                expected_checkpoints = final_checkpoints(quiet)
+                expected_curves, expected_finals = curves(quiet.store), finals(quiet.store)
+                expected_checkpoints = final_checkpoints(quiet.store)
                 self.assertEqual(trial_states(quiet), {"DONE": 16})
                 quiet.stop()
             with harness.Cluster(folder / "killed") as killed:
                 spec = run_with_kills(killed)
                 self.assertEqual(trial_states(killed), {"DONE": 16})
-                self.assertEqual(finals(killed), expected_finals)
-                actual = curves(killed)
+                self.assertEqual(finals(killed.store), expected_finals)
+                actual = curves(killed.store)
                 self.assertEqual(set(actual), set(expected_curves))
                 different = [key for key in actual if actual[key] != expected_curves[key]]
                 self.assertEqual(different, [])
-                self.assertEqual(final_checkpoints(killed), expected_checkpoints)
+                self.assertEqual(final_checkpoints(killed.store), expected_checkpoints)
                 # A trial is done with its last event; its attempt ends with the worker's report.
                 harness.wait_until("the last attempt to be reported", lambda: not killed.sql(
                     "SELECT 1 FROM v_attempts WHERE state IN ('LEASED', 'RUNNING', 'STOPPING')"))
