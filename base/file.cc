@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -9,12 +10,15 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
+#include <thread>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/io_guard.h"
@@ -23,6 +27,15 @@
 
 namespace loglog {
 namespace {
+
+// A process that is killed while it starts a child leaves its descriptors, locks
+// included, to the child until that has become another program.
+constexpr std::chrono::seconds kLockOfTheDeadLasts(5);
+
+bool IsDead(const std::string& pid) {
+  pid_t number = 0;
+  return absl::SimpleAtoi(pid, &number) && number > 0 && kill(number, 0) != 0 && errno == ESRCH;
+}
 
 std::string Folder(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
@@ -172,12 +185,17 @@ absl::StatusOr<int64_t> FreeDiskBytes(const std::string& path) {
 absl::StatusOr<std::unique_ptr<LockFile>> LockFile::Acquire(const std::string& path) {
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return ErrnoStatus(errno, absl::StrCat("cannot open lock file ", path));
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  const auto give_up_at = std::chrono::steady_clock::now() + kLockOfTheDeadLasts;
+  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     const int error = errno;
-    close(fd);
-    if (error != EWOULDBLOCK) return ErrnoStatus(error, absl::StrCat("cannot lock ", path));
     const absl::StatusOr<std::string> owner = ReadFile(path);
     const std::string pid = owner.ok() ? std::string(absl::StripSuffix(*owner, "\n")) : "";
+    if (error == EWOULDBLOCK && IsDead(pid) && std::chrono::steady_clock::now() < give_up_at) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      continue;
+    }
+    close(fd);
+    if (error != EWOULDBLOCK) return ErrnoStatus(error, absl::StrCat("cannot lock ", path));
     return absl::FailedPreconditionError(
         absl::StrCat(path, " is locked by ", pid.empty() ? "another process" : "process " + pid));
   }

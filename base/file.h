@@ -58,7 +58,8 @@ absl::StatusOr<int64_t> FreeDiskBytes(const std::string& path);
 // ends; the file itself stays and holds the pid of its last owner, for messages only.
 class LockFile {
  public:
-  // FAILED_PRECONDITION names the path and the pid of the process that holds it.
+  // FAILED_PRECONDITION names the path and the pid of the process that holds it. When
+  // that one is dead, only a child that it was just starting can, for a moment: waits.
   static absl::StatusOr<std::unique_ptr<LockFile>> Acquire(const std::string& path);
   ~LockFile();
   LockFile(const LockFile&) = delete;

@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <chrono>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "base/unique_id.h"
@@ -92,6 +96,32 @@ TEST_F(FileTest, LockNamesItsOwner) {
   EXPECT_THAT(std::string(second.message()), HasSubstr(absl::StrCat("process ", getpid())));
   lock->reset();
   EXPECT_TRUE(LockFile::Acquire(path).ok());
+}
+
+TEST_F(FileTest, LockOfADeadProcessIsWaitedFor) {
+  const std::string path = dir_ + "/lock";
+  int hold[2];
+  ASSERT_EQ(pipe(hold), 0);
+  const pid_t owner = fork();
+  if (owner == 0) {
+    close(hold[1]);
+    const auto lock = LockFile::Acquire(path);
+    // A child as the kernel makes it, before it becomes another program.
+    if (fork() != 0) _exit(lock.ok() ? 0 : 1);
+    char byte;
+    [[maybe_unused]] const ssize_t ended = read(hold[0], &byte, 1);
+    _exit(0);
+  }
+  close(hold[0]);
+  int status = -1;
+  ASSERT_EQ(waitpid(owner, &status, 0), owner);
+  ASSERT_EQ(status, 0);
+  std::thread lets_go([&hold] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    close(hold[1]);
+  });
+  EXPECT_TRUE(LockFile::Acquire(path).ok());
+  lets_go.join();
 }
 
 TEST_F(FileTest, AbsolutePathAndFreeDisk) {

@@ -36,7 +36,7 @@ def failpoints():
     by_process = {"coordinator": [], "worker": []}
     for name in names.group(1).split(", "):
         part = name.split(".")[0]
-        owner = {"engine": "coordinator", "lease": "coordinator", "worker": "worker"}.get(part)
+        owner = {"engine": "coordinator", "lease": "coordinator", "store": "coordinator", "worker": "worker"}.get(part)
         assert owner, f"failpoint {name}: say here which process '{part}' belongs to"
         by_process[owner].append(name.strip())
     return by_process

@@ -52,7 +52,7 @@ class Injector:
         self.stalls = []          # (from, to): the machine did not run this process either
         self.max_seqs = {}        # attempt -> its last stored event, as far as it was seen
         self.fenced = {}          # attempt -> the same, since its task had a newer attempt
-        self.commands = []        # failpoints that processes are started with by chance
+        self.commands = {}        # kind -> failpoints that it is started with by chance
         self._running = []        # [generator, wait, deadline, name, claims]
         self._noted_dead = set()
         self._next_look = 0.0

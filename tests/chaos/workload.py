@@ -45,7 +45,7 @@ def specs(seed):
 REAL_SPEC = """apiVersion: loglog/v1
 name: {name}
 model: {{layers: 1, d_model: 32, heads: 2, kv_heads: 1, d_ff: 64, vocab: 64, seq_len: 32}}
-data: {{train: {{format: synthetic}}, val: {{format: synthetic}}, synthetic: {{contexts: 64, branching: 4}}}}
+data: {{train: {{format: synthetic}}, val: {{format: synthetic}}, synthetic: {{contexts: 48, branching: 4}}}}
 train: {{lr: {lr:.6f}, batch_tokens: 256}}
 eval: {{every: 50%, tokens: 1024}}
 metrics: {{every: 5, probe_every: 0}}
