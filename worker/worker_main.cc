@@ -23,6 +23,7 @@
 #include "base/status.h"
 #include "proto/credentials.h"
 #include "worker/exit_watchdog.h"
+#include "worker/labels.h"
 #include "worker/metric_stream.h"
 #include "worker/signal_thread.h"
 #include "worker/sync_loop.h"
@@ -100,6 +101,7 @@ void DefineFlags(CLI::App* app, Flags* flags) {
                   "give up when no coordinator answers in this time, such as 30s (0: never)")
       ->capture_default_str();
   app->add_option("--min-free-mb", flags->min_free_mb, "take no work with less free disk")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
       ->capture_default_str();
   app->add_option("--log-level", flags->log.level, "trace, debug, info, warn, error, off")
       ->capture_default_str();
@@ -108,19 +110,6 @@ void DefineFlags(CLI::App* app, Flags* flags) {
                   "for tests: a wall clock that is wrong by this much, such as -1h")
       ->group("");  // not in --help
   app->set_version_flag("--version", "loglog-worker " LOGLOG_VERSION);
-}
-
-absl::StatusOr<std::map<std::string, std::string>> ParseLabels(
-    const std::vector<std::string>& labels) {
-  std::map<std::string, std::string> result;
-  for (const std::string& label : labels) {
-    const size_t equals = label.find('=');
-    if (equals == std::string::npos || equals == 0) {
-      return absl::InvalidArgumentError(absl::StrCat("--label is '", label, "'; write key=value"));
-    }
-    result[CleanMessage(label.substr(0, equals))] = CleanMessage(label.substr(equals + 1));
-  }
-  return result;
 }
 
 int Fail(const absl::Status& status) {
@@ -223,6 +212,8 @@ int Main(int argc, char** argv) {
   if (!connect_timeout_ms.ok()) return Fail(connect_timeout_ms.status());
   const auto labels = ParseLabels(flags.labels);
   if (!labels.ok()) return Fail(labels.status());
+  status = CheckFlagText("--checkpoint-scope", flags.checkpoint_scope);
+  if (!status.ok()) return Fail(status);
   flags.run_dir.shared_checkpoints = !flags.checkpoint_scope.empty();
   flags.trainer = AbsolutePath(flags.trainer.empty() ? DefaultTrainer() : flags.trainer);
   if (access(flags.trainer.c_str(), X_OK) != 0) {
