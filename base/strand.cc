@@ -11,6 +11,9 @@ namespace loglog {
 Strand::Strand(Hooks hooks, int max_group, Thread thread)
     : hooks_(std::move(hooks)), max_group_(max_group), where_(thread) {
   LOGLOG_CHECK(max_group_ > 0);
+}
+
+void Strand::Start() {
   if (where_ == Thread::kCaller) return;
   // Run() starts by taking the mutex: thread_id_ is set before anything can ask for it.
   MutexLock lock(mutex_);
@@ -38,8 +41,8 @@ void Strand::Stop() {
   }
   wake_.NotifyAll();
   if (thread_.joinable()) thread_.join();
-  std::vector<Work> urgent;
-  while (where_ == Thread::kCaller && WaitForGroup(0, &urgent)) Execute(&urgent);
+  std::vector<Work> group;
+  while (WaitForGroup(0, &group)) Execute(&group);
 }
 
 bool Strand::RunGroup() {

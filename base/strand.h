@@ -46,6 +46,9 @@ class Strand {
   static constexpr int64_t kPatientMs = 10;
 
   explicit Strand(Hooks hooks, int max_group = 512, Thread thread = Thread::kOwn);
+  // Nothing runs before this, so that what the closures and hooks reach through whoever
+  // owns the strand, the strand itself included, is there. Once.
+  void Start();
   // Stops; see Stop().
   ~Strand();
   Strand(const Strand&) = delete;
@@ -56,7 +59,8 @@ class Strand {
   // Thread::kCaller only: runs one group, an empty one too, so that what is due by the
   // clock is done. True when more is queued.
   bool RunGroup() LOGLOG_EXCLUDES(mutex_);
-  // Runs what is queued, then joins. Idempotent. Not callable from the strand.
+  // Runs what is queued (here when it was never started), then joins. Idempotent. Not
+  // callable from the strand.
   void Stop() LOGLOG_EXCLUDES(mutex_);
   bool InStrand() const { return std::this_thread::get_id() == thread_id_; }
 

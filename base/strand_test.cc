@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
@@ -46,6 +47,7 @@ TEST(StrandTest, WhatIsQueuedSharesOneCommitAndIsAnsweredAfterIt) {
                        return absl::OkStatus();
                      },
                  .idle_ms = nullptr});
+  strand.Start();
   ASSERT_TRUE(strand.Post([&]() -> Strand::After {
     first_runs.Raise();
     go_on.Wait();
@@ -77,6 +79,7 @@ TEST(StrandTest, AGroupHasAtMostSoManyClosures) {
                      },
                  .idle_ms = nullptr},
                 /*max_group=*/2);
+  strand.Start();
   ASSERT_TRUE(strand.Post([&]() -> Strand::After {
     first_runs.Raise();
     go_on.Wait();
@@ -96,6 +99,7 @@ TEST(StrandTest, AFailedCommitIsToldToEveryoneOfTheGroup) {
   Strand strand({.begin = nullptr,
                  .commit = [] { return absl::ResourceExhaustedError("disk full"); },
                  .idle_ms = nullptr});
+  strand.Start();
   ASSERT_TRUE(strand.Post(
       [&]() -> Strand::After { return [&](const absl::Status& committed) { seen = committed; }; }));
   strand.Stop();
@@ -105,6 +109,7 @@ TEST(StrandTest, AFailedCommitIsToldToEveryoneOfTheGroup) {
 TEST(StrandTest, StopRunsWhatIsQueuedAndRefusesTheRest) {
   std::atomic<int> ran = 0;
   Strand strand({.begin = nullptr, .commit = nullptr, .idle_ms = nullptr});
+  strand.Start();
   for (int i = 0; i < 100; ++i) {
     ASSERT_TRUE(strand.Post([&]() -> Strand::After {
       ++ran;
@@ -126,12 +131,14 @@ TEST(StrandTest, RunsEmptyGroupsAsTimePasses) {
                      },
                  .commit = nullptr,
                  .idle_ms = [] { return int64_t{1}; }});
+  strand.Start();
   EXPECT_TRUE(many.Wait());
 }
 
 TEST(StrandTest, KnowsItsOwnThread) {
   std::atomic<bool> inside = false;
   Strand strand({.begin = nullptr, .commit = nullptr, .idle_ms = nullptr});
+  strand.Start();
   ASSERT_TRUE(strand.Post([&]() -> Strand::After {
     inside = strand.InStrand();
     return nullptr;
@@ -170,11 +177,44 @@ TEST(StrandTest, WithoutAThreadItRunsWhenTold) {
   EXPECT_EQ(seen.at(8), "last");
 }
 
+TEST(StrandTest, NothingRunsBeforeItsOwnerHasIt) {
+  std::unique_ptr<Strand> owner;
+  std::atomic<bool> assigned = false;
+  std::atomic<bool> early = false;
+  Signal began;
+  owner = std::make_unique<Strand>(Strand::Hooks{.begin =
+                                                     [&] {
+                                                       if (!assigned) early = true;
+                                                       began.Raise();
+                                                     },
+                                                 .commit = nullptr,
+                                                 .idle_ms = [] { return int64_t{1}; }});
+  // Time for a thread that should not be there.
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  assigned = true;
+  owner->Start();
+  EXPECT_TRUE(began.Wait());
+  owner->Stop();
+  EXPECT_FALSE(early);
+}
+
+TEST(StrandTest, WhatWasPostedToOneThatNeverStartedRunsWhenItStops) {
+  bool ran = false;
+  Strand strand({.begin = nullptr, .commit = nullptr, .idle_ms = nullptr});
+  ASSERT_TRUE(strand.Post([&ran]() -> Strand::After {
+    ran = true;
+    return nullptr;
+  }));
+  strand.Stop();
+  EXPECT_TRUE(ran);
+}
+
 TEST(StrandTest, ManyThreadsPostAndEachOneKeepsItsOrder) {
   constexpr int kThreads = 4;
   constexpr int kPosts = 500;
   std::vector<std::vector<int>> seen(kThreads);
   Strand strand({.begin = nullptr, .commit = nullptr, .idle_ms = nullptr}, /*max_group=*/7);
+  strand.Start();
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {

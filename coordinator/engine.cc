@@ -102,6 +102,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const std::string& store_pa
                     .idle_ms = [self] { return self->IdleMs(); },
                     .now_ms = [self] { return self->clock_->monotonic_ms(); }},
       kGroupMax, own ? Strand::Thread::kOwn : Strand::Thread::kCaller);
+  // Fits that it starts at once come back through engine->strand_.
+  engine->strand_->Start();
   return engine;
 }
 

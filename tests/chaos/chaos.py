@@ -141,7 +141,9 @@ def one_cluster(folder, plan, stats, label):
             say(f"chaos: {label}: all ended {time.monotonic() - healed:.0f} s after the last fault; now without faults")
             with checker.fault_free(folder / "quiet", injector.submitted, plan.trainer, 2 * plan.slots) as quiet:
                 checker.compare(cluster.store, quiet.store)
-                quiet.stop()
+                codes = quiet.stop()
+                if any(codes.values()):
+                    raise Breach(f"the fault-free cluster was asked to leave and ended with {codes}")
             checker.stop_in_order(cluster)
             checker.check_store(cluster, injector, stats)
         except BaseException:
