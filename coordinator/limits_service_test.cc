@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
 #include "base/refusal.h"
+#include "coordinator/names.h"
 #include "coordinator/service_testing.h"
 #include "coordinator/worker_service_convert.h"
 #include "proto/rpc_status.h"

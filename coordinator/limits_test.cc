@@ -18,7 +18,7 @@ using ::testing::SizeIs;
 class EngineLimits : public EngineWorld {
  protected:
   void OpenWith(const Capacity& capacity) {
-    engine_->Stop();
+    engine_.reset();
     options_.capacity = capacity;
     Open();
   }

@@ -35,7 +35,7 @@ class OverloadTest : public EngineWorld {
     changed_.NotifyAll();
   }
   void Reopen(const Capacity& capacity) {
-    engine_->Stop();
+    engine_.reset();
     options_.capacity = capacity;
     Open();
   }
