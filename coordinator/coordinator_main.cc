@@ -20,6 +20,7 @@
 #include "base/status.h"
 #include "coordinator/engine.h"
 #include "coordinator/service_host.h"
+#include "proto/callback_pulse.h"
 #include "store/token.h"
 
 namespace loglog {
@@ -171,6 +172,7 @@ int Serve(const Flags& flags, const EngineOptions& engine_options) {
   pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
 
+  const CallbackPulse pulse;
   absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Open(flags.store, engine_options);
   if (!engine.ok()) return Fail(engine.status());
   absl::StatusOr<std::unique_ptr<ServiceHost>> host =
@@ -201,6 +203,7 @@ int Serve(const Flags& flags, const EngineOptions& engine_options) {
 }
 
 int Main(int argc, char** argv) {
+  StopLookingForDeadlocks();
   Flags flags;
   CLI::App app("Schedules the trials of one store and keeps what they report.",
                "loglog-coordinator");

@@ -238,7 +238,7 @@ absl::Status Engine::CommitGroup() {
 
 int64_t Engine::IdleMs() const {
   if (!loaded_) return 1000;
-  int64_t next_ms = scheduler_->NextTickMs();
+  int64_t next_ms = std::min(scheduler_->NextTickMs(), NextRefitMs());
   for (const auto& [worker_id, call] : parked_) next_ms = std::min(next_ms, call.until_ms);
   if (next_ms == std::numeric_limits<int64_t>::max()) return 60'000;
   return std::clamp<int64_t>(next_ms - clock_->monotonic_ms(), 1, 60'000);
@@ -315,6 +315,10 @@ absl::Status Engine::LoadInto(Scheduler* scheduler, Progress* progress) {
   return absl::OkStatus();
 }
 
+Engine::SpecInfo Engine::InfoOf(const SweepSpec& spec) {
+  return {spec.checkpoint, spec.retries, ScheduleOf(spec), spec.fit};
+}
+
 absl::StatusOr<const Engine::SpecInfo*> Engine::SpecOf(int64_t sweep_id) {
   const auto known = specs_.find(sweep_id);
   if (known != specs_.end()) return &known->second;
@@ -324,10 +328,7 @@ absl::StatusOr<const Engine::SpecInfo*> Engine::SpecOf(int64_t sweep_id) {
     return absl::DataLossError(absl::StrCat("the spec stored with sweeps/", sweep.name,
                                             " cannot be read: ", spec.status().message()));
   }
-  return &specs_
-              .insert_or_assign(
-                  sweep_id, SpecInfo{spec->checkpoint, spec->retries, ScheduleOf(*spec), spec->fit})
-              .first->second;
+  return &specs_.insert_or_assign(sweep_id, InfoOf(*spec)).first->second;
 }
 
 absl::StatusOr<TaskContext> Engine::ContextOf(const TaskRow& task) {
@@ -381,12 +382,12 @@ void Engine::ApplyOne(const EndAttempt& action) {
                                    {"exit_code", action.exit_code},
                                    {"signal", action.signal},
                                    {"message", action.message}});
-  absl::StatusOr<std::vector<MemberConfig>> members =
-      store_->read().ListMemberConfigs(action.task_id);
-  Must(members.status());
-  if (!members.ok()) return;
-  for (const MemberConfig& member : *members) {
-    TrialEvent("attempt.ended", member.trial_id, action.attempt_id, action.worker_id, detail);
+  const absl::StatusOr<std::vector<int64_t>> trials =
+      store_->read().ListTrialsOfTask(action.task_id);
+  Must(trials.status());
+  if (!trials.ok()) return;
+  for (const int64_t trial_id : *trials) {
+    TrialEvent("attempt.ended", trial_id, action.attempt_id, action.worker_id, detail);
   }
   if (!complete) {
     Log(spdlog::level::warn,
@@ -481,13 +482,13 @@ void Engine::SweepEvent(absl::string_view kind, int64_t sweep_id, std::string de
 
 void Engine::TrialEvent(absl::string_view kind, int64_t trial_id, int64_t attempt_id,
                         const std::string& worker_id, const std::string& detail_json) {
-  absl::StatusOr<std::vector<SweepOfTrial>> sweeps = store_->read().ListSweepsOfTrial(trial_id);
+  const absl::StatusOr<std::vector<int64_t>> sweeps = store_->read().ListSweepIdsOfTrial(trial_id);
   Must(sweeps.status());
   if (!sweeps.ok()) return;
-  for (const SweepOfTrial& sweep : *sweeps) {
+  for (const int64_t sweep_id : *sweeps) {
     EventRow event;
     event.kind = std::string(kind);
-    event.sweep_id = sweep.sweep_id;
+    event.sweep_id = sweep_id;
     event.trial_id = trial_id;
     event.attempt_id = attempt_id;
     event.worker_id = worker_id;

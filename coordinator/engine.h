@@ -155,6 +155,7 @@ class Engine {
     SweepSchedule schedule;
     std::vector<FitRequest> fit;
   };
+  static SpecInfo InfoOf(const SweepSpec& spec);
   struct ParkedSync {
     int64_t ticket = 0;
     int64_t until_ms = 0;
@@ -165,6 +166,7 @@ class Engine {
   struct PendingRefit {
     bool running = false;
     std::set<std::string> arms;
+    int64_t not_before_ms = 0;  // the next ones
   };
 
   Engine(std::unique_ptr<Store> store, const EngineOptions& options);
@@ -240,7 +242,8 @@ class Engine {
   absl::Status AddOpen(int64_t sweep_id);
   // RESOURCE_EXHAUSTED when so many trials cannot be open as well.
   absl::Status CheckRoomForTrials(int64_t trials) const;
-  absl::StatusOr<CreateAnswer> ApplyCreate(NewSweep* sweep, bool validate_only);
+  absl::StatusOr<CreateAnswer> ApplyCreate(NewSweep* sweep, const SpecInfo& info,
+                                           bool validate_only);
   absl::StatusOr<SweepView> ApplyVerb(SweepVerb verb, const std::string& name, int64_t revision,
                                       const std::string& reason, const std::string& request_id);
   absl::StatusOr<int64_t> ApplyRetry(const std::string& name, const std::vector<int64_t>& numbers,
@@ -270,12 +273,14 @@ class Engine {
   // In every sweep that counts it.
   void MarkTrialForRefit(int64_t trial_id);
   void StartRefits();
+  // When the next fits may start that wait; INT64_MAX for never.
+  int64_t NextRefitMs() const;
   // On a compute thread: the fits of these arms that are not in the store yet.
   std::vector<FitRow> ComputeRefits(int64_t sweep_id, const std::set<std::string>& arms,
                                     const std::vector<FitRequest>& requests,
                                     const ReadStore& store) const;
-  // Posts them to the strand.
-  void StoreRefits(int64_t sweep_id, std::vector<FitRow> computed);
+  // Posts them to the strand. `took_ms`: to compute them.
+  void StoreRefits(int64_t sweep_id, std::vector<FitRow> computed, int64_t took_ms);
   absl::StatusOr<FitRow> InsertFit(int64_t sweep_id, FitRow fit);
 
   const EngineOptions options_;

@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -13,6 +14,10 @@ namespace loglog {
 namespace {
 
 using nlohmann::json;
+
+// Fits of a sweep rest for so many times as long as they took: a tenth of a processor.
+constexpr int64_t kRefitRest = 9;
+constexpr int64_t kRefitRestMsMax = 60'000;
 
 // The axis that a sweep without fit requests is about: D, unless only N differs.
 Axis DefaultAxis(absl::Span<const ObservationRow> trials) {
@@ -154,11 +159,13 @@ void Engine::MarkTrialForRefit(int64_t trial_id) {
 }
 
 // One computation for each sweep at a time; trials that end meanwhile wait for the next.
+// It reads every trial of the sweep, so between two of them there is a rest: what fitting
+// takes of the processor must not grow with the sweep.
 void Engine::StartRefits() {
   for (auto it = refits_.begin(); it != refits_.end();) {
     const int64_t sweep_id = it->first;
     PendingRefit& refit = it->second;
-    if (refit.running) {
+    if (refit.running || refit.not_before_ms > now_ms_) {
       ++it;
       continue;
     }
@@ -177,19 +184,34 @@ void Engine::StartRefits() {
     arms.swap(refit.arms);
     refit.running = true;
     const auto compute = [this, sweep_id, arms, requests = (*spec)->fit](const ReadStore& store) {
-      StoreRefits(sweep_id, ComputeRefits(sweep_id, arms, requests, store));
+      const int64_t begin_ms = clock_->monotonic_ms();
+      std::vector<FitRow> fits = ComputeRefits(sweep_id, arms, requests, store);
+      StoreRefits(sweep_id, std::move(fits), clock_->monotonic_ms() - begin_ms);
     };
     // Dropped only when stopping: the next start fits what is not fitted.
     compute_->Post(compute, [](const absl::Status&) {});
   }
 }
 
-void Engine::StoreRefits(int64_t sweep_id, std::vector<FitRow> computed) {
+int64_t Engine::NextRefitMs() const {
+  int64_t next_ms = std::numeric_limits<int64_t>::max();
+  if (!options_.refit) return next_ms;
+  for (const auto& [sweep_id, refit] : refits_) {
+    if (!refit.running && !refit.arms.empty()) next_ms = std::min(next_ms, refit.not_before_ms);
+  }
+  return next_ms;
+}
+
+void Engine::StoreRefits(int64_t sweep_id, std::vector<FitRow> computed, int64_t took_ms) {
   auto fits = std::make_shared<std::vector<FitRow>>(std::move(computed));
   OnStrand<int>([](const absl::StatusOr<int>&) {},
-                [this, sweep_id, fits]() -> absl::StatusOr<int> {
+                [this, sweep_id, fits, took_ms]() -> absl::StatusOr<int> {
                   const auto pending = refits_.find(sweep_id);
-                  if (pending != refits_.end()) pending->second.running = false;
+                  if (pending != refits_.end()) {
+                    pending->second.running = false;
+                    pending->second.not_before_ms =
+                        now_ms_ + std::min(kRefitRestMsMax, kRefitRest * took_ms);
+                  }
                   for (FitRow& fit : *fits) {
                     LOGLOG_RETURN_IF_ERROR(InsertFit(sweep_id, std::move(fit)).status());
                   }

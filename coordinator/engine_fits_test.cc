@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <thread>
 
+#include "absl/cleanup/cleanup.h"
 #include "coordinator/engine.h"
 #include "coordinator/engine_testing.h"
 #include "nlohmann/json.hpp"
@@ -50,6 +53,69 @@ TEST_F(EngineFitsTest, TheJointFormOfASpecIsKeptUpToDate) {
   });
   ASSERT_TRUE(asked.ok()) << asked.status();
   EXPECT_EQ(asked->row.kind, "joint");
+}
+
+// On it, time passes while fits are computed: a tenth of a second between any two looks.
+class FitsTakeTime : public FakeClock {
+ public:
+  // From now on, threads other than this one and the strand compute.
+  void Arm(std::thread::id strand) {
+    MutexLock lock(mutex_);
+    others_ = {std::this_thread::get_id(), strand};
+  }
+  int64_t monotonic_ms() const override {
+    bool computing = false;
+    {
+      MutexLock lock(mutex_);
+      computing = !others_.empty() && !others_.contains(std::this_thread::get_id());
+    }
+    if (computing) const_cast<FitsTakeTime*>(this)->Advance(100);
+    return FakeClock::monotonic_ms();
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::set<std::thread::id> others_ LOGLOG_GUARDED_BY(mutex_);
+};
+
+TEST_F(EngineFitsTest, FitsRestSoThatALargeSweepDoesNotTakeTheProcessor) {
+  FitsTakeTime clock;
+  engine_->Stop();
+  engine_.reset();
+  options_.clock = &clock;
+  Open();
+  const absl::Cleanup stop = [this] { engine_->Stop(); };  // before the clock goes
+  std::thread::id strand;
+  // Answers come from the strand.
+  ASSERT_TRUE(Call<int>([&](auto reply) {
+                engine_->ChangeSweep(Engine::SweepVerb::kPause, "none", 0, "",
+                                     [&strand, reply](const absl::StatusOr<SweepView>&) {
+                                       strand = std::this_thread::get_id();
+                                       reply(0);
+                                     });
+              }).ok());
+  clock.Arm(strand);
+  ASSERT_TRUE(Submit(TinySpec("s", 4)).ok());
+  FakeWorker worker(engine_.get(), "w");
+  ASSERT_TRUE(worker.Register().ok());
+  const auto slopes_of_all = [](const std::vector<FitView>& all) {
+    return std::count_if(all.begin(), all.end(), [](const FitView& fit) {
+      return fit.row.kind == "local_slope" && fit.row.n_trials == 4;
+    });
+  };
+  // The fits of the sweep as it was submitted are made; then they rest.
+  WaitForFits("s", [](const std::vector<FitView>& all) { return !all.empty(); });
+  EXPECT_EQ(worker.WorkOff(LossOf), 8);
+  // There is one thread for fits: what was started before this is in the store after it.
+  ASSERT_TRUE(Call<FitView>([&](auto reply) {
+                engine_->CreateFit("s", {"saturating", Axis::kTokens, "a", ""}, reply);
+              }).ok());
+  const auto fits = Call<std::vector<FitView>>([&](auto reply) { engine_->ListFits("s", reply); });
+  ASSERT_TRUE(fits.ok()) << fits.status();
+  EXPECT_EQ(slopes_of_all(*fits), 0);
+  clock.Advance(900);
+  engine_->Poke();
+  WaitForFits("s", [&](const std::vector<FitView>& all) { return slopes_of_all(all) == 2; });
 }
 
 }  // namespace

@@ -98,13 +98,16 @@ void Engine::CreateSweep(const std::string& spec_json, const std::string& reques
     sweep->request_id = request_id;
     OnStrandFor<CreateAnswer>(
         caller, reply,
-        [this, sweep, validate_only] { return ApplyCreate(sweep.get(), validate_only); },
+        [this, sweep, info = InfoOf(*spec), validate_only] {
+          return ApplyCreate(sweep.get(), info, validate_only);
+        },
         Strand::Lane::kPatient);
   };
   readers_->Post(expand, reply);
 }
 
-absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, bool validate_only) {
+absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, const SpecInfo& info,
+                                                 bool validate_only) {
   CreateAnswer answer;
   CreatedSweep created;
   if (validate_only) {
@@ -150,8 +153,8 @@ absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, bool validate_
     SweepEvent("sweep.created", sweep_id,
                json({{"trials_new", created.trials_new}, {"trials_reused", created.trials_reused}})
                    .dump());
-    LOGLOG_ASSIGN_OR_RETURN(const SpecInfo* spec, SpecOf(sweep_id));
-    scheduler_->AddSweep(sweep_id, created.sweep.name, /*paused=*/false, spec->schedule);
+    scheduler_->AddSweep(sweep_id, created.sweep.name, /*paused=*/false, info.schedule);
+    specs_[sweep_id] = info;
     Must(AddOpen(sweep_id));
     MarkForRefit(sweep_id, "");
     Actions actions;

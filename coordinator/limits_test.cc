@@ -72,7 +72,7 @@ TEST_F(EngineLimits, TrialsThatAreRetriedAreOpenAgain) {
   ASSERT_TRUE(Submit(TinySpec("b", 1, 2)).ok());
   const auto retry = [&] {
     return Call<int64_t>(
-        [&](auto reply) { engine_->RetryTrials("a", {}, /*include_cancelled=*/true, "", reply); });
+        [&](auto reply) { engine_->RetryTrials("a", {}, {.cancelled = true}, "", "", reply); });
   };
   const auto over = retry();
   EXPECT_TRUE(absl::IsResourceExhausted(over.status())) << over.status();

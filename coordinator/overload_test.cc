@@ -84,7 +84,7 @@ TEST_F(OverloadTest, AllCallsOfUsersAreCounted) {
   HoldStrand();
   std::vector<Answer<SweepView>> pauses(8);
   for (Answer<SweepView>& pause : pauses) {
-    engine_->ChangeSweep(Engine::SweepVerb::kPause, "s", 0, "", pause.reply());
+    engine_->ChangeSweep(Engine::SweepVerb::kPause, "s", 0, "", "", pause.reply());
   }
   const auto refused = [](const absl::Status& status) {
     return absl::IsResourceExhausted(status) && RetryAfterMs(status).has_value();
@@ -122,7 +122,7 @@ TEST_F(OverloadTest, WorkersAreNeitherRefusedNorBehindUsers) {
   HoldStrand();
   std::vector<Answer<SweepView>> pauses(64);
   for (Answer<SweepView>& pause : pauses) {
-    engine_->ChangeSweep(Engine::SweepVerb::kPause, "s", 0, "", pause.reply());
+    engine_->ChangeSweep(Engine::SweepVerb::kPause, "s", 0, "", "", pause.reply());
   }
   EXPECT_TRUE(absl::IsResourceExhausted(GetSweep("s").status()));
   Answer<BatchAnswer> batch;

@@ -231,6 +231,8 @@ void UseEverything(Store* store) {
   ASSERT_TRUE(read.ListObservations(id).ok());
   ASSERT_TRUE(read.ListOpenTrials(id).ok());
   ASSERT_TRUE(read.ListSweepsOfTrial(1).ok());
+  ASSERT_TRUE(read.ListSweepIdsOfTrial(1).ok());
+  ASSERT_TRUE(read.ListTrialsOfTask(1).ok());
   ASSERT_TRUE(read.GetTask(1).ok());
   ASSERT_TRUE(read.ListMemberConfigs(1).ok());
   ASSERT_TRUE(read.GetAttempt(1).ok());

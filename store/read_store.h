@@ -58,12 +58,15 @@ class ReadStore {
   // Open trials with the sweeps that count them; for those a verb just made or reopened.
   absl::StatusOr<std::vector<OpenTrial>> ListOpenTrials(int64_t sweep_id) const;
   absl::StatusOr<std::vector<SweepOfTrial>> ListSweepsOfTrial(int64_t trial_id) const;
+  absl::StatusOr<std::vector<int64_t>> ListSweepIdsOfTrial(int64_t trial_id) const;
 
   // ---- tasks and attempts
   absl::StatusOr<TaskRow> GetTask(int64_t task_id) const;
   // PENDING and RUNNING tasks with a trial of this sweep, by id.
   absl::StatusOr<std::vector<TaskRow>> ListOpenTasks(int64_t sweep_id) const;
   absl::StatusOr<std::vector<MemberConfig>> ListMemberConfigs(int64_t task_id) const;
+  // By member.
+  absl::StatusOr<std::vector<int64_t>> ListTrialsOfTask(int64_t task_id) const;
   absl::StatusOr<AttemptRow> GetAttempt(int64_t attempt_id) const;
   // Oldest first.
   absl::StatusOr<std::vector<AttemptRow>> ListAttempts(int64_t task_id) const;

@@ -122,6 +122,13 @@ WorkerRow WorkerOf(const Cursor& row) {
   return worker;
 }
 
+absl::StatusOr<std::vector<int64_t>> ReadIds(Cursor row) {
+  std::vector<int64_t> ids;
+  while (row.Next()) ids.push_back(row.Int(0));
+  LOGLOG_RETURN_IF_ERROR(row.status());
+  return ids;
+}
+
 absl::StatusOr<std::vector<SweepOfTrial>> ReadSweepsOfTrial(Connection* db, int64_t trial_id) {
   std::vector<SweepOfTrial> sweeps;
   Cursor row = db->Query(
@@ -211,6 +218,16 @@ absl::StatusOr<std::vector<OpenTrial>> ReadStore::ListOpenTrials(int64_t sweep_i
 
 absl::StatusOr<std::vector<SweepOfTrial>> ReadStore::ListSweepsOfTrial(int64_t trial_id) const {
   return ReadSweepsOfTrial(db_, trial_id);
+}
+
+absl::StatusOr<std::vector<int64_t>> ReadStore::ListSweepIdsOfTrial(int64_t trial_id) const {
+  return ReadIds(db_->Query(
+      "SELECT sweep_id FROM sweep_trials WHERE trial_id = ?1 ORDER BY sweep_id", trial_id));
+}
+
+absl::StatusOr<std::vector<int64_t>> ReadStore::ListTrialsOfTask(int64_t task_id) const {
+  return ReadIds(db_->Query(
+      "SELECT trial_id FROM task_members WHERE task_id = ?1 ORDER BY member, trial_id", task_id));
 }
 
 absl::StatusOr<TaskRow> ReadStore::GetTask(int64_t task_id) const {

@@ -108,23 +108,37 @@ absl::Status Store::CheckNotRolledBack() {
   return aborted_;
 }
 
-absl::Status Store::Atomically(const std::function<absl::Status()>& body) {
-  if (!open_) {
-    return absl::FailedPreconditionError("the store is written only between Begin and Commit");
-  }
-  // Outside a transaction the savepoint would begin one and its release commit it.
-  LOGLOG_RETURN_IF_ERROR(CheckNotRolledBack());
-  LOGLOG_RETURN_IF_ERROR(db_->Run("SAVEPOINT operation"));
-  absl::Status status = body();
+absl::Status Store::CheckOpen() {
+  if (open_) return CheckNotRolledBack();
+  return absl::FailedPreconditionError("the store is written only between Begin and Commit");
+}
+
+// What `status` of a change means when SQLite itself has ended the transaction.
+absl::Status Store::CheckStillOpen(const absl::Status& status) {
   if (!db_->in_transaction() && aborted_.ok()) {
     points_->Forget();
     aborted_ = status;
   }
-  LOGLOG_RETURN_IF_ERROR(CheckNotRolledBack());
+  return CheckNotRolledBack();
+}
+
+absl::Status Store::Atomically(const std::function<absl::Status()>& body) {
+  // Outside a transaction the savepoint would begin one and its release commit it.
+  LOGLOG_RETURN_IF_ERROR(CheckOpen());
+  LOGLOG_RETURN_IF_ERROR(db_->Run("SAVEPOINT operation"));
+  const absl::Status status = body();
+  LOGLOG_RETURN_IF_ERROR(CheckStillOpen(status));
   if (status.ok()) return db_->Run("RELEASE operation");
   points_->Forget();
   LOGLOG_RETURN_IF_ERROR(db_->Run("ROLLBACK TO operation"));
   LOGLOG_RETURN_IF_ERROR(db_->Run("RELEASE operation"));
+  return status;
+}
+
+absl::Status Store::OneStatement(const std::function<absl::Status()>& body) {
+  LOGLOG_RETURN_IF_ERROR(CheckOpen());
+  const absl::Status status = body();
+  LOGLOG_RETURN_IF_ERROR(CheckStillOpen(status));
   return status;
 }
 
@@ -181,7 +195,7 @@ absl::Status Store::SetWorkerState(absl::string_view worker_id, WorkerState stat
 }
 
 absl::Status Store::SetWorkerSyncTime(absl::string_view worker_id, int64_t last_sync_ms) {
-  return Atomically([&]() -> absl::Status {
+  return OneStatement([&]() -> absl::Status {
     LOGLOG_RETURN_IF_ERROR(db_->Run("UPDATE workers SET last_sync_ms = ?2 WHERE worker_id = ?1",
                                     worker_id, last_sync_ms));
     return RequireChange(absl::StrCat("workers/", worker_id));
@@ -189,7 +203,7 @@ absl::Status Store::SetWorkerSyncTime(absl::string_view worker_id, int64_t last_
 }
 
 absl::StatusOr<int64_t> Store::AppendEvent(const EventRow& event) {
-  LOGLOG_RETURN_IF_ERROR(Atomically([&] {
+  LOGLOG_RETURN_IF_ERROR(OneStatement([&] {
     return db_->Run(
         "INSERT INTO events (time_ms, kind, sweep_id, trial_id, attempt_id, worker_id, "
         "detail_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",

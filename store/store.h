@@ -158,6 +158,10 @@ class Store {
 
   // Why SQLite itself ended the open transaction; OK while it has not.
   absl::Status CheckNotRolledBack();
+  absl::Status CheckOpen();
+  absl::Status CheckStillOpen(const absl::Status& status);
+  // As Atomically, for a body that makes one change: a statement needs no savepoint.
+  absl::Status OneStatement(const std::function<absl::Status()>& body);
   // NOT_FOUND when the last statement changed no row.
   absl::Status RequireChange(absl::string_view object) const;
   absl::Status InsertTrials(const NewSweep& sweep, int64_t sweep_id, std::vector<int64_t>* ids,

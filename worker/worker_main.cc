@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/status.h"
+#include "proto/callback_pulse.h"
 #include "proto/credentials.h"
 #include "worker/exit_watchdog.h"
 #include "worker/labels.h"
@@ -169,6 +170,7 @@ absl::Status Serve(const Flags& flags, SyncLoop::Options sync, const sigset_t& s
                          .read_gpus = std::move(read_gpus),
                          .free_bytes_min = flags.min_free_mb << 20,
                          .survivors = std::move(survivors)});
+  const CallbackPulse pulse;
   SyncLoop loop(std::move(sync), channel, run_dir->get(), &supervisor, &session);
   SignalThread signal_thread(signals, [&](int count) {
     watchdog.Arm(count == 1 ? kLeaveMs : kLeaveHurriedMs);
@@ -191,6 +193,7 @@ std::string TakeToken() {
 }
 
 int Main(int argc, char** argv) {
+  StopLookingForDeadlocks();
   Flags flags;
   flags.security.token = TakeToken();
   CLI::App app("Runs loglog-trainer processes for a loglog-coordinator.", "loglog-worker");

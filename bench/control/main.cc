@@ -33,6 +33,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "bench/control/workloads.h"
+#include "proto/callback_pulse.h"
 
 namespace loglog::bench {
 namespace {
@@ -60,6 +61,7 @@ int Usage() {
 }
 
 int Main(int argc, char** argv) {
+  StopLookingForDeadlocks();
   Options options;
   options.bin_dir = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   bool json = false;
@@ -106,6 +108,8 @@ int Main(int argc, char** argv) {
     if (found == std::end(kWorkloads)) return Usage();
     chosen.push_back(found);
   }
+  // As in the programs: workers and users are simulated here.
+  const CallbackPulse pulse;
   Report report(json);
   for (const Workload* workload : chosen) workload->run(options, &report);
   report.Finish();

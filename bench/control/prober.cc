@@ -28,10 +28,10 @@ class Questions {
     Writes();
   }
 
+  // To the end, so that the sweep it submits is cancelled.
   template <typename Note>
-  void AskAll(const std::atomic<bool>& stop, Note note) {
+  void AskAll(Note note) {
     for (const auto& [name, ask] : questions_) {
-      if (stop) return;
       const std::unique_ptr<Context> context = NewContext();
       const auto begin = SteadyClock::now();
       Must(ask(context.get()), name.c_str());
@@ -166,7 +166,7 @@ Prober::~Prober() { Stop(); }
 void Prober::Run(const std::string& address, const std::string& sweep, int thread) {
   Questions questions(address, sweep, thread);
   while (!stop_) {
-    questions.AskAll(stop_, [this](const std::string& name, double ms) {
+    questions.AskAll([this](const std::string& name, double ms) {
       MutexLock lock(mutex_);
       ms_[name].push_back(ms);
     });

@@ -59,10 +59,10 @@ void Streaming::End() {
 
 // Workers are due one after the other, spread over the interval.
 void Streaming::Pace() {
-  const auto step = kEvery / static_cast<int64_t>(fleet_.size());
+  const SteadyClock::duration step = SteadyClock::duration(kEvery) / fleet_.size();
   auto due = SteadyClock::now();
   for (size_t i = 0; !stop_; i = (i + 1) % fleet_.size()) {
-    due += std::chrono::duration_cast<SteadyClock::duration>(step);
+    due += step;
     std::this_thread::sleep_until(due);
     Sender& sender = *senders_[i];
     // As the daemon: with too much under way, later rows wait and come in the next batch.

@@ -41,8 +41,9 @@ struct PointsLoad {
 double RunPoints(const Server& server, const PointsLoad& load, int64_t salt);
 
 // Milliseconds from the submission of a sweep of one trial to the order to start it, one
-// after the other.
-std::vector<double> RunDispatches(const Server& server, int count, int64_t salt);
+// after the other, with a pause of `idle` and up to a sixth more between them.
+std::vector<double> RunDispatches(const Server& server, int count, int64_t salt,
+                                  std::chrono::milliseconds idle = std::chrono::milliseconds(20));
 
 // A number that no other call in this or an earlier run on a kept store has returned.
 int64_t NewSalt();
