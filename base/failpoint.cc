@@ -56,6 +56,7 @@ const std::vector<std::string>& FailpointNames() {
       "lease.outcome_device_error",
       "lease.outcome_failed",
       "lease.outcome_lost",
+      "lease.outcome_made_room",
       "lease.outcome_refused",
       "lease.outcome_stopped",
       "lease.outcome_without_results",

@@ -177,6 +177,7 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
       attempt.cause == StopCause::kPreempted || attempt.cause == StopCause::kUnwanted;
   if (made_to_leave &&
       (outcome.kind == OutcomeKind::kStopped || outcome.kind == OutcomeKind::kLost)) {
+    LOGLOG_FAILPOINT("lease.outcome_made_room");
     task.made_room = attempt.cause == StopCause::kPreempted;
     task.preempted = task.preempted || task.made_room;
     Requeue(task_id, &task, 0,

@@ -35,8 +35,8 @@ const std::map<std::string, std::string>& OnlyElsewhere() {
 bool IsSeldom(const std::string& failpoint) {
   static const auto* const seldom = new std::set<std::string>(
       {"lease.failures_spent", "lease.late_cancelled", "lease.losses_spent", "lease.lost_cancelled",
-       "lease.lost_complete", "lease.stale_stream", "store.batch_gap", "store.batch_repeated",
-       "worker.grace_kill"});
+       "lease.lost_complete", "lease.outcome_made_room", "lease.stale_stream", "store.batch_gap",
+       "store.batch_repeated", "worker.grace_kill"});
   return seldom->count(failpoint) > 0;
 }
 
