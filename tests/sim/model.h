@@ -42,6 +42,8 @@ class Model {
   // What it must say when all is over.
   void LookAtEnd(const std::string& path);
 
+  // Attempts whose lease has run out, as the coordinator sees it.
+  static std::vector<int64_t> CalledLost(const std::string& path);
   // Every sweep that was not cancelled is done, and no trial is open.
   static bool AllEndedWell(const std::string& path);
   // What keeps it from being so, for a message.

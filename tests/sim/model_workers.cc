@@ -23,6 +23,17 @@ void Model::OnAnswered(const std::string& request_id, const absl::Status& status
   }
 }
 
+std::vector<int64_t> Model::CalledLost(const std::string& path) {
+  std::vector<int64_t> lost;
+  for (const auto& row :
+       Select(path,
+              "SELECT attempt_id FROM attempts WHERE state = 'LOST' AND message LIKE '%was silent "
+              "for longer than its lease%'")) {
+    lost.push_back(std::stoll(row[0]));
+  }
+  return lost;
+}
+
 // A daemon that starts anew runs nothing: what it does not hold is revoked at once.
 void Model::CheckBoots(const std::string& path) {
   for (const auto& row :

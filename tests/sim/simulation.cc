@@ -81,6 +81,9 @@ void Simulation::MakeWorkers() {
       model_.Breach(absl::StrCat(where.id(), " starts a trainer, but none of its ", where.slots(),
                                  " slots is free: the old ones still live"));
     };
+    worker.on_idle_untrue = [this](const Worker& where) {
+      model_.Breach(absl::StrCat(where.id(), " says that a slot is idle whose trainer lives"));
+    };
     worker.on_acknowledged = [this](int64_t attempt_id, int64_t last_seq) {
       model_.OnAcknowledged(attempt_id, last_seq);
     };
@@ -122,6 +125,13 @@ void Simulation::Look() {
   if (coordinator_.down() || disk_.dead()) return;
   const FaultyVfs::Calm calm(&disk_);
   model_.LookAtStore(store_path_);
+  for (const int64_t attempt_id : Model::CalledLost(store_path_)) {
+    for (const auto& worker : workers_) {
+      if (!worker->RunsUnderLease(attempt_id)) continue;
+      model_.Breach(absl::StrCat("attempt ", attempt_id, " is called lost, but its lease on ",
+                                 worker->id(), " is not over"));
+    }
+  }
 }
 
 void Simulation::OnFailpoint(const char* name) {

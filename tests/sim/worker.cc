@@ -39,6 +39,7 @@ struct Worker::Daemon {
   int64_t epoch = 0;
   int64_t lease_ms = 0;
   int64_t lease_margin_ms = 0;
+  int64_t lease_deadline_ms = 0;
   int64_t sync_interval_ms = 0;
   int64_t last_call = 0;
   bool calling = false;     // a sync is on its way
@@ -192,6 +193,14 @@ void Worker::DrainDaemon() {
 void Worker::FillDisk(int64_t ms) {
   world_->Note(absl::StrCat(id_, "'s disk is full for ", ms, " ms"));
   disk_.Fill(ms);
+}
+
+bool Worker::RunsUnderLease(int64_t attempt_id) const {
+  if (daemon_ == nullptr || clock_.monotonic_ms() >= daemon_->lease_deadline_ms) return false;
+  const auto& slots = daemon_->view.slots;
+  return std::any_of(slots.begin(), slots.end(), [&](const worker::SlotView& slot) {
+    return slot.attempt_id == attempt_id && slot.state == worker::Slot::State::kRunning;
+  });
 }
 
 bool Worker::WasUnhealthy() const {
@@ -384,6 +393,12 @@ void Worker::Sync() {
   request.set_session_epoch(d.epoch);
   request.set_draining(d.draining);
   request.set_wait_ms(wait_ms);
+  const auto alive = std::count_if(processes_.begin(), processes_.end(),
+                                   [](const auto& process) { return process->alive(); });
+  const auto taken = std::count_if(
+      d.view.slots.begin(), d.view.slots.end(),
+      [](const worker::SlotView& slot) { return slot.state != worker::Slot::State::kIdle; });
+  if (alive > taken) options_.on_idle_untrue(*this);
   if (!d.view.unhealthy.empty()) said_unhealthy_ms_ = world_->now_ms();
   d.news = false;
   d.told = d.view;
@@ -421,9 +436,10 @@ void Worker::OnSynced(int64_t call, int64_t sent_ms, int64_t epoch,
   }
   NoteForgotten(*response);
   if (response->sync_interval_ms() > 0) d.sync_interval_ms = response->sync_interval_ms();
+  d.lease_deadline_ms = sent_ms + d.lease_ms - d.lease_margin_ms;
   d.seats->Apply(worker::WishesFromProto(*response),
                  std::vector<int64_t>(response->forget().begin(), response->forget().end()),
-                 response->drain(), sent_ms + d.lease_ms - d.lease_margin_ms);
+                 response->drain(), d.lease_deadline_ms);
   Changed();
   const bool quick = clock_.monotonic_ms() - sent_ms < d.told_wait_ms;
   LoopAfter(!d.news && quick && d.view.SameReport(d.told) ? kQuietPauseMs : 0);

@@ -43,6 +43,8 @@ class Worker {
     std::function<void(const Worker&, const Process&)> on_start;
     // It starts a trainer while as many as it has slots are still alive.
     std::function<void(const Worker&)> on_crowded;
+    // It reports more slots idle than it has without a living trainer.
+    std::function<void(const Worker&)> on_idle_untrue;
     std::function<void(int64_t attempt_id, int64_t last_seq)> on_acknowledged;
     std::function<void(const std::string& why)> on_refused;  // events of an honest trainer
     // A boot has its first session: what it holds of earlier ones.
@@ -78,6 +80,8 @@ class Worker {
   // The daemon could not look after its leases within this time.
   bool SleptWithin(int64_t ms) const { return world_->now_ms() < slept_until_ms_ + ms; }
   bool Idle() const;
+  // It runs this attempt, by its own clock under a lease.
+  bool RunsUnderLease(int64_t attempt_id) const;
   // It has said that it is not well within the last minutes.
   bool WasUnhealthy() const;
 
