@@ -8,7 +8,8 @@ that the list cannot fall behind the code."""
 import pathlib
 import sys
 
-# name, file, what stands there, what stands there when the rule is broken
+# name, file, what stands there, what stands there when the rule is broken; where that stands
+# there more than once, what stands before it
 MUTATIONS = [
     # An attempt that is not its task's newest writes nothing any more.
     ("fence", "store/store_attempts.cc",
@@ -45,6 +46,13 @@ MUTATIONS = [
     # Who made room for others has lost nothing.
     ("preempted", "coordinator/scheduler_attempts.cc",
      "attempt.cause == StopCause::kPreempted || attempt.cause == StopCause::kUnwanted", "false"),
+    # Leases end by a clock that nobody sets.
+    ("monotonic", "coordinator/engine.cc",
+     "clock_->monotonic_ms()", "clock_->wall_ms()", "void Engine::BeginGroup() {\n  now_ms_ = "),
+    # A host that fails cell after cell gets no more of them.
+    ("quarantine", "coordinator/scheduler_attempts.cc",
+     "keys.size() < options_.quarantine_failures || worker.state == WorkerState::kQuarantined",
+     "true"),
 ]
 
 HEAD = '#include "tests/sim/mutation.h"\n'
@@ -52,12 +60,16 @@ HEAD = '#include "tests/sim/mutation.h"\n'
 
 def main(root, out):
     texts = {}
-    for name, file, right, wrong in MUTATIONS:
+    for name, file, right, wrong, *before in MUTATIONS:
         text = texts.get(file) or (root / file).read_text()
-        if text.count(right) != 1:
-            sys.exit(f"mutate.py: rule {name}: {file} has {text.count(right)} times '{right}', not once; "
+        before = before[0] if before else ""
+        # What an earlier rule has replaced still stands there, once, in its brackets.
+        place = before + right
+        if text.count(place) != 1:
+            sys.exit(f"mutate.py: rule {name}: {file} has {text.count(place)} times '{place}', not once; "
                      "bring MUTATIONS up to date")
-        texts[file] = text.replace(right, f'(::loglog::sim::Broken("{name}") ? ({wrong}) : ({right}))')
+        texts[file] = text.replace(
+            place, f'{before}(::loglog::sim::Broken("{name}") ? ({wrong}) : ({right}))')
     for file, text in texts.items():
         path = out / file.replace("/", "_")
         path.parent.mkdir(parents=True, exist_ok=True)
