@@ -18,6 +18,7 @@ using SmallVector = Eigen::Matrix<double, Eigen::Dynamic, 1, Eigen::ColMajor, Fo
 
 constexpr int kIterationsMax = 60;
 constexpr int kDampingsMax = 20;
+constexpr double kNothingToGain = 1e-16;
 // A term that has left the sum altogether: ln of 1e-8 of the smallest loss.
 constexpr double kTermGone = -18.4;
 
@@ -377,6 +378,8 @@ double Form::Newton(Loss loss, double* theta, double* gradient_out) const {
       const Eigen::LLT<Small> factor(system);
       if (factor.info() == Eigen::Success) {
         const SmallVector step = factor.solve(right);
+        // What a full step can gain at most twice; below rounding there is none to be had.
+        if (right.dot(step) <= kNothingToGain * value) return finish();
         std::copy(theta, theta + n, next);
         double largest = 0;
         for (int i = 0; i < n_free; ++i) {
