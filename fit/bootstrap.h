@@ -28,8 +28,8 @@ struct BootstrapOptions {
 // bootstrap: residuals divided by 1 - leverage (HC3), a cluster's times the inverse of its
 // block of 1 - H (CR3), with normal multipliers; symmetric, widened from the normal's to
 // t's quantile at clusters - parameters degrees of freedom. Holds under noise that grows
-// over the points; wide (.98) at one point more than parameters. Names and natural values
-// as Form::parameters.
+// over the points; wide (.98) for a line on 4 points. Names and natural values as
+// Form::parameters.
 // FAILED_PRECONDITION: no more clusters than parameters, a bound is active, or a cluster
 // alone fixes a parameter, so that there is no linear model to resample about.
 absl::StatusOr<std::vector<FitParameter>> WildBootstrap(const Form& form,
