@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "cli/commands.h"
+#include "cli/csv_fit.h"
 #include "cli/exit_codes.h"
 #include "cli/fit_report.h"
 #include "cli/fit_targets.h"
@@ -64,6 +65,7 @@ absl::Status ReportErrors(Context& context, const MadeFits& made, size_t wanted)
 }
 
 absl::StatusOr<int> Fit(Context& context) {
+  if (context.args().Has("csv")) return FitCsv(context);
   LOGLOG_ASSIGN_OR_RETURN(Client* const client, context.client());
   LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep,
                           SweepToShow(context, *client, context.args().One("SWEEP")));
@@ -111,17 +113,21 @@ absl::StatusOr<int> Compare(Context& context) {
 }  // namespace
 
 std::vector<Command> FitCommands() {
+  std::vector<Flag> fit_flags = {{.name = "arm", .value = "ARM", .help = "only this arm"}, kAxis};
+  const std::vector<Flag> csv_flags = CsvFitFlags();
+  fit_flags.insert(fit_flags.end(), csv_flags.begin(), csv_flags.end());
   return {
       {.path = "fit",
        .summary = "fitted slopes and exponents with intervals",
        .details =
            "The fits that the spec asks for; when it names none, for each arm the local log-log\n"
            "slope and the exponent with a free floor E. Then the comparisons. -o wide adds\n"
-           "objectives and provenance.",
+           "objectives and provenance. With --csv the points of a file are fitted, without a\n"
+           "coordinator: loglog fit --csv points.csv --x tokens --y loss --by arm",
        .positionals = {{.name = "SWEEP",
                         .help = "name of the sweep (default: the newest)",
                         .required = false}},
-       .flags = {{.name = "arm", .value = "ARM", .help = "only this arm"}, kAxis},
+       .flags = fit_flags,
        .run = Fit},
       {.path = "compare",
        .summary = "is one arm steeper than another? paired over budgets and seeds",

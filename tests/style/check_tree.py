@@ -19,7 +19,7 @@ ARROWS = {
     "coordinator": {"base", "shards", "plan", "store", "fit", "proto"},
     "worker": {"base", "proto"},
     "trainer": {"shards"},
-    "cli": {"base", "shards", "plan", "store", "proto"},
+    "cli": {"base", "shards", "plan", "store", "fit", "proto"},
 }
 TRAINER_MUST_NOT = ("absl/", "google/protobuf", "grpc", "loglog/v1/")
 GRPC_MAY = re.compile(

@@ -1,0 +1,373 @@
+#include "cli/csv_fit.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/status.h"
+#include "cli/context.h"
+#include "cli/exit_codes.h"
+#include "cli/fit_report.h"
+#include "cli/render/plot.h"
+#include "cli/render/text.h"
+#include "cli/spec_file.h"
+#include "cli/tables.h"
+#include "fit/csv_points.h"
+#include "fit/fit.h"
+#include "nlohmann/json.hpp"
+
+namespace loglog::cli {
+namespace {
+
+constexpr int kCurvePoints = 60;
+// How far beyond the points a curve is drawn, dashed.
+constexpr double kExtrapolation = 4;
+constexpr size_t kComparedMax = 4;  // arms
+
+v1::Fit::Verdict ProtoVerdict(FitVerdict verdict) {
+  switch (verdict) {
+    case FitVerdict::kOk:
+      return v1::Fit::OK;
+    case FitVerdict::kIdentified:
+      return v1::Fit::IDENTIFIED;
+    case FitVerdict::kNotIdentified:
+      return v1::Fit::NOT_IDENTIFIED;
+    case FitVerdict::kRefused:
+      return v1::Fit::REFUSED;
+  }
+  return v1::Fit::REFUSED;
+}
+
+// As a coordinator would hand it out; nothing is stored.
+v1::Fit ProtoOf(const FitResult& result, const CsvArm& arm, const CsvArm* arm_b) {
+  v1::Fit fit;
+  fit.set_kind(result.kind);
+  fit.set_axis(AxisSymbol(result.axis));
+  fit.set_arm(arm.name);
+  if (arm_b != nullptr) fit.set_arm_b(arm_b->name);
+  fit.set_definition(result.definition);
+  fit.set_form(result.form);
+  for (const FitParameter& p : result.parameters) {
+    v1::Parameter* parameter = fit.add_parameters();
+    parameter->set_name(p.name);
+    parameter->set_estimate(p.estimate);
+    parameter->set_low(p.low);
+    parameter->set_high(p.high);
+  }
+  fit.set_verdict(ProtoVerdict(result.verdict));
+  fit.set_message(result.cure.empty() || result.verdict == FitVerdict::kOk
+                      ? result.reason
+                      : absl::StrCat(result.reason, ". To cure it: ", result.cure));
+  fit.set_n_trials(result.n_trials);
+  fit.set_n_configs(result.n_configs);
+  fit.set_n_pairs(result.n_pairs);
+  fit.set_n_diverged(arm.diverged + (arm_b != nullptr ? arm_b->diverged : 0));
+  fit.set_x_min(result.x_min);
+  fit.set_x_max(result.x_max);
+  fit.set_p_value(result.p_value);
+  fit.set_provenance_json(ProvenanceJson(result).dump());
+  fit.set_leave_largest_out_error(result.leave_largest_out_error);
+  for (const FitMean& mean : result.points) {
+    v1::FitPoint* point = fit.add_points();
+    point->set_x(mean.x);
+    point->set_mean_loss(mean.mean_loss);
+    point->set_sd_loss(mean.sd_loss);
+    point->set_n(mean.n);
+  }
+  return fit;
+}
+
+// Words that a column may be called by, for the axis that --x is on.
+Axis AxisOfColumn(const std::string& column) {
+  std::string lower = column;
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  for (const char* word : {"param", "model", "size"}) {
+    if (lower.find(word) != std::string::npos) return Axis::kParams;
+  }
+  for (const char* word : {"flop", "compute"}) {
+    if (lower.find(word) != std::string::npos) return Axis::kFlops;
+  }
+  if (lower == "n") return Axis::kParams;
+  return lower == "c" ? Axis::kFlops : Axis::kTokens;
+}
+
+struct Request {
+  CsvColumns columns;
+  Axis axis = Axis::kTokens;
+  std::string form;
+};
+
+absl::StatusOr<Request> RequestOf(const Args& args) {
+  Request request;
+  CsvColumns& columns = request.columns;
+  columns.loss = args.Get("y");
+  columns.arm = args.Get("by");
+  columns.seed = args.Get("seed");
+  columns.tokens = args.Get("tokens");
+  columns.params = args.Get("params");
+  columns.flops = args.Get("flops");
+  columns.unique_tokens = args.Get("unique");
+  request.form = args.Get("form");
+  const std::string x = args.Get("x");
+  if (x.empty() && columns.tokens.empty() && columns.params.empty() && columns.flops.empty()) {
+    return WithHint(absl::InvalidArgumentError("--csv needs --x, the column that the loss is a "
+                                               "function of"),
+                    "loglog fit --csv points.csv --x tokens --y loss --by arm");
+  }
+  if (args.Has("axis")) {
+    LOGLOG_ASSIGN_OR_RETURN(request.axis, ParseAxis(args.Get("axis")));
+  } else if (!x.empty()) {
+    request.axis = AxisOfColumn(x);
+  } else if (columns.tokens.empty() && (columns.params.empty() || columns.flops.empty())) {
+    request.axis = columns.flops.empty() ? Axis::kParams : Axis::kFlops;
+  }
+  if (!x.empty()) {
+    std::string& column = request.axis == Axis::kTokens   ? columns.tokens
+                          : request.axis == Axis::kParams ? columns.params
+                                                          : columns.flops;
+    if (!column.empty() && column != x) {
+      return absl::InvalidArgumentError(absl::StrCat("--x ", x, " and ", column, " are both ",
+                                                     AxisWord(request.axis), "; name one"));
+    }
+    column = x;
+  }
+  return request;
+}
+
+// Leaves out the rows with the highest losses over all arms, as published fits do.
+void DropHighest(int64_t count, CsvPoints* points) {
+  for (; count > 0; --count) {
+    std::vector<Observation>* from = nullptr;
+    size_t at = 0;
+    for (CsvArm& arm : points->arms) {
+      for (size_t i = 0; i < arm.trials.size(); ++i) {
+        if (from != nullptr && arm.trials[i].loss <= (*from)[at].loss) continue;
+        from = &arm.trials;
+        at = i;
+      }
+    }
+    if (from == nullptr) return;
+    from->erase(from->begin() + static_cast<int64_t>(at));
+  }
+}
+
+bool HasSeveralSizes(const CsvArm& arm) {
+  std::set<double> sizes, tokens;
+  for (const Observation& o : arm.trials) {
+    sizes.insert(o.n_params);
+    tokens.insert(o.d_tokens);
+  }
+  return sizes.size() >= 3 && tokens.size() >= 3;
+}
+
+absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const Request& request) {
+  std::vector<FitResult> fits;
+  const auto add = [&](absl::StatusOr<FitResult> fit) {
+    if (!fit.ok()) return fit.status();
+    fits.push_back(*std::move(fit));
+    return absl::OkStatus();
+  };
+  if (request.form == "isoflop") {
+    LOGLOG_ASSIGN_OR_RETURN(IsoFlopFit fit, FitIsoFlop(arm.trials));
+    fits.push_back(std::move(fit.law));
+  } else if (request.form == "local_slope") {
+    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(arm.trials, {.axis = request.axis})));
+  } else if (!request.form.empty()) {
+    LOGLOG_ASSIGN_OR_RETURN(const Law law, ParseLaw(request.form));
+    LOGLOG_RETURN_IF_ERROR(add(FitLaw(arm.trials, {.law = law, .axis = request.axis})));
+  } else if (HasSeveralSizes(arm)) {
+    LOGLOG_RETURN_IF_ERROR(add(FitJoint(arm.trials)));
+  } else {
+    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(arm.trials, {.axis = request.axis})));
+    LOGLOG_RETURN_IF_ERROR(add(FitSaturating(arm.trials, {.axis = request.axis})));
+  }
+  return fits;
+}
+
+// Every pair of arms, p-values adjusted over all of them.
+absl::StatusOr<std::vector<v1::Fit>> Comparisons(const CsvPoints& points, Axis axis) {
+  std::vector<v1::Fit> fits;
+  std::vector<double> p_values;
+  for (size_t a = 0; a < points.arms.size(); ++a) {
+    for (size_t b = a + 1; b < points.arms.size(); ++b) {
+      LOGLOG_ASSIGN_OR_RETURN(FitResult result, CompareArms(points.arms[a].trials,
+                                                            points.arms[b].trials, {.axis = axis}));
+      p_values.push_back(2 * std::min(result.p_value, 1 - result.p_value));
+      fits.push_back(ProtoOf(result, points.arms[a], &points.arms[b]));
+    }
+  }
+  const std::vector<double> adjusted = HolmAdjusted(p_values);
+  for (size_t i = 0; i < fits.size(); ++i) {
+    if (std::isnan(adjusted[i])) continue;
+    nlohmann::json provenance = nlohmann::json::parse(fits[i].provenance_json());
+    provenance["holm"] = {{"m", p_values.size()}, {"p_adjusted", adjusted[i]}};
+    fits[i].set_provenance_json(provenance.dump());
+  }
+  return fits;
+}
+
+double LossAt(const FitResult& fit, double x) {
+  const auto value = [&](const char* name) {
+    const FitParameter* p = fit.Find(name);
+    return p == nullptr ? kNoNumber : p->estimate;
+  };
+  const bool sizes = fit.axis == Axis::kParams;
+  const double term = value(sizes ? "A" : "B");
+  if (fit.kind == "local_slope") return term * std::pow(x, value("slope"));
+  const double falling = term * std::pow(x, -value(sizes ? "alpha" : "beta"));
+  return fit.kind == "saturating" ? value("E") + falling
+         : fit.kind == "power"    ? falling
+                                  : kNoNumber;
+}
+
+PlotCurve Curve(const FitResult& fit, double low, double high, bool dashed) {
+  PlotCurve curve = {.points = {}, .dashed = dashed};
+  for (int i = 0; i <= kCurvePoints; ++i) {
+    const double x = low * std::pow(high / low, static_cast<double>(i) / kCurvePoints);
+    const double y = LossAt(fit, x);
+    if (!(std::isfinite(y) && y > 0)) return {};
+    curve.points.push_back({x, y});
+  }
+  return curve;
+}
+
+// Points, each fitted curve over their range, and the last one dashed beyond it.
+PlotSeries SeriesOf(const CsvArm& arm, Axis axis, const std::vector<FitResult>& fits) {
+  PlotSeries series;
+  std::map<double, std::vector<double>> by_x;
+  for (const Observation& o : arm.trials) {
+    series.trials.push_back({AxisValue(o, axis), o.loss});
+    by_x[AxisValue(o, axis)].push_back(o.loss);
+  }
+  for (const auto& [x, losses] : by_x) {
+    double mean = 0;
+    for (const double loss : losses) mean += loss / static_cast<double>(losses.size());
+    series.means.push_back({x, mean});
+  }
+  std::vector<std::string> legend;
+  for (const FitResult& fit : fits) {
+    if (!(fit.x_max > fit.x_min) || fit.parameters.empty()) continue;
+    const FitParameter& p = fit.parameters.front();
+    legend.push_back(
+        absl::StrCat(p.name, " ", Significant(p.estimate, 3), " ", Interval(p.low, p.high, 3)));
+    for (PlotCurve curve : {Curve(fit, fit.x_min, fit.x_max, false),
+                            Curve(fit, fit.x_max, fit.x_max * kExtrapolation, true)}) {
+      if (!curve.points.empty()) series.curves.push_back(std::move(curve));
+    }
+  }
+  series.name = absl::StrCat(arm.name, arm.name.empty() ? "" : ": ", absl::StrJoin(legend, ", "));
+  return series;
+}
+
+absl::Status WriteSvg(const Plot& plot, const std::string& path) {
+  std::ofstream file(path, std::ios::binary);
+  file << RenderSvgPlot(plot);
+  file.close();
+  if (file) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("cannot write ", path, ": check the folder and the disk"));
+}
+
+}  // namespace
+
+std::vector<Flag> CsvFitFlags() {
+  return {{.name = "csv",
+           .value = "FILE",
+           .help = "fit a CSV's points instead (- for stdin); no "
+                   "coordinator needed"},
+          {.name = "x", .value = "COLUMN", .help = "csv: what the loss is a function of"},
+          {.name = "y", .value = "COLUMN", .help = "csv: the loss", .default_value = "loss"},
+          {.name = "by", .value = "COLUMN", .help = "csv: the arm"},
+          {.name = "seed", .value = "COLUMN", .help = "csv: the seed; pairs arms"},
+          {.name = "tokens", .value = "COLUMN", .help = "csv: tokens D, when x is another"},
+          {.name = "params", .value = "COLUMN", .help = "csv: parameters N"},
+          {.name = "flops", .value = "COLUMN", .help = "csv: FLOPs C; D = C/6N without tokens"},
+          {.name = "unique", .value = "COLUMN", .help = "csv: unique tokens, for data_constrained"},
+          {.name = "form",
+           .value = "FORM",
+           .help = "csv: one form instead of slope and floor",
+           .choices = {"local_slope", "power", "saturating", "joint", "equal_exponent", "kaplan",
+                       "data_constrained", "broken", "isoflop"}},
+          {.name = "drop-highest",
+           .value = "COUNT",
+           .help = "csv: leave out the rows with the highest losses",
+           .default_value = "0"},
+          {.name = "svg", .value = "FILE", .help = "csv: also draw points and curves"}};
+}
+
+absl::StatusOr<int> FitCsv(Context& context) {
+  const Args& args = context.args();
+  if (!args.One("SWEEP").empty()) {
+    return absl::InvalidArgumentError(
+        "--csv fits a file and SWEEP names a sweep: give one of them");
+  }
+  LOGLOG_ASSIGN_OR_RETURN(const int64_t drop, args.Int("drop-highest", 0, 1000000));
+  LOGLOG_ASSIGN_OR_RETURN(const Request request, RequestOf(args));
+  LOGLOG_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(args.Get("csv")));
+  absl::StatusOr<CsvPoints> read = ReadCsvPoints(text, request.columns);
+  if (!read.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(args.Get("csv"), ": ", Printable(read.status().message())));
+  }
+  CsvPoints& points = *read;
+  if (const std::string only = args.Get("arm"); !only.empty()) {
+    points.arms.erase(std::remove_if(points.arms.begin(), points.arms.end(),
+                                     [&](const CsvArm& arm) { return arm.name != only; }),
+                      points.arms.end());
+    if (points.arms.empty()) {
+      return absl::NotFoundError(
+          absl::StrCat("no row of ", args.Get("csv"), " has arm `", only, "`"));
+    }
+  }
+  DropHighest(drop, &points);
+
+  std::vector<v1::Fit> fits;
+  Plot plot = {.title = args.Get("csv"),
+               .x_label = absl::StrCat(AxisSymbol(request.axis), ": ", AxisWord(request.axis)),
+               .y_label = request.columns.loss};
+  std::map<std::string, std::vector<v1::Fit>> by_kind;
+  std::vector<std::string> kinds;
+  size_t shown = 0;
+  for (const CsvArm& arm : points.arms) {
+    LOGLOG_ASSIGN_OR_RETURN(const std::vector<FitResult> own, FitsOf(arm, request));
+    for (const FitResult& fit : own) {
+      if (by_kind[fit.kind].empty()) kinds.push_back(fit.kind);
+      by_kind[fit.kind].push_back(ProtoOf(fit, arm, nullptr));
+    }
+    shown += arm.trials.size();
+    plot.series.push_back(SeriesOf(arm, request.axis, own));
+  }
+  for (const std::string& kind : kinds) {
+    fits.insert(fits.end(), by_kind[kind].begin(), by_kind[kind].end());
+  }
+  if (points.arms.size() > 1 && points.arms.size() <= kComparedMax && request.form.empty()) {
+    LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Fit> compared, Comparisons(points, request.axis));
+    fits.insert(fits.end(), compared.begin(), compared.end());
+  }
+  if (context.machine_output()) {
+    context.Print(FitTable(fits));
+  } else {
+    context.Print(RenderFitReport(fits, {.detailed = context.format() == Format::kWide, .lost = {}},
+                                  context.style()));
+  }
+  std::string counted = absl::StrCat(shown, " of ", points.n_rows, " rows");
+  if (drop > 0) absl::StrAppend(&counted, "; the ", drop, " highest losses are left out");
+  plot.note = counted;
+  if (!context.machine_output()) {
+    context.Note(counted);
+    for (const std::string& note : points.notes) context.Note(note);
+  }
+  if (const std::string svg = args.Get("svg"); !svg.empty()) {
+    LOGLOG_RETURN_IF_ERROR(WriteSvg(plot, svg));
+    context.Note(absl::StrCat("wrote ", svg));
+  }
+  return kExitOk;
+}
+
+}  // namespace loglog::cli

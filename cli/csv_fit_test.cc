@@ -1,0 +1,108 @@
+// `loglog fit --csv`: no coordinator is asked.
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "cli/commands_testing.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+
+namespace loglog::cli {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+class CsvFitTest : public CommandsTest {
+ protected:
+  // Two arms, 6 budgets, 2 seeds; small scatter that no generator is needed for.
+  static std::string TwoArms() {
+    std::string text = "arm,tokens,seed,loss\n";
+    int k = 0;
+    for (const char* arm : {"small", "large"}) {
+      const double beta = arm[0] == 's' ? 0.4 : 0.3;
+      for (int i = 0; i < 6; ++i) {
+        for (int seed = 0; seed < 2; ++seed) {
+          const double d = 1e8 * std::pow(64, i / 5.0);
+          const double loss = 2 + 1.5 * std::pow(d / 8e8, -beta);
+          absl::StrAppend(&text, arm, ",", d, ",", seed, ",",
+                          loss * (1 + 0.001 * std::sin(37.0 * ++k)), "\n");
+        }
+      }
+    }
+    return text;
+  }
+};
+
+TEST_F(CsvFitTest, SlopesExponentsAndTheComparison) {
+  const std::string path = WriteFile("points.csv", TwoArms());
+  ASSERT_EQ(
+      Run({"fit", "--csv", path, "--x", "tokens", "--y", "loss", "--by", "arm", "--seed", "seed"}),
+      0)
+      << err();
+  EXPECT_THAT(fake_.fits_asked, IsEmpty());
+  EXPECT_THAT(out(), HasSubstr("Local slope in D"));
+  EXPECT_THAT(out(), HasSubstr("Exponent with a floor, in D"));
+  EXPECT_THAT(out(), HasSubstr("small against large"));
+  EXPECT_THAT(out(), HasSubstr("small is steeper than large"));
+  EXPECT_THAT(err(), HasSubstr("24 of 24 rows"));
+}
+
+TEST_F(CsvFitTest, JsonHoldsEveryNumberAndTheProvenance) {
+  const std::string path = WriteFile("points.csv", TwoArms());
+  ASSERT_EQ(Run({"fit", "--csv", path, "--x", "tokens", "--by", "arm", "--form", "saturating", "-o",
+                 "json"}),
+            0)
+      << err();
+  const nlohmann::json fits = nlohmann::json::parse(out()).at("fits");
+  ASSERT_EQ(fits.size(), 2u);
+  EXPECT_EQ(fits[0].at("kind"), "saturating");
+}
+
+TEST_F(CsvFitTest, AColumnOfParametersIsTheAxisN) {
+  std::string text = "params,loss\n";
+  for (int i = 0; i < 6; ++i) {
+    const double n = 1e6 * std::pow(3.0, i);
+    absl::StrAppend(&text, n, ",", 2 + 50 * std::pow(n, -0.3), "\n");
+  }
+  ASSERT_EQ(Run({"fit", "--csv", WriteFile("sizes.csv", text), "--x", "params"}), 0) << err();
+  EXPECT_THAT(out(), HasSubstr("Local slope in N"));
+  EXPECT_THAT(out(), HasSubstr("alpha"));
+}
+
+TEST_F(CsvFitTest, DrawsAPicture) {
+  const std::string path = WriteFile("points.csv", TwoArms());
+  const std::string svg = testing::TempDir() + "/points.svg";
+  ASSERT_EQ(Run({"fit", "--csv", path, "--x", "tokens", "--by", "arm", "--svg", svg}), 0) << err();
+  std::stringstream text;
+  text << std::ifstream(svg).rdbuf();
+  EXPECT_THAT(text.str(), HasSubstr("<svg"));
+  EXPECT_THAT(text.str(), HasSubstr("small: slope -0."));
+}
+
+TEST_F(CsvFitTest, RefusalsNameTheFileAndTheFix) {
+  const std::string bad = WriteFile("bad.csv", "tokens;loss\n1e8;3,5\n");
+  EXPECT_EQ(Run({"fit", "--csv", bad, "--x", "tokens"}), 2);
+  EXPECT_THAT(err(), HasSubstr("bad.csv: row 2, column 'loss': '3,5' has a decimal comma"));
+  EXPECT_EQ(Run({"fit", "--csv", bad}), 2);
+  EXPECT_THAT(err(), HasSubstr("--csv needs --x"));
+  EXPECT_EQ(Run({"fit", "--csv", bad, "--x", "token"}), 2);
+  EXPECT_THAT(err(), HasSubstr("no column 'token'"));
+  EXPECT_EQ(Run({"fit", "--csv", "/nonexistent.csv", "--x", "tokens"}), 3);
+  EXPECT_EQ(Run({"fit", "phase", "--csv", bad, "--x", "tokens"}), 2);
+  EXPECT_THAT(err(), HasSubstr("give one of them"));
+}
+
+TEST_F(CsvFitTest, TooFewPointsAreAnAnswerWithItsCure) {
+  const std::string path = WriteFile("few.csv", "tokens,loss\n1e8,3.5\n2e8,3.2\nnan");
+  EXPECT_EQ(Run({"fit", "--csv", path, "--x", "tokens"}), 2);
+  const std::string two = WriteFile("few.csv", "tokens,loss\n1e8,3.5\n2e8,3.2\n4e8,nan\n");
+  ASSERT_EQ(Run({"fit", "--csv", two, "--x", "tokens"}), 0) << err();
+  EXPECT_THAT(out(), HasSubstr("refused"));
+  EXPECT_THAT(out(), HasSubstr("1 diverged"));
+  EXPECT_THAT(out(), HasSubstr("train a trial at D = 4e+08"));
+}
+
+}  // namespace
+}  // namespace loglog::cli
