@@ -88,11 +88,10 @@ TEST_F(EngineFitsTest, FitsRestSoThatALargeSweepDoesNotTakeTheProcessor) {
   std::thread::id strand;
   // Answers come from the strand.
   ASSERT_TRUE(Call<int>([&](auto reply) {
-                engine_->ChangeSweep(Engine::SweepVerb::kPause, "none", 0, "",
-                                     [&strand, reply](const absl::StatusOr<SweepView>&) {
-                                       strand = std::this_thread::get_id();
-                                       reply(0);
-                                     });
+                engine_->StoreBatch({}, [&strand, reply](const absl::StatusOr<BatchAnswer>&) {
+                  strand = std::this_thread::get_id();
+                  reply(0);
+                });
               }).ok());
   clock.Arm(strand);
   ASSERT_TRUE(Submit(TinySpec("s", 4)).ok());
