@@ -79,6 +79,42 @@ TEST_F(BatchTest, ARowWithoutValuesIsNoPoint) {
   EXPECT_TRUE(absl::IsInvalidArgument(store_->ApplyBatch(batch).status()));
 }
 
+TEST_F(BatchTest, TheNewestEndOfAMemberCounts) {
+  Create(SimpleSweep("phase", 1, 1));
+  AddWorker("a");
+  const int64_t attempt = Attempt(1, "a", 0);
+  Apply(RowsBatch(attempt, 0, 1, 3));
+  Batch batch;
+  batch.attempt_id = attempt;
+  const auto end = [&](int64_t seq, int64_t step) {
+    batch.first_seq = seq;
+    batch.events = {MemberEnd{.step = step, .tokens = 10 * step, .final_loss = 2.5}};
+    Apply(batch);
+  };
+  end(3, 10);
+  EXPECT_EQ(CountSql("SELECT step FROM streams"), 10);
+  EXPECT_EQ(CountSql("SELECT step FROM trial_summary"), 10);
+  end(4, 7);
+  EXPECT_EQ(CountSql("SELECT step FROM streams"), 7) << "as its summary says";
+  EXPECT_EQ(CountSql("SELECT step FROM trial_summary"), 7);
+}
+
+// A trainer that is asked to leave may end first; `store check` compares the stream's step
+// with its newest point, because no summary says otherwise.
+TEST_F(BatchTest, TheEndOfACancelledTrialMovesNothing) {
+  Create(SimpleSweep("phase", 1, 1));
+  AddWorker("a");
+  const int64_t attempt = Attempt(1, "a", 0);
+  Apply(RowsBatch(attempt, 0, 1, 3));
+  ASSERT_TRUE(store_->CancelTrials({1}, 3000).ok());
+  Batch batch;
+  batch.attempt_id = attempt;
+  batch.first_seq = 3;
+  batch.events = {MemberEnd{.step = 10, .tokens = 100, .final_loss = 2.5}};
+  EXPECT_EQ(Apply(batch).last_seq, 3);
+  EXPECT_EQ(CountSql("SELECT step FROM streams"), 3);
+}
+
 TEST_F(BatchTest, StaleAttemptsAreFenced) {
   Create(SimpleSweep("phase", 1, 1));
   AddWorker("a");

@@ -54,6 +54,8 @@ class PointWriter {
   // Takes back all points of a stream after `after_step`, in favour of `attempt_id`;
   // returns how many. The stream's newest step, tokens and loss follow.
   absl::StatusOr<int64_t> Supersede(int64_t stream_id, int64_t attempt_id, int64_t after_step);
+  // Sets the stream's step, tokens and loss to those of its newest point. After Flush.
+  absl::Status RewindStream(int64_t stream_id);
   void Forget();
 
  private:
@@ -66,7 +68,6 @@ class PointWriter {
   absl::StatusOr<Tail*> FindTail(SeriesKey series);
   absl::Status Write(SeriesKey series, Chunk* chunk);
   absl::Status Trim(const Chunk& chunk, SeriesKey series, int keep, int64_t attempt_id);
-  absl::Status RewindStream(int64_t stream_id);
 
   Connection* const db_;
   absl::flat_hash_map<std::string, int64_t> metric_ids_;

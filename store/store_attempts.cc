@@ -289,8 +289,7 @@ class Store::BatchApplier {
   }
 
   absl::Status On(const MemberEnd& end) {
-    LOGLOG_ASSIGN_OR_RETURN(Progress * progress, At(end.member, end.step, end.tokens));
-    (void)progress;
+    LOGLOG_RETURN_IF_ERROR(CheckPlace(end.member, end.step, end.tokens));
     std::vector<int64_t> trials;
     {
       Cursor row = db_->Query(
@@ -301,6 +300,13 @@ class Store::BatchApplier {
       while (row.Next()) trials.push_back(row.Int(0));
       LOGLOG_RETURN_IF_ERROR(row.status());
     }
+    // Nobody waits for this end: the stream stays at its newest point.
+    if (trials.empty()) return absl::OkStatus();
+    // The newest end is the one that counts, an earlier and later one notwithstanding.
+    LOGLOG_RETURN_IF_ERROR(store_->points_->Flush());
+    LOGLOG_RETURN_IF_ERROR(store_->points_->RewindStream(context_->streams[end.member]));
+    progress_.resize(context_->streams.size());
+    progress_[end.member] = Progress{.step = end.step, .tokens = end.tokens};
     const TrialState state = end.diverged ? TrialState::kDiverged : TrialState::kDone;
     const double loss = end.diverged ? kNoNumber : end.final_loss;
     for (const int64_t trial_id : trials) {
