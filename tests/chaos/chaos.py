@@ -187,33 +187,39 @@ def main(argv):
         names = [name for name in names if name not in SLOW]
     elif options.real:
         names = []
-    stats, begun, todo = Stats(), time.monotonic(), plans(options, names)
+    total, begun, todo, failed = Stats(), time.monotonic(), plans(options, names), []
+    names = sorted({name for plan in todo for name in plan.names})
     for i, plan in enumerate(todo):
         label = f"cluster {i + 1} of {len(todo)}, seed {plan.seed}"
         folder = pathlib.Path(tempfile.mkdtemp(prefix="loglog-chaos-"))
+        stats = Stats()
         try:
             one_cluster(folder, plan, stats, label)
+            total.add(stats)
+            subprocess.run(["rm", "-rf", str(folder)], check=False)
         except Exception as error:
+            # The others still have something to say.
             if not isinstance(error, Breach):
                 traceback.print_exc()
-            say(report.text(stats, names))
-            say(f"chaos: FAILED: {label}: {error}")
             mode = "--ci" if options.ci else "--real" if options.real else f"--faults {ROUND_FAULTS}"
-            say(f"chaos: again: tests/run-chaos {mode} --seed {plan.seed}")
-            return 1
-        subprocess.run(["rm", "-rf", str(folder)], check=False)
+            say(f"{report.text(stats, names)}\n\nchaos: FAILED: {label}: {error}\n"
+                f"chaos: again: tests/run-chaos {mode} --seed {plan.seed}")
+            failed.append(str(plan.seed))
+        text = (f"{i + 1 - len(failed)} clusters, {time.monotonic() - begun:.0f} s" +
+                (f"; failed, and not counted here: seed {', '.join(failed)}" if failed else "") +
+                "\n\n" + report.text(total, names))
         if options.report:
-            pathlib.Path(options.report).write_text(
-                f"{i + 1} of {len(todo)} clusters, {time.monotonic() - begun:.0f} s\n\n{report.text(stats, names)}\n")
-    text = report.text(stats, names)
+            pathlib.Path(options.report).write_text(text + "\n")
     say(f"\n{text}\n")
-    missed = [name for name in names if stats.failpoints[name] == 0]
-    if missed:
+    missed = [name for name in names if total.failpoints[name] == 0]
+    if failed:
+        say(f"chaos: FAILED: seed {', '.join(failed)}")
+    elif missed:
         say(f"chaos: FAILED: nothing was killed at {', '.join(missed)}; see tests/chaos/failpoints.py")
-        return 1
-    say(f"chaos: {sum(stats.faults.values())} faults in {time.monotonic() - begun:.0f} s; every end state is that of "
-        "a run without faults" + ("" if may_mount() else " (full and read-only disks left out)"))
-    return 0
+    else:
+        say(f"chaos: {sum(total.faults.values())} faults in {time.monotonic() - begun:.0f} s; every end state is that "
+            "of a run without faults" + ("" if may_mount() else " (full and read-only disks left out)"))
+    return 1 if failed or missed else 0
 
 
 if __name__ == "__main__":

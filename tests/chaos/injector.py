@@ -269,7 +269,7 @@ class Injector:
 
 
 class Stats:
-    """What was done and what became of it; adds up over clusters."""
+    """What was done to a cluster and what became of it."""
 
     def __init__(self):
         self.faults = collections.Counter()
@@ -287,3 +287,14 @@ class Stats:
         self.unanswered = 0
         self.retried = 0
         self.released = 0
+
+    def add(self, other):
+        for name, value in vars(other).items():
+            mine = getattr(self, name)
+            if isinstance(mine, collections.Counter):
+                mine.update(value)
+            elif isinstance(mine, dict):
+                for kind, seconds in value.items():
+                    mine[kind] += seconds
+            else:
+                setattr(self, name, mine + value)
