@@ -125,7 +125,7 @@ TEST_F(BootstrapCoverage, WildOnMeans) {
       const Fitted fitted = FitTo(Law::kPower, trials);
       const BootstrapOptions options{.resamples = 199, .fit_id = std::to_string(i), .cluster = {}};
       covered += Holds(*WildBootstrap(*fitted.form, fitted.theta, options), "beta", kSlope);
-      const FitParameter& slope = *FitLocalSlope(trials)->Find("slope");
+      const FitParameter slope = *FitLocalSlope(trials)->Find("slope");
       profile += slope.low <= -kSlope && -kSlope <= slope.high;
     }
     const double share = covered / static_cast<double>(simulations);

@@ -251,7 +251,7 @@ TEST(Laws, SaturatingAndJointAgreeWithTheirOwnFits) {
   // A power law's exponent is minus the local slope, with the same t interval.
   const std::vector<Observation> power = TrialsOf(Law::kPower, 0.002, 3);
   const FitResult e = *FitLaw(power, {.law = Law::kPower});
-  const FitParameter& slope = *FitLocalSlope(power)->Find("slope");
+  const FitParameter slope = *FitLocalSlope(power)->Find("slope");
   EXPECT_NEAR(e.Find("beta")->estimate, -slope.estimate, 1e-10);
   EXPECT_NEAR(e.Find("beta")->low, -slope.high, 1e-6);
   EXPECT_NEAR(e.Find("beta")->high, -slope.low, 1e-6);
