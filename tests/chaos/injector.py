@@ -225,14 +225,15 @@ class Injector:
 
     # ---- users
 
-    def command(self, *arguments):
-        """A loglog command, repeated until it is answered."""
+    def command(self, *arguments, insist=False):
+        """A loglog command, repeated until it is answered, or (`insist`) done: a disk that is full
+        fails it, too. A refusal is an answer: the state may have moved on meanwhile."""
         while True:
             popen = self.cluster.ask(*arguments)
             yield Until(f"loglog {' '.join(map(str, arguments))} to end", lambda: popen.poll() is not None)
             error = popen.stderr.read()
             popen.stderr.close()
-            if popen.returncode == 0:
+            if popen.returncode == 0 or (popen.returncode == 1 and not insist):
                 return
             if popen.returncode not in (1, 5, 6):
                 raise Breach(f"loglog {' '.join(map(str, arguments))}: exit {popen.returncode}\n{error}")
@@ -248,24 +249,33 @@ class Injector:
             path = self.cluster.folder / f"{name}.yaml"
             path.write_text(text)
             before = self.view
-            yield from self.command("submit", path)
+            yield from self.command("submit", path, insist=True)
             self.submitted.append((name, text))
             # A view that is older than the sweep knows nothing of its trials.
             yield Until("a look at the new sweep", lambda: self.view is not before, required=False)
 
     def user_operates(self):
-        """Releases quarantined workers and retries what failed, as an operator would."""
+        """Releases quarantined workers, and drained ones that nobody else looks after, and retries
+        what failed, as an operator would."""
         while True:
-            yield Until("something to do", lambda: self.view.failed_sweeps or
-                        "QUARANTINED" in self.view.states.values(), 1e9)
-            for name, state in list(self.view.states.items()):
-                if state == "QUARANTINED":
-                    self.stats.released += 1
-                    yield from self.command("worker", "resume", name)
+            yield Until("something to do", lambda: self.view.failed_sweeps or self._held_back(), 1e9)
+            yield 0.5
+            for name in self._held_back():
+                self.stats.released += 1
+                yield from self.command("worker", "resume", name)
             for name in list(self.view.failed_sweeps):
                 self.stats.retried += 1
                 yield from self.command("sweep", "retry", name)
             yield 0.5
+
+    def _held_back(self):
+        return [name for name, state in self.view.states.items()
+                if state == "QUARANTINED" or (state == "DRAINING" and self.cluster.processes[name].ended_by != "leave" and
+                                              not self._looked_after(name))]
+
+    def _looked_after(self, name):
+        return name in self.claimed or any(entry[3].startswith(("trainer: hang", "trainer: ignore", "user resumes"))
+                                           for entry in self._running)
 
 
 class Stats:
