@@ -3,8 +3,9 @@
 # from the pinned torch wheel. Does nothing when all of it is there; needs no network
 # then. Safe to run again after any failure.
 #
-#   deploy/setup.sh [--cuda] [--dev]
+#   deploy/setup.sh [--cuda] [--test] [--dev]
 #     --cuda  also nvcc, cuBLAS, cuDNN and NCCL of one CUDA release (3 GB)
+#     --test  also clang, with which the fuzzers are built
 #     --dev   also clang-format and clang-tidy
 #   LOGLOG_LIBTORCH=DIR  use the LibTorch in DIR (with include/ and lib/) instead
 #   LOGLOG_CACHE=DIR     where LibTorch is kept; default ~/.cache/loglog
@@ -16,8 +17,9 @@ extra=()
 for arg in "$@"; do
   case $arg in
     --cuda) part=cuda ;;
-    --dev) extra=(clang-format clang-tidy) ;;
-    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    --test) extra+=(clang-14 libclang-rt-14-dev) ;;
+    --dev) extra+=(clang-format clang-tidy) ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) echo "setup: unknown option '$arg'; see deploy/setup.sh --help" >&2; exit 2 ;;
   esac
 done
