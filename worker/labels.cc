@@ -13,7 +13,7 @@ namespace {
 
 bool IsPlainText(absl::string_view text) {
   return std::none_of(text.begin(), text.end(), [](char c) { return absl::ascii_iscntrl(c); }) &&
-         CleanMessage(text, text.size() + 1) == text;
+         CleanMessage(text, absl::string_view::npos) == text;
 }
 
 absl::Status CheckPart(absl::string_view label, absl::string_view what, absl::string_view text,

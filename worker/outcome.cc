@@ -163,7 +163,7 @@ std::string CleanMessage(absl::string_view text, size_t max_bytes) {
   std::string result = clean(absl::StripAsciiWhitespace(text));
   if (result.size() > max_bytes) {
     constexpr absl::string_view kDots = "... ";
-    size_t begin = result.size() - (max_bytes - kDots.size());
+    size_t begin = result.size() - (std::max(max_bytes, kDots.size()) - kDots.size());
     while (begin < result.size() && (result[begin] & 0xC0) == 0x80) ++begin;
     result = absl::StrCat(kDots, result.substr(begin));
   }

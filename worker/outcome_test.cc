@@ -99,6 +99,7 @@ TEST(OutcomeTest, MessagesAreUtf8AndBounded) {
   EXPECT_THAT(cut, StartsWith("... \xC3"));
   EXPECT_THAT(cut, EndsWith("end"));
   EXPECT_EQ(CleanMessage(cut), cut);
+  EXPECT_EQ(CleanMessage("longer than that", 3), "... ");
 }
 
 TEST(OutcomeTest, FileRoundTrip) {

@@ -29,8 +29,8 @@ TEST(GridTest, MarksEveryStateAndTheBest) {
             "  gamma         0      0.01       0.1       1.0\n"
             "  0.4      3.5000  [3.2500]         .         x\n"
             "  0.8     3.3000*       42%         !\n"
-            "  [ ] best   x diverged   * seeds missing   % running   . pending   ! failed or "
-            "cancelled\n");
+            "  [ ] best   x diverged   * seeds missing   % running   . pending   ! failed, "
+            "cancelled or stopped\n");
 }
 
 TEST(GridTest, EachColumnHasItsBestWhenScalesDiffer) {

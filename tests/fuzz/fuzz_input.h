@@ -41,7 +41,8 @@ class FuzzInput {
     return value;
   }
   std::string Text(size_t bytes_max) {
-    const size_t size = std::min<size_t>(Byte(), std::min(bytes_max, rest_.size()));
+    const size_t wished = Byte();  // of the rest, hence taken first
+    const size_t size = std::min({wished, bytes_max, rest_.size()});
     std::string text(rest_.substr(0, size));
     rest_.remove_prefix(size);
     return text;
