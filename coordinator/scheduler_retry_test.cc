@@ -242,6 +242,18 @@ TEST_F(RetryTest, ADrainByTheWorkerItselfEndsWithIt) {
   EXPECT_EQ(scheduler_.StateWhenRegistered("w"), WorkerState::kLive);
 }
 
+TEST_F(RetryTest, AWorkerThatIsLeavingIsNotMadeLiveByAnOperator) {
+  AddTrial(2, 2, {{1, 2, "arm"}});
+  Register("w");
+  const int64_t attempt_id = SyncIdle("w").slots[0].attempt_id;
+  Sync("w", {Running(attempt_id)}, {}, /*draining=*/true);
+  scheduler_.DrainWorker("w", "kernel update", &actions_);
+  scheduler_.ResumeWorker("w", &actions_);
+  Note();
+  EXPECT_EQ(StateOf("w"), WorkerState::kDraining);
+  EXPECT_EQ(scheduler_.WorkerNote("w"), "shutting down");
+}
+
 TEST_F(RetryTest, ASilentWorkerCanBeDrained) {
   Register("w");
   AdvanceAndTick(10 * kLease);

@@ -145,7 +145,12 @@ void Scheduler::ResumeWorker(absl::string_view worker_id, Actions* actions) {
   if (it == workers_.end()) return;
   it->second.operator_drain = false;
   it->second.failed_keys.clear();
-  SetState(it->first, &it->second, WorkerState::kLive, "", actions);
+  // A daemon that is leaving takes nothing, whatever an operator wishes.
+  if (it->second.draining) {
+    SetState(it->first, &it->second, WorkerState::kDraining, kShuttingDown, actions);
+  } else {
+    SetState(it->first, &it->second, WorkerState::kLive, "", actions);
+  }
 }
 
 // ---- what a worker says

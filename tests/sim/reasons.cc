@@ -100,7 +100,10 @@ std::string WhatIsUntrueOfWorkers(const Facts& facts, const SaidReason& said,
   if (unhealthy && !said.was_unhealthy(found[1])) return "that worker never said so";
   if (quarantined != facts.WorkersIn("QUARANTINED")) return "another number is quarantined";
   // Whether a drained or a live one is well, only the coordinator knows.
-  if (!unhealthy && draining != facts.WorkersIn("DRAINING")) return "another number is draining";
+  const int64_t now_draining = facts.WorkersIn("DRAINING");
+  if (!unhealthy && draining != now_draining) {
+    return absl::StrCat(now_draining, " are draining");
+  }
   if (!unhealthy && facts.WorkersIn("LIVE") > 0) return "there is a live one";
   return "";
 }
