@@ -26,6 +26,8 @@ LEFT_TO_CHANCE = {
     "lease.found_stopping", "lease.kept_by_same_boot", "lease.late_incomplete", "lease.outcome_without_results",
     "lease.owed_not_returned", "lease.stale_session", "lease.stale_stream", "store.batch_gap", "store.batch_repeated",
     "store.batch_unknown", "store.end_refused", "worker.order_while_busy", "worker.stale_word",
+    # No sweep has a higher priority than another.
+    "lease.outcome_made_room",
     # A file system that hangs, a trainer that hears nothing for the whole grace, another store.
     "worker.guard_kill", "worker.grace_kill", "worker.told_to_abandon",
 }
