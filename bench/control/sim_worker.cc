@@ -115,7 +115,8 @@ void SimWorker::Stop() {
     MutexLock lock(mutex_);
     stopping_ = true;
     if (call_ != nullptr) call_->context.TryCancel();
-    ended_.Wait(mutex_, [this]() LOGLOG_REQUIRES(mutex_) { return call_ == nullptr; });
+    ended_.Wait(mutex_,
+                [this]() LOGLOG_REQUIRES(mutex_) { return call_ == nullptr && answering_ == 0; });
   }
   if (stream_ != nullptr) stream_->Stop();
   stream_.reset();
@@ -165,6 +166,7 @@ void SimWorker::OnAnswer(const grpc::Status& status) {
     const std::unique_ptr<SyncCall> call = std::move(call_);
     ended_.NotifyAll();
     if (stopping_) return;
+    ++answering_;
     const bool taken_back = status.error_code() == grpc::StatusCode::CANCELLED;
     if (!taken_back) {
       Must(status, "SyncWorker");
@@ -213,6 +215,10 @@ void SimWorker::OnAnswer(const grpc::Status& status) {
     }
   }
   if (again) Sync();
+  // The last that is done with this worker: who stops it waits for that.
+  MutexLock lock(mutex_);
+  --answering_;
+  ended_.NotifyAll();
 }
 
 void SimWorker::OnAck(const v1::MetricAck& ack) {

@@ -80,6 +80,7 @@ class SimWorker {
 
   Mutex mutex_;
   CondVar ended_;
+  int answering_ LOGLOG_GUARDED_BY(mutex_) = 0;  // callbacks that still use this worker
   std::vector<Slot> slots_ LOGLOG_GUARDED_BY(mutex_);
   std::unique_ptr<SyncCall> call_ LOGLOG_GUARDED_BY(mutex_);
   bool taken_back_ LOGLOG_GUARDED_BY(mutex_) = false;   // the call before was
