@@ -338,7 +338,10 @@ bool Engine::Admit(Gate* gate, Reply<T>* reply) {
     (*reply)(TooManyCalls(gate->passes_max()));
     return false;
   }
-  *reply = [pass = std::move(pass), inner = std::move(*reply)](absl::StatusOr<T> answer) {
+  // Gives its room up first: who has its answer may call again at once.
+  *reply = [held = std::make_shared<Gate::Pass>(std::move(pass)),
+            inner = std::move(*reply)](absl::StatusOr<T> answer) {
+    held->reset();
     inner(std::move(answer));
   };
   return true;
