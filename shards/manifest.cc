@@ -4,6 +4,7 @@
 
 #include "nlohmann/json.hpp"
 #include "shards/file_writer.h"
+#include "shards/json_integer.h"
 #include "shards/sha256.h"
 #include "shards/token_shard.h"
 
@@ -27,13 +28,19 @@ json SetToJson(const ShardSet& set) {
   return {{"tokens", set.tokens}, {"documents", set.documents}, {"files", files}};
 }
 
+int64_t CountAt(const json& object, const char* key) {
+  const int64_t count = IntegerAt(object, key);
+  if (count < 0) throw std::runtime_error(std::string(key) + " is negative");
+  return count;
+}
+
 ShardSet SetFromJson(const json& object) {
   ShardSet set;
-  set.tokens = object.at("tokens").get<int64_t>();
-  set.documents = object.at("documents").get<int64_t>();
+  set.tokens = CountAt(object, "tokens");
+  set.documents = CountAt(object, "documents");
   for (const json& entry : object.at("files")) {
-    ShardFile file{entry.at("name").get<std::string>(), entry.at("tokens").get<int64_t>(),
-                   entry.at("bytes").get<int64_t>(), entry.at("sha256").get<std::string>()};
+    ShardFile file{entry.at("name").get<std::string>(), CountAt(entry, "tokens"),
+                   CountAt(entry, "bytes"), entry.at("sha256").get<std::string>()};
     if (file.name.empty() || file.name == "." || file.name == ".." ||
         file.name.find('/') != std::string::npos) {
       throw std::runtime_error("file name '" + file.name + "' must be a plain name");
@@ -83,7 +90,7 @@ ShardManifest ManifestFromJson(const std::string& text, const std::string& path)
     }
     ShardManifest manifest;
     manifest.tokenizer = object.at("tokenizer").get<std::string>();
-    manifest.vocab = object.at("vocab").get<int64_t>();
+    manifest.vocab = CountAt(object, "vocab");
     manifest.document_rule = object.at("document_rule").get<std::string>();
     manifest.val_share = object.at("val_share").get<double>();
     manifest.data_sha256 = object.at("data_sha256").get<std::string>();

@@ -209,6 +209,19 @@ TEST_F(BatchTest, AStartBelowThePlannedStepSupersedesMore) {
   EXPECT_THAT(Points(1), SizeIs(25));
 }
 
+// Found by a fuzzer: rows of the same batch that a start takes back left their stream at
+// their step.
+TEST_F(BatchTest, AStartTakesTheStreamBackFromRowsBeforeIt) {
+  Create(SimpleSweep("phase", 1, 1));
+  AddWorker("a");
+  Batch batch = RowsBatch(Attempt(1, "a", 0), 0, 1, 10);
+  batch.events.emplace_back(AttemptStart{});
+  batch.events.push_back(RowsBatch(batch.attempt_id, 0, 1, 1).events[0]);
+  EXPECT_EQ(Apply(batch).superseded.points, 2 * 10);
+  EXPECT_EQ(CountSql("SELECT step FROM streams"), 1);
+  EXPECT_EQ(CountSql("SELECT tokens FROM streams"), 10);
+}
+
 TEST_F(BatchTest, RandomBatchesAndResumesAgreeWithAModel) {
   const unsigned seed = std::random_device()();
   SCOPED_TRACE(absl::StrCat("seed ", seed));

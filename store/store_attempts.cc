@@ -181,16 +181,7 @@ class Store::BatchApplier {
           std::visit([this](const auto& event) { return On(event); }, batch_.events[i]));
     }
     LOGLOG_RETURN_IF_ERROR(store_->points_->Flush());
-    for (size_t member = 0; member < progress_.size(); ++member) {
-      const Progress& progress = progress_[member];
-      if (progress.step < 0) continue;
-      // Loss/train is not in every row: then the newest one stays.
-      LOGLOG_RETURN_IF_ERROR(db_->Run(
-          "UPDATE streams SET step = max(step, ?2), tokens = max(tokens, ?3), last_loss = CASE "
-          "WHEN ?4 THEN ?5 ELSE last_loss END WHERE stream_id = ?1",
-          context_->streams[member], progress.step, progress.tokens, progress.has_loss,
-          progress.loss));
-    }
+    LOGLOG_RETURN_IF_ERROR(WriteProgress());
     return db_->Run(
         "UPDATE attempts SET last_seq = ?2, tokens_per_second = CASE WHEN ?3 > 0 THEN ?3 ELSE "
         "tokens_per_second END WHERE attempt_id = ?1",
@@ -225,6 +216,22 @@ class Store::BatchApplier {
     return &progress_[member];
   }
 
+  // Moves the streams to where the events so far have brought them.
+  absl::Status WriteProgress() {
+    for (size_t member = 0; member < progress_.size(); ++member) {
+      const Progress& progress = progress_[member];
+      if (progress.step < 0) continue;
+      // Loss/train is not in every row: then the newest one stays.
+      LOGLOG_RETURN_IF_ERROR(db_->Run(
+          "UPDATE streams SET step = max(step, ?2), tokens = max(tokens, ?3), last_loss = CASE "
+          "WHEN ?4 THEN ?5 ELSE last_loss END WHERE stream_id = ?1",
+          context_->streams[member], progress.step, progress.tokens, progress.has_loss,
+          progress.loss));
+    }
+    progress_.clear();
+    return absl::OkStatus();
+  }
+
   absl::Status On(const CountedOnly&) { return absl::OkStatus(); }
 
   absl::Status On(const AttemptStart& start) {
@@ -235,6 +242,8 @@ class Store::BatchApplier {
     }
     context_->start_ms = std::max<int64_t>(1, batch_.time_ms);
     context_->resume_step = start.resume_step;
+    // What is taken back takes the streams back too, however the trainer ordered its events.
+    LOGLOG_RETURN_IF_ERROR(WriteProgress());
     LOGLOG_RETURN_IF_ERROR(store_->Supersede(context_->task_id, batch_.attempt_id,
                                              start.resume_step, &result_->superseded));
     return db_->Run(

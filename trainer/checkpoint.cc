@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "shards/file_writer.h"
+#include "shards/json_integer.h"
 #include "shards/sha256.h"
 
 namespace loglog {
@@ -198,7 +199,7 @@ std::string ReadChecked(const std::string& folder, const ordered_json& listed) {
   }
   const std::string path = folder + "/" + name;
   std::string contents = ReadWholeFile(path);
-  if (static_cast<int64_t>(contents.size()) != listed.at("bytes").get<int64_t>()) {
+  if (static_cast<int64_t>(contents.size()) != IntegerAt(listed, "bytes")) {
     throw DamagedCheckpoint(path + ": has " + std::to_string(contents.size()) +
                             " bytes where its manifest says " + listed.at("bytes").dump());
   }
@@ -245,7 +246,7 @@ LoadedCheckpoint LoadUnguarded(const std::string& path, const std::string& sha25
                       "; resume it with the trainer that wrote it");
   }
   CheckIdentity(path, manifest, identity);
-  LoadedCheckpoint loaded{.step = manifest.at("step").get<int64_t>(),
+  LoadedCheckpoint loaded{.step = IntegerAt(manifest, "step"),
                           .path = path,
                           .trainer_version = manifest.at("trainer_version").get<std::string>()};
   for (const ordered_json& listed : manifest.at("files")) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "shards/json_integer.h"
 #include "trainer/events.h"
 #include "trainer/schedule.h"
 
@@ -23,7 +24,7 @@ ordered_json MemberState::ToJson() const {
 
 MemberState MemberState::FromJson(const ordered_json& json) {
   MemberState state;
-  state.diverged_step = json.at("diverged_step").get<int64_t>();
+  state.diverged_step = IntegerAt(json, "diverged_step");
   // Checkpoints written before it was kept lack it.
   state.diverged_updates =
       json.value("diverged_updates", std::max<int64_t>(0, state.diverged_step - 1));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "shards/json_integer.h"
+
 namespace loglog {
 namespace {
 
@@ -39,7 +41,7 @@ nlohmann::ordered_json SpikeDetector::ToJson() const {
 
 SpikeDetector SpikeDetector::FromJson(const nlohmann::ordered_json& state) {
   SpikeDetector detector;
-  detector.count_ = state.at("count").get<int64_t>();
+  detector.count_ = IntegerAt(state, "count");
   detector.mean_ = state.at("mean").get<double>();
   detector.variance_ = state.at("variance").get<double>();
   detector.inside_ = state.at("inside").get<bool>();
