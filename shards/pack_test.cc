@@ -213,7 +213,7 @@ TEST_F(PackTest, BadManifestIsNamed) {
   EXPECT_EQ(message.find(folder_ / "out/manifest.json: is not a usable manifest"), 0u) << message;
 }
 
-TEST(ManifestTest, NamesStayInTheFolderAndValuesAreShallow) {
+TEST(ManifestTest, NamesStayInTheFolderAndValuesAreWholeAndShallow) {
   const auto with_name = [](const std::string& name) {
     return R"({"format":"loglog-shards","version":1,"tokenizer":"bytes","vocab":256,)"
            R"("document_rule":"files","val_share":0,"data_sha256":"","sets":{"train":{"tokens":1,)"
@@ -225,6 +225,11 @@ TEST(ManifestTest, NamesStayInTheFolderAndValuesAreShallow) {
   EXPECT_EQ(ManifestFromJson(with_name("a.bin"), "m").train.files[0].name, "a.bin");
   for (const char* name : {"", ".", "..", "../a.bin", "/a.bin", "a/b.bin"}) {
     EXPECT_THROW(ManifestFromJson(with_name(name), "m"), ShardError) << name;
+  }
+  for (const char* vocab : {"1e300", "1.5", "9223372036854775808", "-1", "\"256\"", "null"}) {
+    std::string manifest = with_name("a.bin");
+    manifest.replace(manifest.find("256"), 3, vocab);
+    EXPECT_THROW(ManifestFromJson(manifest, "m"), ShardError) << vocab;
   }
   const std::string deep(1 << 20, '[');
   EXPECT_THROW(ManifestFromJson("{\"format\":\"loglog-shards\",\"version\":" + deep +
