@@ -58,7 +58,7 @@ TEST_F(EngineLeaseTest, ACancelledTrialIsStoppedByTheNextCoordinator) {
   same.slot() = worker.slot();
   EXPECT_EQ(same.Sync()->desire.slots[0].action, DesiredAction::kStop);
   same.Finish(0, OutcomeKind::kStopped);
-  EXPECT_EQ(same.SyncAndObey()->desire.slots[0].action, DesiredAction::kForget);
+  EXPECT_TRUE(Forgets(same.SyncAndObey()->desire, order.attempt_id));
   EXPECT_EQ(Trial().state, TrialState::kCancelled);
   EXPECT_EQ(Trial().attempt_id, order.attempt_id);
 }
@@ -70,7 +70,7 @@ TEST_F(EngineLeaseTest, ALateResultOfACancelledTrialChangesNothing) {
   CancelTrial();
   ASSERT_TRUE(worker.Train(order, 2.5).ok());
   worker.Finish(0, OutcomeKind::kDone);
-  EXPECT_EQ(worker.SyncAndObey()->desire.slots[0].action, DesiredAction::kForget);
+  EXPECT_TRUE(Forgets(worker.SyncAndObey()->desire, order.attempt_id));
   EXPECT_EQ(Trial().state, TrialState::kCancelled);
 }
 

@@ -146,20 +146,27 @@ int FakeWorker::WorkOff(const std::function<double(const TaskOrder&)>& final_los
     const absl::StatusOr<SyncAnswer> answer = SyncAndObey();
     EXPECT_TRUE(answer.ok()) << answer.status();
     if (!answer.ok()) return attempts;
-    bool busy = false;
-    for (const SlotDesire& desire : answer->desire.slots) {
-      if (desire.action == DesiredAction::kForget) busy = true;
-      if (desire.action != DesiredAction::kRun) continue;
+    bool busy = answer->desire.Anything();
+    for (const auto& [slot, order] : orders_) {
+      if (slots_[slot].state != SlotState::kRunning ||
+          slots_[slot].attempt_id != order.attempt_id) {
+        continue;
+      }
       busy = true;
       ++attempts;
-      const TaskOrder& order = orders_.at(desire.slot);
       const double loss = final_loss(order);
       const bool diverged = std::isnan(loss);
       EXPECT_TRUE(Train(order, diverged ? 9.0 : loss, diverged).ok());
-      Finish(desire.slot, diverged ? OutcomeKind::kDiverged : OutcomeKind::kDone);
+      Finish(slot, diverged ? OutcomeKind::kDiverged : OutcomeKind::kDone);
     }
     if (!busy) return attempts;
   }
+}
+
+bool Forgets(const WorkerDesire& desire, int64_t attempt_id) {
+  const SlotDesire& slot = desire.slots.at(0);
+  return slot.action == DesiredAction::kForget ? slot.attempt_id == attempt_id
+                                               : slot.forget_attempt_id == attempt_id;
 }
 
 TrainerEvent StartEvent(int64_t resume_step) {

@@ -94,7 +94,7 @@ class FakeWorker {
   absl::Status Train(const TaskOrder& order, double final_loss, bool diverged = false);
   // The attempt in this slot has ended; told with the next sync.
   void Finish(int slot, OutcomeKind kind, const std::string& message = "");
-  // All that is asked of it, until the coordinator has nothing more to run. Returns how
+  // What it runs and all that is asked of it then, until the coordinator has nothing more to run. Returns how
   // many attempts that were.
   int WorkOff(const std::function<double(const TaskOrder&)>& final_loss);
 
@@ -117,6 +117,10 @@ class FakeWorker {
   std::vector<SlotReport> slots_;
   std::map<int, TaskOrder> orders_;
 };
+
+// Whether the worker is told to forget this attempt in its slot 0, on the way to a next one
+// or to be idle.
+bool Forgets(const WorkerDesire& desire, int64_t attempt_id);
 
 TrainerEvent StartEvent(int64_t resume_step = 0);
 TrainerEvent RowEvent(int64_t step, double loss, int64_t tokens_per_step = 64);

@@ -220,7 +220,7 @@ TEST_F(EngineWorkerTest, OneWorkersEndedAttemptIsNotAnothersEither) {
   slot.report.slots[0] = {0, SlotState::kFinished, order.attempt_id, {OutcomeKind::kDone}};
   const auto told = Call<SyncAnswer>([&](auto reply) { engine_->SyncWorker(slot, reply); });
   ASSERT_TRUE(told.ok()) << told.status();
-  EXPECT_EQ(told->desire.slots[0].action, DesiredAction::kForget);
+  EXPECT_TRUE(Forgets(told->desire, order.attempt_id));
   EXPECT_EQ(GetTrial("s", 1)->row.state, TrialState::kPending);
   EXPECT_EQ(GetTrial("s", 1)->row.step, 0);
   // Its own word still counts.
@@ -239,7 +239,7 @@ TEST_F(EngineWorkerTest, T07_AFinishedReportMayBeLostAndRepeated) {
   FakeWorker same(engine_.get(), "w");
   same.set_epoch(worker.epoch());
   same.slot() = worker.slot();
-  EXPECT_EQ(same.Sync()->desire.slots[0].action, DesiredAction::kForget);
+  EXPECT_TRUE(Forgets(same.Sync()->desire, order.attempt_id));
   EXPECT_EQ(GetTrial("s", 1)->row.attempts, 1);
   EXPECT_EQ(GetTrial("s", 1)->row.state, TrialState::kDone);
 }
@@ -253,10 +253,8 @@ TEST_F(EngineWorkerTest, T04_ALateResultCountsWhileNoNewerAttemptExists) {
   ASSERT_TRUE(worker.Train(order, 2.5).ok());
   EXPECT_EQ(GetTrial("s", 1)->row.state, TrialState::kDone);
   worker.Finish(0, OutcomeKind::kDone);
-  EXPECT_EQ(worker.Sync()->desire.slots[0].action, DesiredAction::kForget);
-  Advance(600'000);
-  worker.slot() = SlotReport{};
-  ASSERT_TRUE(worker.SyncAndObey().ok());
+  const auto told = worker.SyncAndObey();
+  EXPECT_TRUE(Forgets(told->desire, order.attempt_id));
   EXPECT_NE(worker.order().task_id, order.task_id);
 }
 

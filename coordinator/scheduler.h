@@ -204,9 +204,14 @@ class Scheduler {
     int64_t reported_attempt_id = 0;
     bool stale = false;      // the reported attempt's data are of no use any more
     bool follows = false;    // the reported attempt is led by another slot
+    bool settled = false;    // the reported attempt has finished, and its report was applied
     int64_t attempt_id = 0;  // live one
 
-    bool free() const { return reported && state == SlotState::kIdle && attempt_id == 0; }
+    // A settled attempt is forgotten on the way to the next one, which saves its worker a call
+    // and the store a commit.
+    bool free() const {
+      return reported && (state == SlotState::kIdle || settled) && attempt_id == 0;
+    }
   };
   // Slots of a worker that are kept for a sweep as they become free: for a task that
   // needs several, or because attempts were stopped for its sake.

@@ -129,6 +129,40 @@ TEST_F(LeaseTest, Rule5_AFinishedReportIsForgottenHoweverOftenItComes) {
   EXPECT_EQ(Task(1).failure_count, 0);
 }
 
+TEST_F(LeaseTest, TheNextTaskComesWithTheWordToForget) {
+  Register("w");
+  const int64_t first = Start("w");
+  EndTrial(1);
+  const SlotReport finished = Finished(first, OutcomeKind::kDone);
+  const SlotDesire told = Offer("w", {finished}).slots[0];
+  EXPECT_EQ(told.action, DesiredAction::kRun);
+  EXPECT_EQ(told.forget_attempt_id, first);
+  EXPECT_EQ(TaskOf(told.attempt_id), 2);
+  // The answer did not arrive: the same again.
+  const SlotDesire again = Offer("w", {finished}).slots[0];
+  EXPECT_EQ(again.action, DesiredAction::kRun);
+  EXPECT_EQ(again.attempt_id, told.attempt_id);
+  EXPECT_EQ(again.forget_attempt_id, first);
+  // It has done both, or only the first of them.
+  EXPECT_EQ(Sync("w", {Running(told.attempt_id)}).slots[0].action, DesiredAction::kNone);
+  EXPECT_EQ(scheduler_.SlotsBusy("w"), 1);
+}
+
+TEST_F(LeaseTest, AWorkerThatIsLeavingIsToldToForgetAlone) {
+  Register("w");
+  const int64_t first = Start("w");
+  EndTrial(1);
+  const SlotReport finished = Finished(first, OutcomeKind::kDone);
+  const int64_t second = Offer("w", {finished}).slots[0].attempt_id;
+  const SlotDesire told = Sync("w", {finished}, {}, /*draining=*/true).slots[0];
+  EXPECT_EQ(told.action, DesiredAction::kForget);
+  EXPECT_EQ(told.attempt_id, first);
+  // The lease that it never heard of ends without cost.
+  Sync("w", {Idle()}, {}, /*draining=*/true);
+  EXPECT_EQ(Ended(second), AttemptState::kStopped);
+  EXPECT_EQ(Task(2).lost_count, 0);
+}
+
 TEST_F(LeaseTest, Rule8_NoLeaseExpiresWithinOneLeaseOfTheStart) {
   // What a coordinator that starts finds in its store.
   WorkerRow worker;

@@ -100,8 +100,10 @@ TEST_F(QueueTest, ACancelledTrialThatIsWantedAgainWaitsForItsOldAttempt) {
   AddSweep(2, 1, 1);
   EXPECT_EQ(Sync("w", {Running(attempt, 0), Idle(1)}).slots[1].action, DesiredAction::kNone);
   EXPECT_THAT(scheduler_.PendingReason(1, now()), HasSubstr("is stopping"));
-  const WorkerDesire desire = Sync("w", {Finished(attempt, OutcomeKind::kStopped, "", 0), Idle(1)});
-  EXPECT_EQ(desire.slots[1].action, DesiredAction::kRun);
+  const WorkerDesire desire =
+      Offer("w", {Finished(attempt, OutcomeKind::kStopped, "", 0), Idle(1)});
+  EXPECT_EQ(desire.slots[0].action, DesiredAction::kRun);
+  EXPECT_EQ(desire.slots[0].forget_attempt_id, attempt);
 }
 
 TEST_F(QueueTest, ALeaseCancelledBeforeItWasHeardOfIsNotStarted) {

@@ -96,7 +96,7 @@ TEST_F(ShareTest, NoMoreTrialsThanAskedForRunAtOneTime) {
             "schedule.max_concurrent of sweeps/sweep1 is 2, and so many of its trials run");
   // One of them ends: one may start.
   EndTrial(TaskOf(first));
-  desire = Sync("w", {Finished(first, OutcomeKind::kDone), Running(second, 1), Idle(2), Idle(3)});
+  desire = Offer("w", {Finished(first, OutcomeKind::kDone), Running(second, 1), Idle(2), Idle(3)});
   EXPECT_EQ(last_attempt_id_, 3);
   // A sweep without a limit goes on meanwhile.
   AddSweep(2, 101, 1);

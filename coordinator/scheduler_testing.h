@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -64,7 +65,8 @@ class SchedulerWorld : public ::testing::Test {
     return row.session_epoch;
   }
 
-  // One sync, answered at once: what goes in is what the slots do.
+  // One sync, answered at once: what goes in is what the slots do. Tasks are taken in a call
+  // of their own, which comes after the one that reports an end (unless it is Offer).
   WorkerDesire Sync(const std::string& worker_id, const std::vector<SlotReport>& slots,
                     const std::vector<HeldReport>& held = {}, bool draining = false,
                     const std::string& unhealthy = "") {
@@ -72,8 +74,20 @@ class SchedulerWorld : public ::testing::Test {
     scheduler_.Sync(
         {worker_id, slots, held, owed_, draining, unhealthy},
         [this](int64_t id) { return FindEnded(id); }, now(), &actions_);
-    scheduler_.SetOffering(worker_id, true);
+    const bool ends = std::any_of(slots.begin(), slots.end(), [](const SlotReport& slot) {
+      return slot.state == SlotState::kFinished;
+    });
+    if (!ends) scheduler_.SetOffering(worker_id, true);
     Note();
+    Dispatch();
+    const WorkerDesire desire = scheduler_.Desire(worker_id);
+    scheduler_.SetOffering(worker_id, false);
+    return desire;
+  }
+  // A sync after which the worker waits for a task, whatever it reports.
+  WorkerDesire Offer(const std::string& worker_id, const std::vector<SlotReport>& slots) {
+    Sync(worker_id, slots);
+    scheduler_.SetOffering(worker_id, true);
     Dispatch();
     const WorkerDesire desire = scheduler_.Desire(worker_id);
     scheduler_.SetOffering(worker_id, false);

@@ -103,6 +103,7 @@ struct SlotDesire {
   DesiredAction action = DesiredAction::kNone;
   int64_t attempt_id = 0;
   std::string reason;
+  int64_t forget_attempt_id = 0;  // only with kRun: the finished one that the slot holds
 };
 
 struct WorkerDesire {

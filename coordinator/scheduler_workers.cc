@@ -237,6 +237,7 @@ void Scheduler::SyncSlot(const std::string& worker_id, Worker* worker, const Slo
   slot.reported_attempt_id = report.state == SlotState::kIdle ? 0 : report.attempt_id;
   slot.stale = false;
   slot.follows = false;
+  slot.settled = false;
   if (report.state == SlotState::kIdle) {
     const auto attempt = attempts_.find(slot.attempt_id);
     if (attempt != attempts_.end() && attempt->second.lead() == report.slot) {
@@ -263,8 +264,9 @@ void Scheduler::SyncSlot(const std::string& worker_id, Worker* worker, const Slo
     } else {
       LOGLOG_FAILPOINT("lease.late_report");
     }
-    if (ended.has_value() && report.state == SlotState::kFinished) {
-      ApplyLateOutcome(report.attempt_id, *ended, report.outcome, actions);
+    if (report.state == SlotState::kFinished) {
+      if (ended.has_value()) ApplyLateOutcome(report.attempt_id, *ended, report.outcome, actions);
+      slot.settled = !here;
     }
     return;
   }
@@ -272,6 +274,7 @@ void Scheduler::SyncSlot(const std::string& worker_id, Worker* worker, const Slo
   Renew(report.attempt_id, &attempt->second, now_ms);
   if (report.state == SlotState::kFinished) {
     ApplyOutcome(report.attempt_id, report.outcome, now_ms, actions);
+    slot.settled = !attempts_.contains(report.attempt_id);
   } else if (attempt->second.state == AttemptState::kLeased) {
     attempt->second.state = AttemptState::kRunning;
     actions->push_back(MarkAttempt{report.attempt_id, AttemptState::kRunning});
@@ -322,17 +325,19 @@ SlotDesire Scheduler::DesireOf(const Worker& worker, int index) const {
   SlotDesire desire;
   desire.slot = index;
   if (!slot.reported || slot.follows) return desire;
-  if (slot.state == SlotState::kIdle) {
-    if (slot.attempt_id == 0) return desire;
+  if ((slot.state == SlotState::kIdle || slot.settled) && slot.attempt_id != 0) {
     // Until it reports the attempt, it has not heard of it.
     const Attempt& attempt = attempts_.at(slot.attempt_id);
-    if (attempt.lead() != index) return desire;
-    if (attempt.state == AttemptState::kLeased && attempt.stop_reason.empty()) {
+    if (attempt.lead() == index && attempt.state == AttemptState::kLeased &&
+        attempt.stop_reason.empty()) {
+      if (slot.settled) LOGLOG_FAILPOINT("lease.order_with_forget");
       desire.action = DesiredAction::kRun;
       desire.attempt_id = slot.attempt_id;
+      desire.forget_attempt_id = slot.reported_attempt_id;
+      return desire;
     }
-    return desire;
   }
+  if (slot.state == SlotState::kIdle) return desire;
   desire.attempt_id = slot.reported_attempt_id;
   const bool live = slot.reported_attempt_id == slot.attempt_id;
   if (slot.state == SlotState::kFinished) {

@@ -70,6 +70,7 @@ class SteadyWorker {
       if (desired.action() != v1::SlotDesired::NONE) *idle = false;
       v1::SlotReport& slot = slots_[desired.slot()];
       if (desired.action() == v1::SlotDesired::RUN) {
+        slot.clear_outcome();
         Start(&slot, desired.task());
       } else if (desired.action() == v1::SlotDesired::FORGET) {
         slot.set_state(v1::SlotReport::IDLE);

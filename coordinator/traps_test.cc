@@ -167,14 +167,16 @@ TEST_F(TrapsTest, T07_every_finished_report_is_lost_once) {
   FakeWorker worker(engine_.get(), "w");
   ASSERT_TRUE(worker.Register().ok());
   int started = 0;
-  while (worker.SyncAndObey()->desire.slots[0].action == DesiredAction::kRun) {
+  ASSERT_TRUE(worker.SyncAndObey().ok());
+  while (worker.slot().state == SlotState::kRunning) {
     ++started;
+    const int64_t attempt_id = worker.order().attempt_id;
     ASSERT_TRUE(worker.Train(worker.order(), 2.5).ok());
     worker.Finish(0, OutcomeKind::kDone);
     Advance(10'000);  // the report does not arrive
     ASSERT_TRUE(worker.Sync().ok());
     Advance(1'000);  // now it has, but the answer to it did not
-    ASSERT_EQ(worker.SyncAndObey()->desire.slots[0].action, DesiredAction::kForget);
+    ASSERT_TRUE(Forgets(worker.SyncAndObey()->desire, attempt_id));
   }
   EXPECT_EQ(started, 8);
   for (int64_t number = 1; number <= 8; ++number) {

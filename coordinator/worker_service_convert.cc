@@ -344,6 +344,7 @@ v1::SyncWorkerResponse ToProto(const SyncAnswer& answer) {
     slot->set_action(ActionToProto(desire.action));
     slot->set_attempt_id(desire.attempt_id);
     slot->set_reason(desire.reason);
+    slot->set_forget_attempt_id(desire.forget_attempt_id);
     const auto order = answer.orders.find(desire.slot);
     if (order == answer.orders.end()) continue;
     v1::TaskOrder* task = slot->mutable_task();

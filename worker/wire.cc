@@ -159,6 +159,11 @@ std::vector<SlotWish> WishesFromProto(const v1::SyncWorkerResponse& response) {
     if (!kind.has_value()) continue;
     SlotWish wish{.slot = desired.slot(), .kind = *kind, .attempt_id = desired.attempt_id()};
     if (*kind == SlotEvent::Kind::kRun) {
+      if (desired.forget_attempt_id() != 0) {
+        wishes.push_back({.slot = desired.slot(),
+                          .kind = SlotEvent::Kind::kForget,
+                          .attempt_id = desired.forget_attempt_id()});
+      }
       const v1::TaskOrder& task = desired.task();
       wish.attempt_id = task.attempt_id();
       wish.order = {.attempt_id = task.attempt_id(),

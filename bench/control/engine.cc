@@ -79,6 +79,7 @@ class InProcess {
       SlotReport& slot = slots_[desire.slot];
       if (desire.action == DesiredAction::kForget) slot = SlotReport{.slot = desire.slot};
       if (desire.action != DesiredAction::kRun) continue;
+      slot = SlotReport{.slot = desire.slot};
       slot.state = SlotState::kRunning;
       slot.attempt_id = desire.attempt_id;
       started.push_back(desire.slot);

@@ -177,6 +177,12 @@ void SimWorker::OnAnswer(const grpc::Status& status) {
       Slot& slot = slots_[desired.slot()];
       switch (desired.action()) {
         case v1::SlotDesired::RUN:
+          if (slot.state == v1::SlotReport::FINISHED &&
+              slot.attempt_id == desired.forget_attempt_id()) {
+            slot = Slot();
+            told.emplace_back(v1::SlotDesired::FORGET, desired.slot());
+            attempts.push_back(desired.forget_attempt_id());
+          }
           if (slot.state != v1::SlotReport::IDLE) continue;
           slot.state = v1::SlotReport::RUNNING;
           slot.attempt_id = desired.attempt_id();

@@ -452,9 +452,11 @@ void Worker::NoteForgotten(const v1::SyncWorkerResponse& response) {
   };
   const worker::WorkerView& view = daemon_->view;
   for (const v1::SlotDesired& desired : response.slots()) {
-    if (desired.action() != v1::SlotDesired::FORGET) continue;
+    const int64_t forgotten = desired.action() == v1::SlotDesired::FORGET
+                                  ? desired.attempt_id()
+                                  : desired.forget_attempt_id();
     const worker::SlotView& slot = view.slots.at(desired.slot());
-    if (slot.state == worker::Slot::State::kFinished && slot.attempt_id == desired.attempt_id() &&
+    if (slot.state == worker::Slot::State::kFinished && slot.attempt_id == forgotten &&
         ended_well(slot.outcome)) {
       options_.on_forgotten(slot.attempt_id);
     }
