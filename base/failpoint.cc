@@ -51,6 +51,7 @@ const std::vector<std::string>& FailpointNames() {
       "lease.lost_cancelled",
       "lease.lost_complete",
       "lease.order_repeated",
+      "lease.order_with_forget",
       "lease.outcome_cancelled",
       "lease.outcome_complete",
       "lease.outcome_device_error",

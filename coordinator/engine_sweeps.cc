@@ -156,7 +156,7 @@ absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, const SpecInfo
     scheduler_->AddSweep(sweep_id, created.sweep.name, /*paused=*/false, info.schedule);
     specs_[sweep_id] = info;
     Must(AddOpen(sweep_id));
-    MarkForRefit(sweep_id, "");
+    if (created.trials_reused > 0) MarkForRefit(sweep_id, "");
     Actions actions;
     scheduler_->EndIfEmpty(sweep_id, &actions);
     Apply(actions);

@@ -94,8 +94,8 @@ class FakeWorker {
   absl::Status Train(const TaskOrder& order, double final_loss, bool diverged = false);
   // The attempt in this slot has ended; told with the next sync.
   void Finish(int slot, OutcomeKind kind, const std::string& message = "");
-  // What it runs and all that is asked of it then, until the coordinator has nothing more to run. Returns how
-  // many attempts that were.
+  // What it runs and all that is asked of it then, until the coordinator has nothing more to run.
+  // Returns how many attempts that were.
   int WorkOff(const std::function<double(const TaskOrder&)>& final_loss);
 
   const std::string& id() const { return worker_id_; }

@@ -30,19 +30,18 @@ void AddPoint(Connection* db, int64_t series, int64_t step) {
 double BareTrials(const std::string& path, int trials, int slots) {
   auto db = Bare(path);
   const double seconds = Seconds([&] {
-    for (int first = 0; first < trials; first += slots) {
+    for (int first = 0; first < trials + slots; first += slots) {
       const int last = std::min(trials, first + slots);
       Must(db->Script("BEGIN IMMEDIATE"));
+      for (int i = std::max(0, first - slots); i < std::min(trials, first); ++i) {
+        Must(db->Run("UPDATE trials SET state = 'DONE' WHERE id = ?1", i + 1));
+      }
       for (int i = first; i < last; ++i) {
         Must(db->Run("INSERT INTO trials (id, state) VALUES (?1, 'RUNNING')", i + 1));
       }
       Must(db->Script("COMMIT; BEGIN IMMEDIATE"));
       for (int i = first; i < last; ++i) {
         for (int step = 1; step <= 10; ++step) AddPoint(db.get(), i + 1, step);
-      }
-      Must(db->Script("COMMIT; BEGIN IMMEDIATE"));
-      for (int i = first; i < last; ++i) {
-        Must(db->Run("UPDATE trials SET state = 'DONE' WHERE id = ?1", i + 1));
       }
       Must(db->Script("COMMIT"));
     }

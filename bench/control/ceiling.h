@@ -11,8 +11,8 @@ namespace loglog::bench {
 // without a server: the ceiling of what the coordinator could do. Each makes a database
 // at `path` and removes it.
 
-// Trials a second: a row for the trial, ten points, an update, in three commits for each
-// `slots` trials (so many run at a time).
+// Trials a second: a row for the trial, ten points, an update, in two commits for each
+// `slots` trials (so many run at a time): the ends of some are the starts of the next.
 double BareTrials(const std::string& path, int trials, int slots);
 // Trials a second: a row in each of two commits, `slots` trials to a commit.
 double BareDispatches(const std::string& path, int trials, int slots);

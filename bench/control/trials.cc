@@ -37,7 +37,7 @@ void TrialsWorkload(const Options& options, Report* report) {
     }
   }
   report->Note(absl::StrCat("trials: ", trials,
-                            " trials of ten points a round; bare SQLite commits three times for "
+                            " trials of ten points a round; bare SQLite commits twice for "
                             "each trial of each worker"));
   report->Add({"trials", "durable trials, 4 workers", "trials/s", few, "bare SQLite", few_ceiling,
                ">= 1000"});
