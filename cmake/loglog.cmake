@@ -45,7 +45,8 @@ find_program(LOGLOG_MOLD mold)
 if(LOGLOG_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Debian's mold now and then lays a program out so that the loader cannot make its
   # relocated pages read-only, and it does not start (mold issue 1151).
-  add_link_options(-fuse-ld=mold -Wl,-z,norelro)
+  # With threads it now and then waits for itself for ever (seen with 1.10.1 on two busy cores).
+  add_link_options(-fuse-ld=mold -Wl,-z,norelro -Wl,--no-threads)
 endif()
 
 # Repository root on the include path: every include is spelled "folder/file.h".

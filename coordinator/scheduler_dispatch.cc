@@ -134,7 +134,8 @@ bool Scheduler::EndsBy(int64_t task_id, int slots, std::optional<int64_t> end_ms
 std::optional<Grant> Scheduler::PlaceFor(int64_t sweep_id, int64_t now_ms) {
   const Sweep& sweep = sweeps_.at(sweep_id);
   const int slots = sweep.schedule.slots;
-  for (const auto& [slot, worker_id] : idle_) {
+  for (const auto& [slot, id] : idle_) {
+    const std::string& worker_id = id;
     const Worker& worker = workers_.find(worker_id)->second;
     const int idle = static_cast<int>(worker.idle.size());
     if (idle < slots || !Matches(sweep, worker)) continue;

@@ -70,7 +70,11 @@ class SteadyWorker {
       if (desired.action() != v1::SlotDesired::NONE) *idle = false;
       v1::SlotReport& slot = slots_[desired.slot()];
       if (desired.action() == v1::SlotDesired::RUN) {
-        slot.clear_outcome();
+        if (desired.forget_attempt_id() != 0) {
+          EXPECT_EQ(desired.forget_attempt_id(), slot.attempt_id());
+          slot.set_state(v1::SlotReport::IDLE);
+          slot.clear_outcome();
+        }
         Start(&slot, desired.task());
       } else if (desired.action() == v1::SlotDesired::FORGET) {
         slot.set_state(v1::SlotReport::IDLE);
