@@ -41,12 +41,13 @@ if(LOGLOG_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
       CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${LOGLOG_CCACHE})
 endif()
-find_program(LOGLOG_MOLD mold)
-if(LOGLOG_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+# Off: docs/decisions/linker.md.
+option(LOGLOG_USE_MOLD "Link with mold when it is found" OFF)
+find_program(LOGLOG_MOLD_PROGRAM mold)
+if(LOGLOG_USE_MOLD AND LOGLOG_MOLD_PROGRAM AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Debian's mold now and then lays a program out so that the loader cannot make its
   # relocated pages read-only, and it does not start (mold issue 1151).
-  # With threads it now and then waits for itself for ever (seen with 1.10.1 on two busy cores).
-  add_link_options(-fuse-ld=mold -Wl,-z,norelro -Wl,--no-threads)
+  add_link_options(-fuse-ld=mold -Wl,-z,norelro)
 endif()
 
 # Repository root on the include path: every include is spelled "folder/file.h".

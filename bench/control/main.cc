@@ -12,6 +12,7 @@
 //   makespan     a sweep of 200 trials of a second on 4 slots of the daemon
 //   cancel       10,000 trials queued and 64 running, cancelled
 //   stream250    every call while 250 workers stream
+//   stream1000   while 1,000 do, each a fifth as often
 //   submitflood  64 users who submit without a pause
 //   memory       the coordinator's, with a long history and with a million open trials
 //
@@ -20,7 +21,7 @@
 // which use the daemon with fake trainers. Each line: median (lowest to highest) of the
 // rounds; what is compared takes turns in the same rounds. --store keeps the large store
 // of history and memory (some 2 GB, ten minutes to make) for the next time, and makes
-// stream250 use it.
+// stream250 and stream1000 use it.
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,11 +44,12 @@ struct Workload {
   void (*run)(const Options&, Report*);
 };
 constexpr Workload kWorkloads[] = {
-    {"engine", EngineWorkload},   {"trials", TrialsWorkload},
-    {"points", PointsWorkload},   {"latency", LatencyWorkload},
-    {"history", HistoryWorkload}, {"makespan", MakespanWorkload},
-    {"cancel", CancelWorkload},   {"stream250", Stream250Workload},
-    {"memory", MemoryWorkload},   {"submitflood", SubmitFloodWorkload},
+    {"engine", EngineWorkload},           {"trials", TrialsWorkload},
+    {"points", PointsWorkload},           {"latency", LatencyWorkload},
+    {"history", HistoryWorkload},         {"makespan", MakespanWorkload},
+    {"cancel", CancelWorkload},           {"stream250", Stream250Workload},
+    {"stream1000", Stream1000Workload},   {"memory", MemoryWorkload},
+    {"submitflood", SubmitFloodWorkload},
 };
 
 int Usage() {

@@ -20,7 +20,7 @@ void MemoryWorkload(const Options& options, Report* report) {
     // Memory does not vary as time does: one round.
     const Server server(options, path, /*keep=*/true);
     started.push_back(server.RssMb());
-    Streaming streaming(server, workers, NewSalt());
+    Streaming streaming(server, workers, NewSalt(), std::chrono::milliseconds(200));
     Prober prober(server.address(), streaming.sweep(), /*threads=*/2);
     std::this_thread::sleep_for(window);
     prober.Stop();

@@ -8,7 +8,6 @@ namespace {
 
 constexpr int kRows = 10;
 constexpr int kMetrics = 8;
-constexpr auto kEvery = std::chrono::milliseconds(200);
 
 // "bench-7" -> 7
 size_t IndexOf(const SimWorker& worker) {
@@ -19,8 +18,9 @@ size_t IndexOf(const SimWorker& worker) {
 
 }  // namespace
 
-Streaming::Streaming(const Server& server, int workers, int64_t salt)
-    : user_(server.address()), forgotten_(std::make_unique<Latch>(workers)) {
+Streaming::Streaming(const Server& server, int workers, int64_t salt,
+                     std::chrono::milliseconds every)
+    : every_(every), user_(server.address()), forgotten_(std::make_unique<Latch>(workers)) {
   for (int i = 0; i < workers; ++i) senders_.push_back(std::make_unique<Sender>());
   Latch started(workers);
   SimWorker::Hooks hooks;
@@ -59,7 +59,7 @@ void Streaming::End() {
 
 // Workers are due one after the other, spread over the interval.
 void Streaming::Pace() {
-  const SteadyClock::duration step = SteadyClock::duration(kEvery) / fleet_.size();
+  const SteadyClock::duration step = SteadyClock::duration(every_) / fleet_.size();
   auto due = SteadyClock::now();
   for (size_t i = 0; !stop_; i = (i + 1) % fleet_.size()) {
     due += step;

@@ -2,6 +2,7 @@
 #define LOGLOG_BENCH_CONTROL_STREAMING_H_
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
@@ -12,12 +13,12 @@
 
 namespace loglog::bench {
 
-// Many workers of one slot, each with a trial that reports rows five times a second, as
-// often as the daemon sends: batches of 10 rows of 8 metrics. Used by one thread.
+// Many workers of one slot, each with a trial that reports a batch of 10 rows of 8 metrics
+// `every` so often (the daemon: five times a second). Used by one thread.
 class Streaming {
  public:
   // Returns when every trial runs.
-  Streaming(const Server& server, int workers, int64_t salt);
+  Streaming(const Server& server, int workers, int64_t salt, std::chrono::milliseconds every);
   // Stops the workers as if their hosts were cut off.
   ~Streaming();
   Streaming(const Streaming&) = delete;
@@ -35,6 +36,7 @@ class Streaming {
   };
   void Pace();
 
+  const std::chrono::milliseconds every_;
   User user_;
   std::string sweep_;
   std::vector<std::unique_ptr<Sender>> senders_;  // by worker

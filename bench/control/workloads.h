@@ -18,6 +18,7 @@ void HistoryWorkload(const Options& options, Report* report);
 void MakespanWorkload(const Options& options, Report* report);
 void CancelWorkload(const Options& options, Report* report);
 void Stream250Workload(const Options& options, Report* report);
+void Stream1000Workload(const Options& options, Report* report);
 void SubmitFloodWorkload(const Options& options, Report* report);
 void MemoryWorkload(const Options& options, Report* report);
 

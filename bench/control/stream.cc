@@ -1,4 +1,4 @@
-// How long calls take while 250 workers stream.
+// How long calls take while many workers stream.
 #include "absl/strings/str_cat.h"
 #include "bench/control/big_store.h"
 #include "bench/control/prober.h"
@@ -6,9 +6,10 @@
 #include "bench/control/workloads.h"
 
 namespace loglog::bench {
+namespace {
 
-void Stream250Workload(const Options& options, Report* report) {
-  const int workers = options.Size(250, 8);
+void Stream(const Options& options, Report* report, const std::string& workload, int workers,
+            std::chrono::milliseconds every) {
   const auto window = std::chrono::milliseconds(options.Size(10'000, 300));
   // With --store: into a store that has seen a million trials.
   const bool big = !options.big_store.empty();
@@ -36,7 +37,7 @@ void Stream250Workload(const Options& options, Report* report) {
       v1::Sweep answer;
       Must(user.stub()->CancelSweep(NewContext().get(), request, &answer), "CancelSweep");
     }
-    Streaming streaming(server, workers, NewSalt());
+    Streaming streaming(server, workers, NewSalt(), every);
     Prober prober(server.address(), streaming.sweep(), /*threads=*/2);
     const int64_t before = streaming.points_acknowledged();
     const auto begin = SteadyClock::now();
@@ -52,17 +53,26 @@ void Stream250Workload(const Options& options, Report* report) {
     all_worst.push_back(Quantile(AllOf(ms), 1));
     streaming.End();
   }
-  report->Note(absl::StrCat("stream250: ", workers,
-                            " workers, 5 batches of 10 rows of 8 metrics a "
-                            "second each, ",
-                            big ? "into the big store" : "into an empty store"));
-  report->Add({"stream250", "points stored", "points/s", points, "", {}, ""});
-  report->Add({"stream250", "p99 of all calls", "ms", all_p99, "idle", idle_all_p99, "< 50"});
-  report->Add({"stream250", "worst of all calls", "ms", all_worst, "", {}, ""});
+  report->Note(absl::StrCat(workload, ": ", workers,
+                            " workers, each a batch of 10 rows of 8 metrics every ", every.count(),
+                            " ms, ", big ? "into the big store" : "into an empty store"));
+  report->Add({workload, "points stored", "points/s", points, "", {}, ""});
+  report->Add({workload, "p99 of all calls", "ms", all_p99, "idle", idle_all_p99, "< 50"});
+  report->Add({workload, "worst of all calls", "ms", all_worst, "", {}, ""});
   for (const auto& [name, values] : p99) {
-    report->Add({"stream250", name + " p50", "ms", p50[name], "idle", idle_p50[name], ""});
-    report->Add({"stream250", name + " p99", "ms", values, "idle", idle_p99[name], "< 50"});
+    report->Add({workload, name + " p50", "ms", p50[name], "idle", idle_p50[name], ""});
+    report->Add({workload, name + " p99", "ms", values, "idle", idle_p99[name], "< 50"});
   }
+}
+
+}  // namespace
+
+void Stream250Workload(const Options& options, Report* report) {
+  Stream(options, report, "stream250", options.Size(250, 8), std::chrono::milliseconds(200));
+}
+
+void Stream1000Workload(const Options& options, Report* report) {
+  Stream(options, report, "stream1000", options.Size(1'000, 16), std::chrono::milliseconds(1'000));
 }
 
 }  // namespace loglog::bench
