@@ -1,6 +1,7 @@
-# Compiler settings and the two functions every folder uses:
+# Compiler settings and the functions every folder uses:
 #   loglog_library(NAME [SRCS ...] DEPS ...)  a library of the folder's *.cc
 #   loglog_test(NAME [SRCS ...] DEPS ...)     one gtest binary of its *_test.cc
+#   loglog_study(NAME SRCS ... DEPS ...)      one gtest binary of simulations, release only
 include_guard(GLOBAL)
 
 set(CMAKE_CXX_STANDARD 20)
@@ -98,4 +99,15 @@ function(loglog_test name)
     set_property(TEST ${name} PROPERTY ENVIRONMENT
                  "TSAN_OPTIONS=suppressions=${LOGLOG_ROOT}/tests/tsan_suppressions.txt")
   endif()
+endfunction()
+
+option(LOGLOG_STUDIES "Build the simulation studies (optimized builds)" OFF)
+
+function(loglog_study name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SRCS})
+  loglog_options(${name})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS study)
 endfunction()

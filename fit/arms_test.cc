@@ -57,7 +57,7 @@ TEST(Arms, SharedFloorIsChosenWhereItIsTrueAndFoundExactly) {
   EXPECT_NEAR(Find(found.choices[1], "B[b]")->estimate / std::pow(8e8, 0.28), 1, 1e-5);
 
   int shared = 0, free = 0;
-  for (uint64_t seed = 10; seed < 30; ++seed) {
+  for (uint64_t seed = 10; seed < 15; ++seed) {
     const ArmsFit same =
         *FitArms({Line("a", 2, 1.4, 0.35, 0.002, seed), Line("b", 2, 1.0, 0.28, 0.002, seed + 100)},
                  {.law = Law::kSaturating});
@@ -71,8 +71,8 @@ TEST(Arms, SharedFloorIsChosenWhereItIsTrueAndFoundExactly) {
               Find(same.choices[0], "beta[a]")->high - Find(same.choices[0], "beta[a]")->low);
     EXPECT_TRUE(std::isfinite(same.choices[1].held_out_error));
   }
-  EXPECT_GE(shared, 14);
-  EXPECT_EQ(free, 20);
+  EXPECT_GE(shared, 3);
+  EXPECT_EQ(free, 5);
 }
 
 TEST(Arms, JointFormSharesItsSizeTerm) {

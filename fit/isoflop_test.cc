@@ -54,30 +54,6 @@ TEST(IsoFlop, FindsTheComputeOptimalLaw) {
   EXPECT_EQ(fit.law.points.size(), 5u);
 }
 
-TEST(IsoFlop, IntervalsCoverWithNoise) {
-  int a_covered = 0, n_covered = 0, n_counted = 0;
-  const int simulations = Simulations(1000);
-  for (int i = 0; i < simulations; ++i) {
-    const IsoFlopFit fit = *FitIsoFlop(Sweep(7, 2, 0.002, 100 + i));
-    const FitParameter& a = *fit.law.Find("a");
-    const double truth = kBeta / (kAlpha + kBeta);
-    a_covered += a.low <= truth && truth <= a.high;
-    for (const IsoFlopBudget& budget : fit.budgets) {
-      if (!budget.fault.empty()) continue;
-      const double best = BestSize(budget.c_flops);
-      n_covered += budget.n_low <= best && best <= budget.n_high;
-      ++n_counted;
-    }
-  }
-  const double a_share = a_covered / static_cast<double>(simulations);
-  const double n_share = n_covered / static_cast<double>(n_counted);
-  std::printf("coverage of a: %.4f, of N* at a budget: %.4f (first seed 100)\n", a_share, n_share);
-  EXPECT_GE(a_share, 0.93 - CoverageSlack(simulations));
-  EXPECT_LE(a_share, 0.97 + CoverageSlack(simulations));
-  EXPECT_GE(n_share, 0.93 - CoverageSlack(simulations));
-  EXPECT_LE(n_share, 0.97 + CoverageSlack(simulations));
-}
-
 TEST(IsoFlop, MinimumOutsideTheSizesIsLeftOutAndNamed) {
   Noise noise(1);
   std::vector<Observation> trials = Sweep(5, 1.5, 0, 1);

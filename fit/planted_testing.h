@@ -12,17 +12,12 @@
 
 namespace loglog {
 
-// Whether simulations run in full: sanitizers and unoptimized builds take an eighth.
+// Whether a test that has a long way and a short one goes the long way.
 #if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 inline constexpr bool kFullSimulations = true;
 #else
 inline constexpr bool kFullSimulations = false;
 #endif
-inline int Simulations(int full) { return kFullSimulations ? full : full / 8; }
-// What chance may add to a share of .95 over so many, where they are few.
-inline double CoverageSlack(int simulations) {
-  return kFullSimulations ? 0 : 3 * std::sqrt(0.95 * 0.05 / simulations);
-}
 
 // Standard normal numbers that are the same with every standard library.
 class Noise {
