@@ -18,7 +18,8 @@ std::vector<Command> PlanCommands();  // plan submit explain schema
 std::vector<Command> StatusCommands();
 std::vector<Command> SweepCommands();
 std::vector<Command> TrialCommands();
-std::vector<Command> FitCommands();  // fit compare
+std::vector<Command> FitCommands();       // fit compare
+std::vector<Command> FitStoreCommands();  // fit show, verify, export
 std::vector<Command> PlotCommands();
 std::vector<Command> ServerCommands();  // up, worker ...
 std::vector<Command> TokenCommands();   // token create, list, revoke

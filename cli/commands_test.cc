@@ -463,10 +463,5 @@ TEST_F(CommandsTest, SqlFindsTheStoreOnlyByAPathThatHoldsHere) {
   EXPECT_THAT(err(), HasSubstr("/nowhere/loglog.db, which is no file on this host"));
 }
 
-TEST_F(CommandsTest, HelpAndDocumentsNameNoCodeThatIsNeverReturned) {
-  EXPECT_EQ(Run({}), 0);
-  EXPECT_THAT(out(), Not(HasSubstr("differences")));
-}
-
 }  // namespace
 }  // namespace loglog::cli

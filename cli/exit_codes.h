@@ -13,6 +13,7 @@ enum ExitCode : int {
   kExitUnreachable = 5,  // no coordinator answers
   kExitTimeout = 6,
   kExitTrialsFailed = 7,  // the sweep ended, but with failed trials
+  kExitDifferences = 8,   // two things that were compared are not the same
   kExitInterrupted = 130,
 };
 

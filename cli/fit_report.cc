@@ -22,6 +22,9 @@ std::string KindTitle(const v1::Fit& fit) {
   if (fit.kind() == "local_slope") return absl::StrCat("local slope in ", fit.axis());
   if (fit.kind() == "saturating") return absl::StrCat("exponent with a floor, in ", fit.axis());
   if (fit.kind() == "joint") return "joint law in N and D";
+  if (fit.kind() == "isoflop") return "compute-optimal sizes (IsoFLOP parabolas)";
+  if (fit.kind() == "equal_exponent" || fit.kind() == "kaplan" || fit.kind() == "data_constrained")
+    return absl::StrCat(absl::StrReplaceAll(fit.kind(), {{"_", " "}}), " law in N and D");
   if (fit.kind() == "comparison") return absl::StrCat("comparison of arms, in ", fit.axis());
   return absl::StrCat(absl::StrReplaceAll(fit.kind(), {{"_", " "}}), " in ", fit.axis());
 }

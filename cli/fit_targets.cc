@@ -47,8 +47,8 @@ std::vector<FitWanted> FitsWanted(const v1::Sweep& sweep, const std::vector<v1::
       comparisons.push_back({request.kind, axis, request.arm, request.arm_b});
       continue;
     }
-    // A joint law is in N and D at once; the coordinator files it under D.
-    const std::string own = request.kind == "joint" ? "D" : axis;
+    // A law in N and D at once is filed under D by the coordinator; IsoFLOP is about C.
+    const std::string own = request.kind == "isoflop" ? "C" : request.axis.empty() ? "D" : axis;
     for (const std::string& arm : arms) singles.push_back({request.kind, own, arm, ""});
   }
   if (singles.empty()) {

@@ -86,7 +86,7 @@ std::string RenderHelp(const std::vector<Command>& commands, const Command* comm
                     "Settings: flags, then LOGLOG_* variables, then ~/.config/loglog/config.toml.\n"
                     "Exit codes: 0 ok, 1 failure, 2 usage or invalid spec, 3 not found, 4 auth,\n"
                     "5 coordinator unreachable, 6 timeout, 7 the sweep ended with failed trials,\n"
-                    "130 interrupted.\n");
+                    "8 there are differences, 130 interrupted.\n");
   }
   return out;
 }

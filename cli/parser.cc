@@ -107,6 +107,16 @@ absl::StatusOr<Resolved> Resolve(const ParseInput& input) {
   }
   const std::string& first = tokens[i];
   bool is_group = false;
+  // `fit show` is a command although `fit` is one: the longer path is meant.
+  const std::string longer =
+      i + 1 < tokens.size() ? absl::StrCat(first, " ", tokens[i + 1]) : first;
+  for (const Command& command : *input.commands) {
+    if (command.path == longer && longer != first) {
+      found.command = &command;
+      found.next = i + 2;
+      return found;
+    }
+  }
   for (const Command& command : *input.commands) {
     if (command.path == first) {
       found.command = &command;

@@ -1,5 +1,4 @@
 #include <cmath>
-#include <filesystem>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -8,6 +7,7 @@
 #include "cli/exit_codes.h"
 #include "cli/render/text.h"
 #include "cli/spec_file.h"
+#include "cli/store_file.h"
 #include "store/read_store.h"
 
 namespace loglog::cli {
@@ -31,50 +31,15 @@ Cell SqlCell(const SqlValue& value) {
   return Cell::None();
 }
 
-// The store that the coordinator serves, or ./loglog.db when none answers. Its path is used
-// only where it means the same file to this process; a wrong store would answer too.
-absl::StatusOr<std::string> DefaultStore(Context& context) {
-  const absl::StatusOr<std::unique_ptr<Client>> client =
-      Client::Create({.address = context.address(),
-                      .security = context.security(),
-                      .deadline_ms = 1'000,
-                      .tries = 1});
-  if (!client.ok()) return "./loglog.db";
-  const absl::StatusOr<v1::ServerInfo> info = (*client)->GetServerInfo();
-  if (!info.ok()) return "./loglog.db";
-  const std::string& path = info->store_path();
-  std::error_code error;
-  std::string why;
-  if (!IsLocalAddress(context.address())) {
-    why = ", on another host";
-  } else if (!std::filesystem::path(path).is_absolute()) {
-    why = ", relative to its own folder";
-  } else if (!std::filesystem::exists(path, error)) {
-    why = ", which is no file on this host";
-  } else {
-    return path;
-  }
-  return WithHint(absl::FailedPreconditionError(absl::StrCat(
-                      "the coordinator at ", context.address(), " keeps its store at ", path, why)),
-                  "name the store's file with --store");
-}
-
 absl::StatusOr<int> Sql(Context& context) {
   std::string query = context.args().One("QUERY");
   if (query == "-") {
     LOGLOG_ASSIGN_OR_RETURN(query, ReadTextFile("-"));
   }
   LOGLOG_ASSIGN_OR_RETURN(const int64_t max_rows, context.args().Int("max-rows", 1, 100'000'000));
-  std::string path = context.args().Get("store");
-  if (path.empty()) {
-    LOGLOG_ASSIGN_OR_RETURN(path, DefaultStore(context));
-  }
-  const absl::StatusOr<std::unique_ptr<ReadStore>> store = ReadStore::Open(path);
-  if (!store.ok()) {
-    return WithHint(store.status(),
-                    "name the store's file with --store, or start `loglog up` here");
-  }
-  absl::StatusOr<SqlResult> result = (*store)->Query(query, {.max_rows = max_rows});
+  LOGLOG_ASSIGN_OR_RETURN(const std::string path, StorePath(context));
+  LOGLOG_ASSIGN_OR_RETURN(const std::unique_ptr<ReadStore> store, OpenStore(path));
+  absl::StatusOr<SqlResult> result = store->Query(query, {.max_rows = max_rows});
   if (!result.ok()) {
     return WithHint(result.status(),
                     "the tables to read: v_trials, v_points, v_fits; "
@@ -109,24 +74,20 @@ absl::StatusOr<int> Sql(Context& context) {
 }  // namespace
 
 std::vector<Command> SqlCommands() {
-  return {
-      {.path = "sql",
-       .summary = "ask the store in SQL, read only",
-       .details = "  loglog sql 'SELECT arm, tokens_planned, avg(final_loss) FROM v_trials GROUP "
-                  "BY 1, 2'\n"
-                  "  loglog sql -o csv --store old.db 'SELECT * FROM v_points'",
-       .positionals = {{.name = "QUERY",
-                        .help = "one statement that reads, or - for standard input"}},
-       .flags = {{.name = "store",
-                  .value = "FILE",
-                  .help = "store file (default: the coordinator's, when it is on this host; else "
-                          "./loglog.db)",
-                  .from_env = true},
-                 {.name = "max-rows",
-                  .value = "N",
-                  .help = "at most this many rows",
-                  .default_value = "100000"}},
-       .run = Sql}};
+  return {{.path = "sql",
+           .summary = "ask the store in SQL, read only",
+           .details =
+               "  loglog sql 'SELECT arm, tokens_planned, avg(final_loss) FROM v_trials GROUP "
+               "BY 1, 2'\n"
+               "  loglog sql -o csv --store old.db 'SELECT * FROM v_points'",
+           .positionals = {{.name = "QUERY",
+                            .help = "one statement that reads, or - for standard input"}},
+           .flags = {kStoreFlag,
+                     {.name = "max-rows",
+                      .value = "N",
+                      .help = "at most this many rows",
+                      .default_value = "100000"}},
+           .run = Sql}};
 }
 
 }  // namespace loglog::cli

@@ -24,7 +24,7 @@
 #include "base/io_guard.h"
 #include "base/strand.h"
 #include "coordinator/engine_types.h"
-#include "coordinator/fitting.h"
+#include "fitting/fitter.h"
 #include "coordinator/progress.h"
 #include "coordinator/reader_pool.h"
 #include "coordinator/scheduler.h"

@@ -47,12 +47,16 @@ std::vector<FitTarget> TargetsOf(const std::vector<FitRequest>& requests, const 
     });
     if (!known) targets.push_back(std::move(target));
   };
-  const bool joint = std::any_of(requests.begin(), requests.end(),
-                                 [](const FitRequest& request) { return request.kind == "joint"; });
+  // Laws of N and D together are filed under D; IsoFLOP has C, which asks for no slope in C.
+  std::vector<std::pair<std::string, Axis>> laws;
   std::set<Axis> axes;
   for (const FitRequest& request : requests) {
     const absl::StatusOr<Axis> axis = ParseAxis(request.axis);
-    if (axis.ok() && request.kind != "joint") axes.insert(*axis);
+    if (!axis.ok()) continue;
+    const bool own = request.kind == "comparison" || request.kind == "local_slope" ||
+                     request.kind == "saturating";
+    if (!own) laws.emplace_back(request.kind, *axis);
+    if (!request.axis.empty() && request.kind != "isoflop") axes.insert(*axis);
   }
   if (axes.empty()) axes.insert(DefaultAxis(trials));
   for (const std::string& arm : ArmsOf(trials)) {
@@ -61,7 +65,7 @@ std::vector<FitTarget> TargetsOf(const std::vector<FitRequest>& requests, const 
       add({"local_slope", axis, arm, ""});
       add({"saturating", axis, arm, ""});
     }
-    if (joint) add({"joint", Axis::kTokens, arm, ""});
+    for (const auto& [kind, axis] : laws) add({kind, axis, arm, ""});
   }
   // All of them together: a p-value that changes adjusts the others.
   const bool any = std::any_of(

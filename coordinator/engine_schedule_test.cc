@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/engine_testing.h"
-#include "coordinator/fitting.h"
+#include "fitting/fitter.h"
 #include "nlohmann/json.hpp"
 
 namespace loglog {

@@ -33,9 +33,10 @@ double AbsoluteDeviations(const Form& form, const std::vector<double>& theta) {
   return form.Value(Loss::Huber(tiny), theta.data(), nullptr) / tiny;
 }
 
-// The best `kStartsPolished` of the starts by the objective, best first.
+// The best `count` of the starts by the objective, best first.
 std::vector<int> BestStarts(const Form& form, Loss loss,
-                            absl::Span<const std::vector<double>> starts) {
+                            absl::Span<const std::vector<double>> starts,
+                            int count = kStartsPolished) {
   LOGLOG_CHECK(!starts.empty());
   std::vector<std::pair<double, int>> ranked;
   for (int i = 0; i < static_cast<int>(starts.size()); ++i) {
@@ -43,17 +44,18 @@ std::vector<int> BestStarts(const Form& form, Loss loss,
   }
   std::sort(ranked.begin(), ranked.end());
   std::vector<int> best;
-  for (int i = 0; i < std::min(kStartsPolished, static_cast<int>(ranked.size())); ++i) {
+  for (int i = 0; i < std::min(count, static_cast<int>(ranked.size())); ++i) {
     best.push_back(ranked[i].second);
   }
   return best;
 }
 
-Minimum MinimizeLoss(const Form& form, absl::Span<const std::vector<double>> starts, Loss loss) {
+Minimum MinimizeLoss(const Form& form, absl::Span<const std::vector<double>> starts, Loss loss,
+                     int polished_max) {
   Minimum best;
   best.starts_ranked = form.starts_ranked();
   std::vector<double> ends;
-  for (const int i : BestStarts(form, loss, starts)) {
+  for (const int i : BestStarts(form, loss, starts, polished_max)) {
     Polished polished = Descend(form, loss, starts[i]);
     ends.push_back(polished.value);
     if (ends.size() > 1 && !(polished.value < best.value)) continue;
@@ -123,13 +125,14 @@ Polished Descend(const Form& form, Loss loss, absl::Span<const double> start) {
   return polished;
 }
 
-Minimum MinimizeSquares(const Form& form, absl::Span<const std::vector<double>> starts) {
-  return MinimizeLoss(form, starts, Loss::Squares());
+Minimum MinimizeSquares(const Form& form, absl::Span<const std::vector<double>> starts,
+                        int polished) {
+  return MinimizeLoss(form, starts, Loss::Squares(), polished);
 }
 
 Minimum MinimizeHuber(const Form& form, absl::Span<const std::vector<double>> starts,
                       double delta) {
-  return MinimizeLoss(form, starts, Loss::Huber(delta));
+  return MinimizeLoss(form, starts, Loss::Huber(delta), kStartsPolished);
 }
 
 std::vector<double> LadFrom(const Form& form, std::vector<double> theta) {

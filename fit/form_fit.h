@@ -22,7 +22,8 @@ inline constexpr int kStartsPolished = 8;
 Polished Descend(const Form& form, Loss loss, absl::Span<const double> start);
 
 // `starts` are those of form.Starts(); the value is the residual sum of squares.
-Minimum MinimizeSquares(const Form& form, absl::Span<const std::vector<double>> starts);
+Minimum MinimizeSquares(const Form& form, absl::Span<const std::vector<double>> starts,
+                        int polished = kStartsPolished);
 Minimum MinimizeHuber(const Form& form, absl::Span<const std::vector<double>> starts, double delta);
 // Least absolute deviations: every polished start is first brought to Huber's minimum
 // of `delta`, then delta goes to 0. The value is sum w*|r|. Starts agree within 1e-6:

@@ -13,6 +13,7 @@
 #include "fit/options.h"
 #include "fit/power_sum.h"
 #include "fit/status.h"
+#include "fit/validation.h"
 
 namespace loglog {
 namespace {
@@ -118,6 +119,10 @@ absl::StatusOr<FitResult> FitJoint(absl::Span<const Observation> observations,
     SetFitStatus(false, &result);
     return result;
   }
+  provenance.aicc = Aicc(squares.value, form.size(), form.dim());
+  provenance.in_sample_error = std::sqrt(squares.value / form.total_weight());
+  result.folds = RollingOrigin(Law::kJoint, means, options.confidence);
+  result.leave_largest_out_error = LeaveLargestOutError(Law::kJoint, means);
   FormIntervals intervals(form, squares.theta, squares.value, options.confidence);
   for (const int index : {kBeta, kAlpha, 0}) {
     result.parameters.push_back(intervals.ProfileOf(index, &result.notes));

@@ -241,6 +241,7 @@ absl::StatusOr<FitResult> FitLaw(absl::Span<const Observation> observations,
   RecordMinimum(squares, &provenance);
   provenance.active_bounds = ActiveBounds(*form, squares.theta);
   provenance.aicc = Aicc(squares.value, form->size(), form->dim());
+  provenance.in_sample_error = std::sqrt(squares.value / form->total_weight());
   const std::vector<int> order = ReportOrder(*form);
   FillTriples(*form, order, squares.theta, huber.theta, LadFrom(*form, huber.theta), &result);
 

@@ -63,6 +63,40 @@ double LeaveLargestOut(const ConfigMeans& means) {
   return weight > 0 ? sum / weight : kNoNumber;
 }
 
+// As RollingOrigin of a power law, in closed form; for one size.
+std::vector<FitFold> RollingOriginOfLine(const ConfigMeans& means, double confidence) {
+  std::vector<FitFold> folds;
+  for (size_t begin = 0, end = 0; begin < means.points.size(); begin = end) {
+    LineData known;
+    double weight = 0;
+    for (size_t i = 0; i < begin; ++i) {
+      known.u.push_back(means.points[i].ln_x);
+      known.y.push_back(means.points[i].y);
+      known.weight.push_back(means.points[i].weight);
+      known.group.push_back(0);
+      weight += known.weight.back();
+    }
+    end = begin + 1;
+    while (end < means.points.size() && means.points[end].x == means.points[begin].x) ++end;
+    if (begin < kConfigsMin) continue;
+    const Line line = FitLine(known);
+    if (!(line.suu > 0)) continue;
+    const double t = TQuantile(0.5 + confidence / 2, line.df);
+    for (size_t i = begin; i < end; ++i) {
+      const ConfigMean& point = means.points[i];
+      const double off = point.ln_x - line.mean_u[0];
+      const double residual = line.Predict(0, point.ln_x) - point.y;
+      const double half = t * std::sqrt(line.rss / line.df *
+                                        (1 / point.weight + 1 / weight + off * off / line.suu));
+      folds.push_back({.n_fitted = static_cast<int>(begin),
+                       .x = point.x,
+                       .error = std::expm1(residual),
+                       .covered = std::fabs(residual) <= half ? 1 : 0});
+    }
+  }
+  return folds;
+}
+
 std::string Definition(const ConfigMeans& means) {
   const char* x = AxisSymbol(means.axis);
   if (means.points.empty()) return absl::StrFormat("local log-log slope d ln L / d ln %s", x);
@@ -192,6 +226,10 @@ absl::StatusOr<FitResult> FitLocalSlope(absl::Span<const Observation> observatio
   const RobustSlopes robust = FitRobustSlopes(data, options.huber_delta);
   result.triples = {{"slope", line.slope, robust.huber, robust.lad}};
   result.leave_largest_out_error = LeaveLargestOut(means);
+  if (data.n_groups == 1) result.folds = RollingOriginOfLine(means, options.confidence);
+  double total = 0;
+  for (const double w : data.weight) total += w;
+  result.provenance.in_sample_error = std::sqrt(line.rss / total);
 
   int df = line.df;
   double rss = line.rss;

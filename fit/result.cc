@@ -68,6 +68,7 @@ nlohmann::json ProvenanceJson(const FitResult& result) {
           {"correlation_e_exponent", Number(p.correlation_e_exponent)},
           {"lack_of_fit_p", Number(p.lack_of_fit_p)},
           {"aicc", Number(p.aicc)},
+          {"in_sample_error", Number(p.in_sample_error)},
           {"status", FitStatusName(result.status)},
           {"cure", result.cure},
           {"folds", folds},

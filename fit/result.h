@@ -13,7 +13,7 @@ namespace loglog {
 
 // Version of the fitting code: changes whenever the same inputs may give another
 // number, so that a stored fit tells which code it came from.
-inline constexpr char kFitVersion[] = "fit-3";
+inline constexpr char kFitVersion[] = "fit-4";
 
 enum class FitVerdict {
   kOk,             // an estimate with an interval
@@ -86,6 +86,9 @@ struct FitProvenance {
   double correlation_e_exponent = kNoNumber;
   double lack_of_fit_p = kNoNumber;  // NaN without replicates
   double aicc = kNoNumber;           // comparable over forms of the same points
+  // Root mean square of the ln residuals, each mean weighing its seeds: no guide to what
+  // the law is worth beyond the data.
+  double in_sample_error = kNoNumber;
 };
 
 struct FitResult {

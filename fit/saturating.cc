@@ -13,6 +13,7 @@
 #include "fit/options.h"
 #include "fit/power_sum.h"
 #include "fit/status.h"
+#include "fit/validation.h"
 
 namespace loglog {
 namespace {
@@ -41,22 +42,6 @@ PowerSum FormOf(const ConfigMeans& means) {
   const Names names = NamesOf(means.axis);
   return PowerSum({.ln_x = {std::move(ln_x)}, .y = std::move(y), .weight = std::move(weight)},
                   {.term_names = {names.term}, .exponent_names = {names.exponent}});
-}
-
-double LeaveLargestOut(const ConfigMeans& means) {
-  const ConfigMeans rest = means.WithoutLargest();
-  if (rest.n_distinct_x < kConfigsMin) return kNoNumber;
-  const PowerSum form = FormOf(rest);
-  const Minimum minimum = MinimizeSquares(form, form.Starts());
-  double sum = 0;
-  double weight = 0;
-  for (const ConfigMean& point : means.points) {
-    if (point.x != means.x_max()) continue;
-    const double predicted = form.Predict(minimum.theta.data(), {point.ln_x});
-    sum += point.weight * std::expm1(predicted - point.y);
-    weight += point.weight;
-  }
-  return sum / weight;
 }
 
 // -beta * (share of the term in L) at the largest x, by the delta method.
@@ -144,6 +129,8 @@ absl::StatusOr<FitResult> FitSaturating(absl::Span<const Observation> observatio
   const std::vector<double>& theta = minimum.theta;
   RecordMinimum(minimum, &provenance);
   provenance.active_bounds = ActiveBounds(form, theta);
+  provenance.aicc = Aicc(minimum.value, form.size(), form.dim());
+  provenance.in_sample_error = std::sqrt(minimum.value / form.total_weight());
 
   FormIntervals intervals(form, theta, minimum.value, options.confidence);
   const FitParameter exponent = intervals.ProfileOf(2, &result.notes, starts);
@@ -163,7 +150,8 @@ absl::StatusOr<FitResult> FitSaturating(absl::Span<const Observation> observatio
                               form.Natural(huber.theta.data(), index),
                               form.Natural(lad.data(), index)});
   }
-  result.leave_largest_out_error = LeaveLargestOut(means);
+  result.folds = RollingOrigin(Law::kSaturating, means, options.confidence);
+  result.leave_largest_out_error = LeaveLargestOutError(Law::kSaturating, means);
   Judge(means, exponent, &result);
   SetFitStatus(false, &result);
   return result;

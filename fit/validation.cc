@@ -39,7 +39,7 @@ struct Fitted {
 Fitted FitTo(Law law, const ConfigMeans& means) {
   Fitted fitted;
   fitted.form = MakeForm(law, means);
-  fitted.minimum = MinimizeSquares(*fitted.form, fitted.form->Starts());
+  fitted.minimum = MinimizeSquares(*fitted.form, fitted.form->Starts(), kStartsToAgree);
   return fitted;
 }
 

@@ -289,7 +289,9 @@ std::vector<SpecSection> SectionTable() {
        "Fits to keep up to date: a list of\n"
        "  {form: \"E + B*D^-beta\", by: arm}   one for each arm. Forms: B*D^-b (local slope),\n"
        "                                     E + B*D^-beta, the same with A*N^ or G*C^ in place\n"
-       "                                     of B*D^, and E + A*N^-alpha + B*D^-beta\n"
+       "                                     of B*D^, E + A*N^-alpha + B*D^-beta,\n"
+       "                                     E + A*N^-beta + B*D^-beta; by name: kaplan,\n"
+       "                                     data_constrained, isoflop, power, broken\n"
        "  {compare: [small, large]}          is the first arm steeper? `axis: N` or `axis: C`\n"
        "                                     asks along sizes or FLOPs instead of tokens\n"
        "Default: the local slope and the form with a floor, along what the sweep varies.",

@@ -13,7 +13,8 @@ namespace {
 struct Form {
   const char* form;
   const char* kind;
-  const char* axis;
+  const char* axis;  // "": of N and D together, or along what the sweep varies
+  bool along = false;
 };
 
 constexpr Form kForms[] = {
@@ -24,6 +25,12 @@ constexpr Form kForms[] = {
     {"E + A*N^-alpha", "saturating", "N"},
     {"E + G*C^-gamma", "saturating", "C"},
     {"E + A*N^-alpha + B*D^-beta", "joint", ""},
+    {"E + A*N^-beta + B*D^-beta", "equal_exponent", ""},
+    {"kaplan", "kaplan", ""},
+    {"data_constrained", "data_constrained", ""},
+    {"isoflop", "isoflop", "C"},
+    {"power", "power", "", true},
+    {"broken", "broken", "", true},
 };
 
 std::string WithoutBlanks(absl::string_view text) { return absl::StrReplaceAll(text, {{" ", ""}}); }
@@ -52,8 +59,13 @@ std::string VariedAxis(const SweepSpec& spec) {
   return "";
 }
 
-FitRequest RequestOf(const Form& form) {
-  return {.kind = form.kind, .axis = form.axis, .form = form.form};
+FitRequest RequestOf(const Form& form, const SweepSpec& spec) {
+  FitRequest request{.kind = form.kind, .axis = form.axis, .form = form.form};
+  if (form.along) {
+    request.axis = VariedAxis(spec);
+    if (request.axis.empty()) request.axis = "D";
+  }
+  return request;
 }
 
 void ReadForm(const SpecNode& form, const SpecNode* by, const std::string& at, SpecDraft* draft) {
@@ -71,7 +83,7 @@ void ReadForm(const SpecNode& form, const SpecNode* by, const std::string& at, S
                   "write by: arm", at);
     return;
   }
-  draft->spec.fit.push_back(RequestOf(*known));
+  draft->spec.fit.push_back(RequestOf(*known, draft->spec));
 }
 
 void ReadComparison(const SpecNode& arms, const SpecNode* axis, const std::string& at,
@@ -139,7 +151,7 @@ void ReadFit(const SpecNode* fit, SpecDraft* draft) {
   if (!draft->spec.fit.empty()) return;
   const std::string axis = VariedAxis(draft->spec);
   for (const Form& form : kForms) {
-    if (!axis.empty() && form.axis == axis) draft->spec.fit.push_back(RequestOf(form));
+    if (!axis.empty() && form.axis == axis) draft->spec.fit.push_back(RequestOf(form, draft->spec));
   }
 }
 

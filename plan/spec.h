@@ -47,8 +47,10 @@ struct ArmBundle {
 
 // A fit that the sweep's owner wants kept up to date.
 struct FitRequest {
-  std::string kind;  // "local_slope", "saturating", "joint" or "comparison"
-  std::string axis;  // "D", "N" or "C": what the loss is a function of; "" for joint
+  // "local_slope", "saturating", "joint", "equal_exponent", "kaplan", "data_constrained",
+  // "isoflop", "power", "broken" or "comparison".
+  std::string kind;
+  std::string axis;  // "D", "N" or "C": what the loss is a function of; "" for N and D at once
   std::string form;  // "E + B*D^-beta"; empty for a comparison
   std::string arm;   // comparisons: the two arms, by label
   std::string arm_b;

@@ -15,11 +15,12 @@ ARROWS = {
     "plan": {"base", "shards"},
     "store": {"base", "shards"},
     "fit": {"base"},
+    "fitting": {"base", "shards", "store", "fit"},
     "proto": set(),
-    "coordinator": {"base", "shards", "plan", "store", "fit", "proto"},
+    "coordinator": {"base", "shards", "plan", "store", "fit", "fitting", "proto"},
     "worker": {"base", "proto"},
     "trainer": {"shards"},
-    "cli": {"base", "shards", "plan", "store", "fit", "proto"},
+    "cli": {"base", "shards", "plan", "store", "fit", "fitting", "proto"},
 }
 TRAINER_MUST_NOT = ("absl/", "google/protobuf", "grpc", "loglog/v1/")
 GRPC_MAY = re.compile(

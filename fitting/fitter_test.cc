@@ -1,4 +1,4 @@
-#include "coordinator/fitting.h"
+#include "fitting/fitter.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "coordinator/fitting.h"
+#include "fitting/fitter.h"
 
 #include <algorithm>
 #include <cmath>
@@ -17,7 +17,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kKinds[] = {"local_slope", "saturating", "joint", "comparison"};
+constexpr const char* kKinds[] = {"local_slope",    "power",     "saturating",       "joint",
+                                  "equal_exponent", "kaplan",    "data_constrained", "broken",
+                                  "isoflop",        "comparison"};
 
 Observation ObservationOf(const ObservationRow& trial) {
   Observation observation;
@@ -35,7 +37,13 @@ absl::StatusOr<FitResult> Run(const FitTarget& target, absl::Span<const Observat
   if (target.kind == "local_slope") return FitLocalSlope(a, {.axis = target.axis});
   if (target.kind == "saturating") return FitSaturating(a, {.axis = target.axis});
   if (target.kind == "joint") return FitJoint(a);
-  return CompareArms(a, b, {.axis = target.axis});
+  if (target.kind == "comparison") return CompareArms(a, b, {.axis = target.axis});
+  if (target.kind == "isoflop") {
+    LOGLOG_ASSIGN_OR_RETURN(IsoFlopFit fit, FitIsoFlop(a));
+    return std::move(fit.law);
+  }
+  LOGLOG_ASSIGN_OR_RETURN(const Law law, ParseLaw(target.kind));
+  return FitLaw(a, {.law = law, .axis = target.axis});
 }
 
 // A fit that was not made: what it would have been, and why not.
@@ -376,10 +384,9 @@ std::string Fitter::InputsSha256(const FitTarget& target) {
 
 absl::StatusOr<FitRow> Fitter::Compute(const FitTarget& target) {
   if (std::find(std::begin(kKinds), std::end(kKinds), target.kind) == std::end(kKinds)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("kind: '", target.kind,
-                     "' is no kind of fit; choose local_slope, saturating or joint, or "
-                     "compare two arms"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "kind: '", target.kind, "' is no kind of fit; choose one of ",
+        absl::StrJoin(std::begin(kKinds), std::end(kKinds) - 1, ", "), ", or compare two arms"));
   }
   const bool comparison = target.kind == "comparison";
   LOGLOG_RETURN_IF_ERROR(CheckArm(target.arm));

@@ -1,5 +1,5 @@
-#ifndef LOGLOG_COORDINATOR_FITTING_H_
-#define LOGLOG_COORDINATOR_FITTING_H_
+#ifndef LOGLOG_FITTING_FITTER_H_
+#define LOGLOG_FITTING_FITTER_H_
 
 #include <map>
 #include <set>
@@ -13,12 +13,14 @@
 #include "fit/fit.h"
 #include "store/rows.h"
 
-// From the trials of a sweep to fits as they are stored. Pure; runs in the compute pool.
+// From the trials of a sweep to fits as they are stored. Pure: the coordinator calls it in
+// its compute pool, and `loglog fit verify` calls it again on the store.
 namespace loglog {
 
 // Which fit of which arms.
 struct FitTarget {
-  std::string kind;  // "local_slope", "saturating", "joint" or "comparison"
+  // "local_slope", "comparison", "isoflop" or the name of a law (fit/law_fit.h).
+  std::string kind;
   Axis axis = Axis::kTokens;
   std::string arm;
   std::string arm_b;  // comparisons
@@ -96,4 +98,4 @@ class Fitter {
 
 }  // namespace loglog
 
-#endif  // LOGLOG_COORDINATOR_FITTING_H_
+#endif  // LOGLOG_FITTING_FITTER_H_

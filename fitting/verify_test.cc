@@ -1,0 +1,121 @@
+#include "fitting/verify.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "fit/planted_testing.h"
+#include "nlohmann/json.hpp"
+
+namespace loglog {
+namespace {
+
+using nlohmann::json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+std::vector<ObservationRow> TwoArms() {
+  std::vector<ObservationRow> rows;
+  Noise noise(3);
+  for (const char* arm : {"a", "b"}) {
+    for (const int64_t tokens : {1'000'000, 4'000'000, 16'000'000, 32'000'000, 64'000'000}) {
+      for (int seed = 0; seed < 3; ++seed) {
+        ObservationRow row;
+        row.number = static_cast<int64_t>(rows.size()) + 1;
+        row.arm = arm;
+        row.axes_json = "{}";
+        row.cell_sha256 = absl::StrCat(arm, tokens);
+        row.seed = seed;
+        row.state = TrialState::kDone;
+        row.params_non_embedding = 1'000'000;
+        row.tokens = tokens;
+        row.flops = 6e6 * static_cast<double>(tokens);
+        row.final_loss = (2 + 1.5 * std::pow(static_cast<double>(tokens) / 8e6, -0.35)) *
+                         std::exp(0.001 * noise.Next());
+        row.trial_sha256 = absl::StrCat(arm, " ", tokens, " ", seed);
+        row.data_sha256 = "3fa9";
+        rows.push_back(row);
+      }
+    }
+  }
+  return rows;
+}
+
+FitRow Stored(const std::vector<ObservationRow>& trials, const std::string& kind) {
+  const std::string arm_b = kind == "comparison" ? "b" : "";
+  return *Fitter(trials, FitPlan()).Compute({kind, Axis::kTokens, "a", arm_b});
+}
+
+class VerifyKinds : public testing::TestWithParam<std::string> {};
+
+TEST_P(VerifyKinds, TheSameTrialsGiveTheSameDigits) {
+  const std::vector<ObservationRow> trials = TwoArms();
+  const FitRow stored = Stored(trials, GetParam());
+  // The order in which a store gives its trials is no part of a fit.
+  const std::vector<ObservationRow> turned(trials.rbegin(), trials.rend());
+  for (const std::vector<ObservationRow>& rows : {trials, turned}) {
+    FitCheck check = *VerifyFit(stored, rows, {});
+    std::erase_if(check.differences,
+                  [](const std::string& d) { return d.rfind("trials/", 0) == 0; });
+    EXPECT_THAT(check.differences, IsEmpty());
+    EXPECT_FALSE(check.moved_on);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, VerifyKinds,
+                         testing::Values("local_slope", "power", "saturating", "comparison",
+                                         "joint", "broken", "isoflop"),
+                         [](const auto& info) { return info.param; });
+
+TEST(Verify, ALastDigitIsADifference) {
+  const std::vector<ObservationRow> trials = TwoArms();
+  FitRow stored = Stored(trials, "local_slope");
+  json fit = json::parse(stored.fit_json);
+  double& estimate = fit["parameters"][0]["estimate"].get_ref<double&>();
+  estimate = std::nextafter(estimate, 0);
+  stored.fit_json = fit.dump();
+  const FitCheck check = *VerifyFit(stored, trials, {});
+  EXPECT_EQ(check.outcome, FitCheck::Outcome::kDiffers);
+  EXPECT_THAT(check.differences, ElementsAre(HasSubstr("parameters/0/estimate: stored -0.")));
+  // From older code the same is said otherwise.
+  fit["provenance"]["version"] = "fit-1";
+  stored.fit_json = fit.dump();
+  EXPECT_EQ(VerifyFit(stored, trials, {})->outcome, FitCheck::Outcome::kOtherCode);
+}
+
+TEST(Verify, TrialsThatEndedSinceAreNotHeldAgainstAFit) {
+  const std::vector<ObservationRow> all = TwoArms();
+  std::vector<ObservationRow> early = all;
+  early[14].state = TrialState::kRunning;
+  early[14].final_loss = kNoNumber;
+  const FitRow stored = Stored(early, "saturating");
+  const FitCheck check = *VerifyFit(stored, all, {});
+  EXPECT_TRUE(check.moved_on);
+  EXPECT_THAT(check.differences, IsEmpty());
+  EXPECT_EQ(check.outcome, FitCheck::Outcome::kSame);
+}
+
+TEST(Verify, AnotherLossOrALostTrialIsNamed) {
+  std::vector<ObservationRow> trials = TwoArms();
+  const FitRow stored = Stored(trials, "local_slope");
+  trials[2].final_loss *= 1 + 1e-15;
+  const FitCheck other = *VerifyFit(stored, trials, {});
+  EXPECT_EQ(other.outcome, FitCheck::Outcome::kDiffers);
+  EXPECT_THAT(other.differences, testing::Contains(HasSubstr("trials/2/final_loss: stored")));
+  trials = TwoArms();
+  trials.erase(trials.begin() + 2);
+  EXPECT_THAT(VerifyFit(stored, trials, {})->differences,
+              testing::Contains(HasSubstr("the fit lists trial a 1000000 2")));
+}
+
+TEST(Verify, WhatIsNoFitIsSaid) {
+  FitRow stored = Stored(TwoArms(), "local_slope");
+  stored.fit_json = "{";
+  EXPECT_EQ(VerifyFit(stored, TwoArms(), {}).status().code(), absl::StatusCode::kDataLoss);
+}
+
+}  // namespace
+}  // namespace loglog
