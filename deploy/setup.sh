@@ -5,7 +5,7 @@
 #
 #   deploy/setup.sh [--cuda] [--test] [--dev]
 #     --cuda  also nvcc, cuBLAS, cuDNN and NCCL of one CUDA release (3 GB)
-#     --test  also clang, with which the fuzzers are built
+#     --test  also clang, with which the fuzzers are built, and SciPy, which fits are held against
 #     --dev   also clang-format and clang-tidy
 #   LOGLOG_LIBTORCH=DIR  use the LibTorch in DIR (with include/ and lib/) instead
 #   LOGLOG_CACHE=DIR     where LibTorch is kept; default ~/.cache/loglog
@@ -14,10 +14,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 part=cpu
 extra=()
+oracle=0
 for arg in "$@"; do
   case $arg in
     --cuda) part=cuda ;;
-    --test) extra+=(clang-14 libclang-rt-14-dev) ;;
+    --test) extra+=(clang-14 libclang-rt-14-dev) oracle=1 ;;
     --dev) extra+=(clang-format clang-tidy) ;;
     -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) echo "setup: unknown option '$arg'; see deploy/setup.sh --help" >&2; exit 2 ;;
@@ -99,5 +100,25 @@ install_libtorch() {
   cp "$lock" "$stamp"
 }
 
+# Into an environment of its own, by hash; the wheels are of CPython 3.11 on x86-64, and
+# elsewhere the tests that need it skip.
+install_oracle() {
+  local lock=$here/../bench/scipy.lock
+  local dir=${LOGLOG_CACHE:-$HOME/.cache/loglog}/oracle
+  if cmp -s "$lock" "$dir/installed.lock"; then return 0; fi
+  if [ "$(uname -m)" != x86_64 ] || ! /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
+    say "no SciPy here: the pinned wheels are of CPython 3.11 on x86-64; tests against it skip"
+    return 0
+  fi
+  say "installing SciPy into $dir; about 55 MB to fetch"
+  rm -rf "$dir"
+  run "install python3-venv, or free space in $dir" /usr/bin/python3 -m venv "$dir"
+  run "check the network and the free disk space; a wrong hash means that the package was tampered with or damaged" \
+    "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-cache-dir \
+    --only-binary=:all: --require-hashes -r "$lock"
+  cp "$lock" "$dir/installed.lock"
+}
+
 install_packages
 install_libtorch
+[ "$oracle" -eq 0 ] || install_oracle
