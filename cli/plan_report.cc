@@ -45,6 +45,46 @@ std::string WarningsJson(const PlanReport& report) {
   return absl::StrCat("[", absl::StrJoin(parts, ", "), "]");
 }
 
+std::string ErrorText(double error) {
+  return std::isfinite(error) ? Significant(error, 2) : "not to be had";
+}
+
+// "small against large" or "small".
+std::string ForecastText(const DesignForecast& f) {
+  if (!f.arm_b.empty()) {
+    return absl::StrCat(
+        f.arm, " against ", f.arm_b, ": ", Plural(f.trials, "pair"), " at ",
+        Plural(f.distinct_x, "value"), " of ", f.axis, "; slope difference +-",
+        ErrorText(f.slope_se),
+        std::isfinite(f.detectable)
+            ? absl::StrCat("; one of ", Significant(f.detectable, 2), " is found 9 times of 10")
+            : "; no difference is found 9 times of 10");
+  }
+  return absl::StrCat(f.arm, " in ", f.axis, ": ", Plural(f.trials, "trial"), " over ",
+                      Significant(f.span, 3), "x; slope +-", ErrorText(f.slope_se),
+                      "; exponent with E free +-", ErrorText(f.beta_se));
+}
+
+std::string GridText(const BetterGrid& grid) {
+  std::vector<std::string> tokens;
+  for (const double d : grid.tokens) tokens.push_back(HumanCount(d));
+  return absl::StrCat("for no more tokens: D = ", absl::StrJoin(tokens, ", "), " with ",
+                      absl::StrJoin(grid.seeds, ", "), " seeds gives slope +-",
+                      ErrorText(grid.slope_se), ", exponent +-", ErrorText(grid.beta_se));
+}
+
+std::string ForecastsJson(const PlanReport& report) {
+  std::vector<std::string> parts;
+  for (const DesignForecast& f : report.forecasts) {
+    parts.push_back(absl::StrCat(
+        "{\"arm\": ", JsonString(f.arm), ", \"arm_b\": ", JsonString(f.arm_b), ", \"axis\": ",
+        JsonString(f.axis), ", \"trials\": ", f.trials, ", \"slope_se\": ", JsonNumber(f.slope_se),
+        ", \"beta_se\": ", JsonNumber(f.arm_b.empty() ? f.beta_se : NAN),
+        ", \"detectable\": ", JsonNumber(f.arm_b.empty() ? NAN : f.detectable), "}"));
+  }
+  return absl::StrCat("[", absl::StrJoin(parts, ", "), "]");
+}
+
 std::string StringsJson(const std::vector<std::string>& strings) {
   return absl::StrCat("[",
                       absl::StrJoin(strings, ", ",
@@ -107,6 +147,12 @@ std::string RenderPlan(const PlanScreen& plan, const Style& style) {
   line("disk",
        absl::StrCat(HumanBytes(static_cast<double>(r.disk_bytes)), " of checkpoints at most, ",
                     HumanBytes(static_cast<double>(r.checkpoint_bytes_max)), " the largest"));
+  if (!r.forecasts.empty()) {
+    line("to expect", absl::StrCat("standard errors where a trial's loss scatters by ",
+                                   Significant(100 * r.seed_noise, 2), "% over seeds:"));
+    for (const DesignForecast& forecast : r.forecasts) line("", ForecastText(forecast));
+    if (!r.better_grid.tokens.empty()) line("", GridText(r.better_grid));
+  }
   if (!r.warnings.empty()) absl::StrAppend(&out, "\n", style.Bold("warnings"), "\n");
   for (const PlanWarning& warning : r.warnings) {
     const std::vector<std::string> lines = Wrap(warning.message, std::max(40, style.columns - 14));
@@ -154,6 +200,7 @@ Table PlanTable(const PlanScreen& plan) {
                    {"grid_trials", true},
                    {"dropped"},
                    {"warnings"},
+                   {"forecasts"},
                    {"formula"},
                    {"spec_sha256"}};
   table.rows = {{Cell::Text(plan.name),
@@ -180,6 +227,7 @@ Table PlanTable(const PlanScreen& plan) {
                  Cell::Int(r.grid_trials),
                  Cell::Json("", DroppedJson(r)),
                  Cell::Json("", WarningsJson(r)),
+                 Cell::Json("", ForecastsJson(r)),
                  Cell::Text(r.formula),
                  Cell::Text(plan.spec_sha256)}};
   return table;

@@ -29,10 +29,11 @@ absl::StatusOr<int> Version(Context& context) {
 
 std::vector<Command> AllCommands() {
   std::vector<Command> all;
-  for (const auto& group : {DemoCommands(), PlanCommands(), StatusCommands(), FitCommands(),
-                            FitStoreCommands(), PlotCommands(), ServerCommands(), TokenCommands(),
-                            SweepCommands(), TrialCommands(), DataCommands(), ExportCommands(),
-                            SqlCommands(), StoreCommands(), DoctorCommands(), ShellCommands()}) {
+  for (const auto& group :
+       {DemoCommands(), PlanCommands(), StatusCommands(), FitCommands(), FitStoreCommands(),
+        NextCommands(), PlotCommands(), ServerCommands(), TokenCommands(), SweepCommands(),
+        TrialCommands(), DataCommands(), ExportCommands(), SqlCommands(), StoreCommands(),
+        DoctorCommands(), ShellCommands()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   return all;

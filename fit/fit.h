@@ -14,6 +14,7 @@
 #include "fit/joint.h"
 #include "fit/law_fit.h"
 #include "fit/local_slope.h"
+#include "fit/next_runs.h"
 #include "fit/observation.h"
 #include "fit/result.h"
 #include "fit/saturating.h"

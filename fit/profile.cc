@@ -16,6 +16,10 @@ struct Step {
   std::vector<double> theta;
 };
 
+// A start so far above the threshold is taken as it is: near its minimum, which variable
+// projection all but finds, the sum does not fall to a fourth.
+constexpr double kFarOutside = 4;
+
 // Best residual sum of squares at `value`, from the neighbour's parameters.
 Step At(const Form& form, int index, double value, std::vector<double> theta) {
   theta[index] = value;
@@ -60,6 +64,13 @@ ProfileInterval Profile(const Form& form, const std::vector<double>& theta, doub
       const int at = side < 0 ? n - 1 - i : i;
       const double value = grid[at];
       if ((value - estimate) * side <= 0) continue;
+      if (!starts.empty()) {
+        const double above = form.Value(Loss::Squares(), starts[at].data(), nullptr);
+        if (above > kFarOutside * threshold) {
+          steps.push_back({value, above, starts[at]});
+          continue;
+        }
+      }
       steps.push_back(At(form, index, value, starts.empty() ? steps.back().theta : starts[at]));
       // Hair's breadth: rounding alone may go this much under the minimum.
       if (steps.back().rss < rss - 1e-9 * (threshold - rss)) interval.found_lower = true;

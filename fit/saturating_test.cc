@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "fit/form_fit.h"
+#include "fit/local_slope.h"
 #include "fit/planted_testing.h"
 #include "fit/power_sum.h"
 #include "gmock/gmock.h"
@@ -244,6 +245,27 @@ TEST(Provenance, HoldsNoNullWhereAFitHasNoNumber) {
   EXPECT_EQ(json["objective_value"], "nan");
   EXPECT_EQ(json["version"], kFitVersion);
   EXPECT_THAT(json.dump(), testing::Not(HasSubstr("null")));
+}
+
+// The cheapest 4, 5 and 6 configurations predict the next; the last fold is the largest left
+// out, and is what leave_largest_out_error says.
+TEST(Saturating, RollingOriginIsStored) {
+  Noise noise(5);
+  const std::vector<Observation> trials =
+      Planted(LogRange(1e8, 64, 7), 2, 0.001, &noise,
+              [](double d) { return 2 + 1.5 * std::pow(d / 8e8, -0.35); });
+  const FitResult fit = *FitSaturating(trials);
+  ASSERT_EQ(fit.folds.size(), 3u);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(fit.folds[i].n_fitted, 4 + i);
+  EXPECT_NEAR(fit.folds[2].error, fit.leave_largest_out_error, 1e-12);
+  EXPECT_NEAR(fit.folds[2].error, 0, 0.01);
+  EXPECT_GT(fit.provenance.in_sample_error, 0);
+  EXPECT_LT(fit.provenance.in_sample_error, 0.002);
+  const FitResult slope = *FitLocalSlope(trials);
+  ASSERT_EQ(slope.folds.size(), 4u);
+  EXPECT_NEAR(slope.folds[3].error, slope.leave_largest_out_error, 1e-12);
+  // A line promises too little fall at first and too much later: all errors are low.
+  for (const FitFold& fold : slope.folds) EXPECT_LT(fold.error, 0);
 }
 
 }  // namespace

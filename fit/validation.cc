@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <memory>
 #include <set>
 
@@ -12,6 +13,9 @@
 namespace loglog {
 namespace {
 
+// Budgets that are predicted, the dearest: each takes a fit of its own.
+constexpr size_t kFoldsMax = 6;
+
 double CostOf(const ConfigMean& point) {
   return point.c_flops > 0 ? point.c_flops : 6 * point.n_params * point.d_tokens;
 }
@@ -19,8 +23,10 @@ double CostOf(const ConfigMean& point) {
 // The points that `keep` says; group numbers stay.
 template <typename Keep>
 ConfigMeans Subset(const ConfigMeans& means, Keep keep) {
-  ConfigMeans rest = means;
-  rest.points.clear();
+  ConfigMeans rest;
+  rest.axis = means.axis;
+  rest.group_sizes = means.group_sizes;
+  rest.shared_trunks = means.shared_trunks;
   std::set<double> xs;
   for (const ConfigMean& point : means.points) {
     if (!keep(point)) continue;
@@ -49,7 +55,9 @@ std::vector<FitFold> RollingOrigin(Law law, const ConfigMeans& means, double con
   std::set<double> costs;
   for (const ConfigMean& point : means.points) costs.insert(CostOf(point));
   std::vector<FitFold> folds;
-  for (auto next = costs.begin(); next != costs.end(); ++next) {
+  auto next = costs.begin();
+  if (costs.size() > kFoldsMax) std::advance(next, costs.size() - kFoldsMax);
+  for (; next != costs.end(); ++next) {
     const ConfigMeans known = Subset(means, [&](const ConfigMean& p) { return CostOf(p) < *next; });
     if (known.points.empty() || !WhyTooFew(law, known).empty()) continue;
     const Fitted fitted = FitTo(law, known);

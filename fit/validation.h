@@ -11,7 +11,8 @@ namespace loglog {
 
 // What a law would have promised before its dearer points were trained: it is fitted to
 // the cheapest k configurations (by FLOPs) and predicts the next dearer ones, for every k
-// that carries the form. Folds go by budget: configurations of one cost enter together.
+// that carries the form and leaves 6 budgets or fewer. Folds go by budget: configurations of
+// one cost enter together.
 std::vector<FitFold> RollingOrigin(Law law, const ConfigMeans& means, double confidence);
 
 // Refit without the configurations of the largest x (of the largest cost for joint laws),

@@ -52,8 +52,10 @@ std::string ValueAt(const json& document, const std::string& pointer) {
 void Compare(const json& stored, const json& now, std::vector<std::string>* differences) {
   for (const json& step : json::diff(stored, now)) {
     const std::string path = step.at("path").get<std::string>();
+    // What is added to the end of a list has no place of its own yet.
+    const std::string after = step.at("op") == "add" ? step.at("value").dump() : ValueAt(now, path);
     differences->push_back(absl::StrCat(absl::StripPrefix(path, "/"), ": stored ",
-                                        ValueAt(stored, path), ", now ", ValueAt(now, path)));
+                                        ValueAt(stored, path), ", now ", after));
   }
 }
 

@@ -28,6 +28,39 @@ struct PlanContext {
 std::vector<PlanWarning> CheckPlan(const SweepSpec& spec, const Expansion& expansion,
                                    const PlanContext& context = {});
 
+// What a design would tell about one arm, or about a planned pair of arms, if every trial's
+// ln(loss) had sd `seed_noise` and the loss followed the planning curve (BetaStandardError).
+struct DesignForecast {
+  std::string arm;
+  std::string arm_b;  // of a contrast
+  std::string axis;   // "D", "N" or "C"
+  int trials = 0;     // of a contrast: pairs
+  int distinct_x = 0;
+  double span = 1;      // largest x over smallest
+  double slope_se = 0;  // of the local slope; of a contrast: of the slope difference
+  double beta_se = 0;   // of the exponent with E free, on the narrowest line; arms only
+  // Contrasts: the difference of slopes that is found with probability 0.9; infinite when
+  // none is.
+  double detectable = 0;
+};
+// The first arm (arms of one shape are alike) and every planned contrast (without one,
+// of the first two arms), at most 8 in all.
+std::vector<DesignForecast> ForecastDesign(const SweepSpec& spec, const Expansion& expansion,
+                                           const PlanContext& context = {});
+
+// Another grid of token counts for one arm that costs no more (tokens in all) and tells more.
+struct BetterGrid {
+  std::vector<double> tokens;  // log-uniform, about the same budget for each
+  std::vector<int> seeds;      // of each
+  double slope_se = 0;
+  double beta_se = 0;
+};
+// For trials of one size at these D (repeated for seeds). Empty `tokens`: none of 8 to 64x
+// from the smallest D with 5 or 6 points lowers the error of beta by a fifth or more without
+// raising the slope's.
+BetterGrid FindBetterGrid(const std::vector<double>& tokens, double noise);
+double SlopeStandardError(const std::vector<double>& x, double noise);
+
 // Two trials that differ in the arm alone.
 struct PlannedPair {
   int line = 0;  // pairs on one line share an intercept: on D, those of one size

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 #include <string>
@@ -200,6 +201,64 @@ void CheckNoise(const std::string& arm, const std::string& arm_b, const Quantity
        fix});
 }
 
+// The difference that PairedPower finds with probability `kPowerWanted`.
+double DetectableDifference(const std::vector<PlannedPair>& pairs, double noise) {
+  double low = 0, high = 1e-4;
+  while (PairedPower(pairs, noise, high) < kPowerWanted) {
+    low = high;
+    high *= 2;
+    if (high > 10) return std::numeric_limits<double>::infinity();
+  }
+  for (int i = 0; i < 30; ++i) {
+    const double middle = (low + high) / 2;
+    (PairedPower(pairs, noise, middle) < kPowerWanted ? low : high) = middle;
+  }
+  return high;
+}
+
+// Standard error of a common slope over points on lines, each with its intercept.
+double SlopeErrorOnLines(const std::vector<PlannedPair>& points, double noise) {
+  std::map<int, std::pair<double, int>> lines;
+  for (const PlannedPair& point : points) {
+    lines[point.line].first += point.log_x;
+    ++lines[point.line].second;
+  }
+  double squares = 0;
+  for (const PlannedPair& point : points) {
+    const auto& [sum, count] = lines[point.line];
+    squares += (point.log_x - sum / count) * (point.log_x - sum / count);
+  }
+  return squares > 0 ? noise / std::sqrt(squares) : std::numeric_limits<double>::infinity();
+}
+
+DesignForecast ForecastArm(const std::string& arm, const Quantity& quantity, const Design& design,
+                           double noise) {
+  const std::set<DesignPoint>& points = design.at(arm);
+  DesignForecast forecast{.arm = arm, .axis = quantity.symbol};
+  forecast.trials = static_cast<int>(points.size());
+  const NarrowLine line = NarrowestLine({{arm, points}});
+  forecast.distinct_x = line.distinct;
+  forecast.span = line.span;
+  forecast.slope_se = SlopeErrorOnLines(PairsOf(points, points), noise);
+  forecast.beta_se = line.distinct < 4 ? std::numeric_limits<double>::infinity()
+                                       : BetaStandardError(line.x, noise);
+  return forecast;
+}
+
+DesignForecast ForecastContrast(const std::string& arm, const std::string& arm_b,
+                                const Quantity& quantity, const Design& design, double noise) {
+  const std::vector<PlannedPair> pairs = PairsOf(design.at(arm), design.at(arm_b));
+  std::set<double> distinct;
+  for (const PlannedPair& pair : pairs) distinct.insert(pair.log_x);
+  DesignForecast forecast{.arm = arm, .arm_b = arm_b, .axis = quantity.symbol};
+  forecast.trials = static_cast<int>(pairs.size());
+  forecast.distinct_x = static_cast<int>(distinct.size());
+  if (!distinct.empty()) forecast.span = std::exp(*distinct.rbegin() - *distinct.begin());
+  forecast.slope_se = SlopeErrorOnLines(pairs, noise * std::sqrt(2.0));
+  forecast.detectable = DetectableDifference(pairs, noise);
+  return forecast;
+}
+
 void CheckImbalance(const SweepSpec& spec, const Expansion& expansion,
                     std::vector<PlanWarning>* warnings) {
   std::map<std::string, std::set<std::string>> points;
@@ -258,6 +317,84 @@ void CheckDesign(const SweepSpec& spec, const Expansion& expansion, const PlanCo
     CheckNoise(expansion.arms[0], expansion.arms[1], quantity, along(quantity), context, warnings);
   }
   CheckImbalance(spec, expansion, warnings);
+}
+
+std::vector<DesignForecast> ForecastDesign(const SweepSpec& spec, const Expansion& expansion,
+                                           const PlanContext& context) {
+  constexpr size_t kShownMax = 8;
+  std::vector<DesignForecast> forecasts;
+  if (spec.fit.empty() || expansion.arms.empty()) return forecasts;
+  std::map<std::string, Design> designs;
+  const auto along = [&](const Quantity& quantity) -> const Design& {
+    const auto it = designs.find(quantity.symbol);
+    if (it != designs.end()) return it->second;
+    return designs.emplace(quantity.symbol, DesignAlong(spec, expansion, quantity)).first->second;
+  };
+  std::set<std::string> axes;
+  for (const FitRequest& fit : spec.fit) {
+    const bool line = fit.kind == "local_slope" || fit.kind == "saturating";
+    if (!line || !axes.insert(fit.axis).second) continue;
+    const Quantity quantity = QuantityOf(fit.axis);
+    if (along(quantity).count(expansion.arms[0]) == 0) continue;
+    forecasts.push_back(
+        ForecastArm(expansion.arms[0], quantity, along(quantity), context.seed_noise));
+  }
+  const auto contrast = [&](const std::string& arm, const std::string& arm_b,
+                            const std::string& axis) {
+    const Quantity quantity = QuantityOf(axis);
+    const Design& design = along(quantity);
+    if (design.count(arm) == 0 || design.count(arm_b) == 0) return;
+    forecasts.push_back(ForecastContrast(arm, arm_b, quantity, design, context.seed_noise));
+  };
+  bool compared = false;
+  for (const FitRequest& fit : spec.fit) {
+    if (fit.kind != "comparison" || forecasts.size() >= kShownMax) continue;
+    compared = true;
+    contrast(fit.arm, fit.arm_b, fit.axis);
+  }
+  if (!compared && expansion.arms.size() > 1 && !spec.fit[0].axis.empty()) {
+    contrast(expansion.arms[0], expansion.arms[1], spec.fit[0].axis);
+  }
+  return forecasts;
+}
+
+double SlopeStandardError(const std::vector<double>& x, double noise) {
+  std::vector<PlannedPair> points;
+  for (const double value : x) points.push_back({0, std::log(value)});
+  return SlopeErrorOnLines(points, noise);
+}
+
+BetterGrid FindBetterGrid(const std::vector<double>& tokens, double noise) {
+  constexpr int kSeedsPerPointMax = 8;
+  BetterGrid best;
+  if (tokens.empty()) return best;
+  double cost = 0;
+  for (const double d : tokens) cost += d;
+  const double first = *std::min_element(tokens.begin(), tokens.end());
+  const double slope_now = SlopeStandardError(tokens, noise);
+  double beta_best = 0.8 * BetaStandardError(tokens, noise);
+  for (const double span : {8.0, 16.0, 32.0, 64.0}) {
+    for (const int n : {5, 6}) {
+      BetterGrid grid;
+      std::vector<double> all;
+      double spent = 0;
+      for (int i = 0; i < n; ++i) {
+        const double d = first * std::pow(span, i / (n - 1.0));
+        const int seeds = std::clamp(static_cast<int>(cost / n / d), 1, kSeedsPerPointMax);
+        grid.tokens.push_back(d);
+        grid.seeds.push_back(seeds);
+        all.insert(all.end(), seeds, d);
+        spent += seeds * d;
+      }
+      if (spent > cost) continue;
+      grid.slope_se = SlopeStandardError(all, noise);
+      grid.beta_se = BetaStandardError(all, noise);
+      if (!(grid.beta_se < beta_best) || grid.slope_se > slope_now) continue;
+      beta_best = grid.beta_se;
+      best = std::move(grid);
+    }
+  }
+  return best;
 }
 
 }  // namespace loglog

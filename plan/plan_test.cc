@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "absl/strings/str_replace.h"
 #include "base/file.h"
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
@@ -389,6 +390,66 @@ TEST(Examples, TheQuickstartSpansSixteenfoldInAMinute) {
     EXPECT_GE(report.tokens_max, 16 * report.tokens_min);
     EXPECT_LE(report.all.tokens, 3'500'000);
   }
+}
+
+TEST(Forecast, ErrorsAndWhatTheyCanFind) {
+  const std::string text = R"(apiVersion: loglog/v1
+name: f
+model: {layers: 2, d_model: 64, heads: 4, kv_heads: 4, d_ff: 176, vocab: 256, seq_len: 64}
+data: {train: {format: synthetic}, val: {format: synthetic}, synthetic: {contexts: 192, zipf: 1.5, branching: 4}}
+train: {lr: 3.0e-3, batch_tokens: 512}
+axes:
+  D: {path: train.tokens, values: [65536, 131072, 262144, 458752]}
+  seed: {path: seed, values: [0, 1, 2]}
+arms:
+  small: {init.gamma: 1.0}
+  large: {init.gamma: 0.5}
+fit: [{form: "E + B*D^-beta"}, {form: B*D^-b}, {compare: [small, large]}]
+)";
+  const SweepSpec spec = MustParse(text);
+  const std::vector<DesignForecast> forecasts = ForecastDesign(spec, MustExpand(spec));
+  ASSERT_EQ(forecasts.size(), 2u);
+  double mean = 0, squares = 0;
+  for (const double d : {65536., 131072., 262144., 458752.}) mean += std::log(d) / 4;
+  for (const double d : {65536., 131072., 262144., 458752.}) {
+    squares += 3 * (std::log(d) - mean) * (std::log(d) - mean);
+  }
+  EXPECT_NEAR(forecasts[0].slope_se, 0.003 / std::sqrt(squares), 1e-12);
+  EXPECT_NEAR(forecasts[0].span, 7, 1e-12);
+  EXPECT_EQ(forecasts[0].trials, 12);
+  EXPECT_GT(forecasts[0].beta_se, 0.015);
+  EXPECT_EQ(forecasts[1].arm_b, "large");
+  EXPECT_NEAR(forecasts[1].slope_se, 0.003 * std::sqrt(2 / squares), 1e-12);
+  std::vector<PlannedPair> pairs;
+  for (const double d : {65536., 131072., 262144., 458752.}) {
+    pairs.insert(pairs.end(), 3, {0, std::log(d)});
+  }
+  EXPECT_NEAR(PairedPower(pairs, 0.003, forecasts[1].detectable), 0.9, 1e-6);
+  // Three values of D fix no exponent.
+  EXPECT_TRUE(std::isinf(
+      ForecastDesign(MustParse(absl::StrReplaceAll(text, {{", 458752", ""}})),
+                     MustExpand(MustParse(absl::StrReplaceAll(text, {{", 458752", ""}}))))[0]
+          .beta_se));
+}
+
+TEST(Forecast, ABetterGridCostsNoMore) {
+  std::vector<double> narrow;
+  for (const double d : {1e8, 2e8, 4e8, 6e8, 7e8}) narrow.insert(narrow.end(), 3, d);
+  const BetterGrid grid = FindBetterGrid(narrow, 0.003);
+  ASSERT_FALSE(grid.tokens.empty());
+  double now = 0, then = 0;
+  for (const double d : narrow) now += d;
+  for (size_t i = 0; i < grid.tokens.size(); ++i) then += grid.tokens[i] * grid.seeds[i];
+  EXPECT_LE(then, now);
+  EXPECT_LT(grid.beta_se, 0.8 * BetaStandardError(narrow, 0.003));
+  EXPECT_LE(grid.slope_se, SlopeStandardError(narrow, 0.003));
+  // What is found is not bettered again.
+  std::vector<double> found;
+  for (size_t i = 0; i < grid.tokens.size(); ++i) {
+    found.insert(found.end(), grid.seeds[i], grid.tokens[i]);
+  }
+  EXPECT_THAT(FindBetterGrid(found, 0.003).tokens, IsEmpty());
+  EXPECT_THAT(FindBetterGrid({}, 0.003).tokens, IsEmpty());
 }
 
 }  // namespace

@@ -110,6 +110,21 @@ PlanReport MakeReport(const SweepSpec& spec, const Expansion& expansion,
   }
   EstimateSizes(spec, &report);
   report.warnings = CheckPlan(spec, expansion, options.context);
+  report.forecasts = ForecastDesign(spec, expansion, options.context);
+  report.seed_noise = options.context.seed_noise;
+  if (!report.forecasts.empty() && report.forecasts[0].axis == "D") {
+    std::vector<double> tokens;
+    int64_t size = 0;
+    for (const PlannedTrial& trial : expansion.trials) {
+      const Cell& cell = expansion.cells[trial.cell];
+      if (cell.arm != report.forecasts[0].arm) continue;
+      if (size == 0) size = cell.cost.params.non_embedding;
+      if (cell.cost.params.non_embedding == size) {
+        tokens.push_back(static_cast<double>(cell.cost.tokens));
+      }
+    }
+    report.better_grid = FindBetterGrid(tokens, options.context.seed_noise);
+  }
   CheckBudget(spec.budget, &report);
   return report;
 }

@@ -48,6 +48,10 @@ struct PlanReport {
   Throughput throughput;
   std::string formula;  // version of the cost formulas
   std::vector<PlanWarning> warnings;
+  // What its fits can tell at the noise of the context, and what the same tokens could.
+  std::vector<DesignForecast> forecasts;
+  BetterGrid better_grid;  // of the first arm's narrowest line in D; empty: none, or no such line
+  double seed_noise = 0;
 };
 
 struct ReportOptions {

@@ -212,8 +212,9 @@ std::vector<PlantedSummary> RunPlantedProblems(uint64_t seed, int first, int cou
 
 std::string PlantedTable(const std::vector<PlantedSummary>& summaries) {
   std::string table =
-      "| form | problems | did not converge | at a bound | identified | median bias | median "
-      "|error| | coverage | the last three where identified "
+      "| form | problems | did not converge | at a bound | identified | median bias | median size "
+      "of "
+      "error | coverage | the last three where identified "
       "|\n|---|---|---|---|---|---|---|---|---|\n";
   for (const PlantedSummary& s : summaries) {
     absl::StrAppendFormat(

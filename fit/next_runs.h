@@ -1,0 +1,65 @@
+#ifndef LOGLOG_FIT_NEXT_RUNS_H_
+#define LOGLOG_FIT_NEXT_RUNS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "fit/observation.h"
+#include "fit/result.h"
+
+namespace loglog {
+
+// What the next trials are to tell.
+enum class NextGoal {
+  kSlope,       // the local slope of an arm
+  kDifference,  // the difference of two arms' slopes; a step is a pair of trials
+  kPrediction,  // ln L of an arm at `target` tokens: with a floor where 4 token counts carry one
+};
+
+struct NextOptions {
+  NextGoal goal = NextGoal::kSlope;
+  double target = 0;  // tokens D, for kPrediction
+  double budget = 0;  // in units of the cost; steps that would exceed it are not taken
+  int steps_max = 12;
+  double confidence = 0.95;
+};
+
+struct NextStep {
+  double d_tokens = 0;
+  double cost = 0;        // of this step: both trials of a pair
+  double spent = 0;       // up to and with it
+  double half_width = 0;  // expected, of the goal's interval after it
+};
+
+struct NextPlan {
+  double estimate = kNoNumber;  // of the goal now; a prediction's in ln L
+  double half_width = kNoNumber;
+  double noise = kNoNumber;  // sd of one trial's ln L, or of one pair's difference, in the data
+  std::string law;           // that the expectation is about
+  std::vector<NextStep> steps;
+  std::string reason;  // why there are no steps
+};
+
+// Chooses, one after another, the trial among `candidates` (token counts, each as often as
+// wanted) that takes most off c'Cov(theta)c per unit of cost, where c is the goal as a
+// function of the law's parameters: greedy, at the noise and the estimates of the data. All
+// trials of one size. `cost` is that of one trial of so many tokens, above 0. Pure,
+// thread-safe. Without steps and with a reason: too few token counts, several sizes, an
+// estimate at a bound. INVALID_ARGUMENT: as FitLocalSlope and CompareArms; a target or
+// candidate that is no positive number.
+absl::StatusOr<NextPlan> ChooseNextRuns(absl::Span<const Observation> arm,
+                                        absl::Span<const Observation> arm_b,
+                                        absl::Span<const double> candidates,
+                                        absl::FunctionRef<double(double d_tokens)> cost,
+                                        const NextOptions& options);
+
+// Where trials of these token counts could be added: the counts themselves, between each two
+// in the middle of ln D, and 2 and 4 times the largest.
+std::vector<double> NextCandidates(absl::Span<const Observation> arm);
+
+}  // namespace loglog
+
+#endif  // LOGLOG_FIT_NEXT_RUNS_H_

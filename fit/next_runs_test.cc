@@ -1,0 +1,102 @@
+#include "fit/next_runs.h"
+
+#include <cmath>
+
+#include "fit/fit.h"
+#include "fit/planted_testing.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace loglog {
+namespace {
+
+using ::testing::HasSubstr;
+
+double Tokens(double d) { return d; }
+
+std::vector<Observation> Arm(double slope, uint64_t seed, int n = 5) {
+  Noise noise(seed);
+  return Planted(LogRange(1e8, 16, n), 2, 0.003, &noise,
+                 [=](double d) { return 30 * std::pow(d, slope); });
+}
+
+TEST(NextRuns, TheIntervalNowIsTheFitsOwn) {
+  const std::vector<Observation> arm = Arm(-0.1, 1), other = Arm(-0.09, 2);
+  const NextOptions slope{.budget = 1e12, .steps_max = 1};
+  const NextPlan a = *ChooseNextRuns(arm, {}, NextCandidates(arm), Tokens, slope);
+  const FitParameter fitted = *FitLocalSlope(arm)->Find("slope");
+  EXPECT_NEAR(a.estimate, fitted.estimate, 1e-9);
+  EXPECT_NEAR(a.half_width, (fitted.high - fitted.low) / 2, 1e-8);
+  const NextOptions difference{.goal = NextGoal::kDifference, .budget = 1e12, .steps_max = 1};
+  const NextPlan d = *ChooseNextRuns(arm, other, NextCandidates(arm), Tokens, difference);
+  const FitResult compared = *CompareArms(arm, other);
+  EXPECT_NEAR(d.estimate, compared.Find("slope_difference")->estimate, 1e-12);
+  EXPECT_EQ(d.steps[0].cost, 2 * d.steps[0].d_tokens);
+}
+
+// One more trial: all candidates tried by brute force.
+TEST(NextRuns, TheFirstStepIsTheBestPerCost) {
+  const std::vector<Observation> arm = Arm(-0.1, 1);
+  const auto variance = [&](double extra) {
+    double mean = 0, squares = 0, n = 0;
+    std::vector<double> all;
+    for (const Observation& o : arm) all.push_back(std::log(o.d_tokens));
+    if (extra > 0) all.push_back(std::log(extra));
+    for (const double v : all) mean += v / all.size();
+    for (const double v : all) squares += (v - mean) * (v - mean), ++n;
+    return 1 / squares;
+  };
+  const std::vector<double> candidates = NextCandidates(arm);
+  for (const double power : {0.0, 1.0}) {
+    const auto cost = [&](double d) { return std::pow(d, power); };
+    double best = 0, at = 0;
+    for (const double d : candidates) {
+      const double gain = (variance(0) - variance(d)) / cost(d);
+      if (gain > best) best = gain, at = d;
+    }
+    const NextPlan plan =
+        *ChooseNextRuns(arm, {}, candidates, cost, {.budget = 1e12, .steps_max = 1});
+    ASSERT_EQ(plan.steps.size(), 1u);
+    EXPECT_EQ(plan.steps[0].d_tokens, at) << power;
+  }
+}
+
+TEST(NextRuns, StepsNarrowTheIntervalWithinTheBudget) {
+  Noise noise(4);
+  const std::vector<Observation> arm =
+      Planted(LogRange(1e8, 32, 6), 2, 0.002, &noise,
+              [](double d) { return 2 + 1.5 * std::pow(d / 8e8, -0.35); });
+  const NextOptions options{
+      .goal = NextGoal::kPrediction, .target = 2e10, .budget = 4e10, .steps_max = 20};
+  const NextPlan plan = *ChooseNextRuns(arm, {}, NextCandidates(arm), Tokens, options);
+  ASSERT_FALSE(plan.steps.empty()) << plan.reason;
+  EXPECT_EQ(plan.law, "saturating");
+  double last = plan.half_width;
+  for (const NextStep& step : plan.steps) {
+    EXPECT_LE(step.half_width, last);
+    last = step.half_width;
+  }
+  EXPECT_LE(plan.steps.back().spent, 4e10);
+  EXPECT_LT(last, 0.8 * plan.half_width);
+}
+
+TEST(NextRuns, WhatCannotBeChosenHasAReason) {
+  const NextOptions options{.budget = 1e12};
+  EXPECT_THAT(ChooseNextRuns(Arm(-0.1, 1, 2), {}, {1e9}, Tokens, options)->reason,
+              HasSubstr("2 parameters need 3 configurations"));
+  EXPECT_THAT(ChooseNextRuns(Arm(-0.1, 1), {}, {1e9}, Tokens, {.budget = 1})->reason,
+              HasSubstr("no trial fits into a budget of 1"));
+  EXPECT_THAT(ChooseNextRuns(Arm(-0.1, 1), Arm(-0.1, 2, 2), {1e9}, Tokens,
+                             {.goal = NextGoal::kDifference, .budget = 1e12})
+                  ->reason,
+              HasSubstr("pairs of one size at 3 different D"));
+  EXPECT_EQ(ChooseNextRuns(Arm(-0.1, 1), {}, {-1}, Tokens, options).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ChooseNextRuns(Arm(-0.1, 1), {}, {1e9}, Tokens, {.goal = NextGoal::kPrediction})
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace loglog
