@@ -280,7 +280,10 @@ std::vector<FitView> EngineWorld::WaitForFits(
            }).value_or(std::vector<FitView>());
     if (enough(fits)) break;
     MutexLock lock(mutex);
-    if (!rung.WaitFor(mutex, 60'000, [&] { return rings != seen; })) break;
+    if (!rung.WaitFor(mutex, 60'000, [&] { return rings != seen; })) {
+      ADD_FAILURE() << "no such fits within a minute; there are " << fits.size();
+      break;
+    }
   }
   engine_->watch_hub()->Remove(*bell);
   engine_->Poke();  // a bell that was ringing has rung

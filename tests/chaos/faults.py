@@ -190,7 +190,7 @@ class Faults:
 
     def _disk(self, what, kind, generator):
         if not may_mount():
-            return ("left out", iter(()), ())
+            return ("left out", (step for step in ()), ())
         if what == "store":
             process = self._injector.pick(["coordinator"])
             return process and (kind, generator(kind, self._cluster.disks["store"], [process]), ["coordinator"])
