@@ -17,7 +17,8 @@ int64_t IntegerAt(const Json& object, const char* key) {
   const bool fits = !value.is_number_unsigned() ||
                     value.template get<uint64_t>() <= uint64_t{std::numeric_limits<int64_t>::max()};
   if (!value.is_number_integer() || !fits) {
-    throw std::runtime_error(std::string(key) + " is " + value.dump() + ", not an integer below 2^63");
+    throw std::runtime_error(std::string(key) + " is " + value.dump() +
+                             ", not an integer below 2^63");
   }
   return value.template get<int64_t>();
 }
