@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "cli/commands_testing.h"
 #include "cli/fit_export.h"
-#include "fit/planted_testing.h"
 #include "fitting/fitter.h"
+#include "fitting/trials_testing.h"
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
 #include "store/store.h"
@@ -24,28 +24,7 @@ using testing::Not;
 
 // Arms "a" and "b_50%" of one sweep, as a store gives them.
 std::vector<ObservationRow> Trials() {
-  std::vector<ObservationRow> rows;
-  Noise noise(3);
-  for (const char* arm : {"a", "b_50%"}) {
-    for (const int64_t tokens : {1'000'000, 4'000'000, 16'000'000, 32'000'000, 64'000'000}) {
-      for (int seed = 0; seed < 3; ++seed) {
-        ObservationRow row;
-        row.number = static_cast<int64_t>(rows.size()) + 1;
-        row.arm = arm;
-        row.axes_json = "{}";
-        row.cell_sha256 = absl::StrCat(arm, tokens);
-        row.seed = seed;
-        row.state = TrialState::kDone;
-        row.params_non_embedding = 1'000'000;
-        row.tokens = tokens;
-        row.flops = 6e6 * static_cast<double>(tokens);
-        row.final_loss = (2 + 1.5 * std::pow(static_cast<double>(tokens) / 8e6, -0.35)) *
-                         std::exp(0.001 * noise.Next());
-        row.trial_sha256 = absl::StrCat(arm, " ", tokens, " ", seed);
-        rows.push_back(row);
-      }
-    }
-  }
+  std::vector<ObservationRow> rows = TrialsOf({"a", "b_50%"});
   rows.back().state = TrialState::kStopped;
   return rows;
 }

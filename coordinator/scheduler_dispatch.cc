@@ -135,7 +135,7 @@ std::optional<Grant> Scheduler::PlaceFor(int64_t sweep_id, int64_t now_ms) {
   const Sweep& sweep = sweeps_.at(sweep_id);
   const int slots = sweep.schedule.slots;
   for (const auto& [slot, id] : idle_) {
-    const std::string& worker_id = id;
+    const std::string& worker_id = id;  // clang 14 captures no structured binding
     const Worker& worker = workers_.find(worker_id)->second;
     const int idle = static_cast<int>(worker.idle.size());
     if (idle < slots || !Matches(sweep, worker)) continue;

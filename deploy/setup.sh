@@ -70,6 +70,17 @@ install_packages() {
     -o Dpkg::Use-Pty=0 "${missing[@]}" >&2
 }
 
+# install_wheels LOCK DIR: into an environment of their own, by hash; the copy of the lock says
+# that all of it is there.
+install_wheels() {
+  rm -rf "$2"
+  run "install python3-venv, or free space in $2" /usr/bin/python3 -m venv "$2"
+  run "check the network and the free disk space; a wrong hash means that the package was tampered with or damaged" \
+    "$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-cache-dir \
+    --only-binary=:all: --require-hashes -r "$1"
+  cp "$1" "$2/installed.lock"
+}
+
 install_libtorch() {
   if [ -n "${LOGLOG_LIBTORCH:-}" ]; then
     if [ ! -e "$LOGLOG_LIBTORCH/lib/libtorch_cpu.so" ] || [ ! -d "$LOGLOG_LIBTORCH/include/ATen" ]; then
@@ -92,16 +103,10 @@ install_libtorch() {
   run "another set-up is at work; wait for it" flock -w 1800 9
   if cmp -s "$lock" "$stamp"; then return 0; fi
   say "installing LibTorch ($part) from the torch wheel into $dir; about $([ $part = cpu ] && echo 0.6 || echo 3) GB to fetch"
-  rm -rf "$dir"
-  run "install python3-venv, or free space in $dir" /usr/bin/python3 -m venv "$dir"
-  run "check the network and the free disk space; a wrong hash means that the package was tampered with or damaged" \
-    "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-cache-dir \
-    --only-binary=:all: --require-hashes -r "$lock"
-  cp "$lock" "$stamp"
+  install_wheels "$lock" "$dir"
 }
 
-# Into an environment of its own, by hash; the wheels are of CPython 3.11 on x86-64, and
-# elsewhere the tests that need it skip.
+# The wheels are of CPython 3.11 on x86-64; elsewhere the tests that need them skip.
 install_oracle() {
   local lock=$here/../bench/scipy.lock
   local dir=${LOGLOG_CACHE:-$HOME/.cache/loglog}/oracle
@@ -111,12 +116,7 @@ install_oracle() {
     return 0
   fi
   say "installing SciPy into $dir; about 55 MB to fetch"
-  rm -rf "$dir"
-  run "install python3-venv, or free space in $dir" /usr/bin/python3 -m venv "$dir"
-  run "check the network and the free disk space; a wrong hash means that the package was tampered with or damaged" \
-    "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-cache-dir \
-    --only-binary=:all: --require-hashes -r "$lock"
-  cp "$lock" "$dir/installed.lock"
+  install_wheels "$lock" "$dir"
 }
 
 install_packages

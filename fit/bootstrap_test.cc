@@ -4,7 +4,7 @@
 #include <set>
 
 #include "fit/fit.h"
-#include "fit/form_fit.h"
+#include "fit/fitted_testing.h"
 #include "fit/planted_testing.h"
 #include "fit/power_sum.h"
 #include "fit/random.h"
@@ -15,18 +15,6 @@ namespace loglog {
 namespace {
 
 using ::testing::HasSubstr;
-
-struct Fitted {
-  std::unique_ptr<Form> form;
-  std::vector<double> theta;
-};
-
-Fitted FitTo(Law law, const std::vector<Observation>& trials) {
-  Fitted fitted;
-  fitted.form = MakeForm(law, *MeansOverSeeds(trials, Axis::kTokens));
-  fitted.theta = MinimizeSquares(*fitted.form, fitted.form->Starts()).theta;
-  return fitted;
-}
 
 std::vector<Observation> Curve(int n, int seeds, double sd, uint64_t seed) {
   Noise noise(seed);

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
-#include "fit/planted_testing.h"
+#include "fitting/trials_testing.h"
 #include "nlohmann/json.hpp"
 
 namespace loglog {
@@ -18,29 +18,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 std::vector<ObservationRow> TwoArms() {
-  std::vector<ObservationRow> rows;
-  Noise noise(3);
-  for (const char* arm : {"a", "b"}) {
-    for (const int64_t tokens : {1'000'000, 4'000'000, 16'000'000, 32'000'000, 64'000'000}) {
-      for (int seed = 0; seed < 3; ++seed) {
-        ObservationRow row;
-        row.number = static_cast<int64_t>(rows.size()) + 1;
-        row.arm = arm;
-        row.axes_json = "{}";
-        row.cell_sha256 = absl::StrCat(arm, tokens);
-        row.seed = seed;
-        row.state = TrialState::kDone;
-        row.params_non_embedding = 1'000'000;
-        row.tokens = tokens;
-        row.flops = 6e6 * static_cast<double>(tokens);
-        row.final_loss = (2 + 1.5 * std::pow(static_cast<double>(tokens) / 8e6, -0.35)) *
-                         std::exp(0.001 * noise.Next());
-        row.trial_sha256 = absl::StrCat(arm, " ", tokens, " ", seed);
-        row.data_sha256 = "3fa9";
-        rows.push_back(row);
-      }
-    }
-  }
+  std::vector<ObservationRow> rows = TrialsOf({"a", "b"});
+  for (ObservationRow& row : rows) row.data_sha256 = "3fa9";
   return rows;
 }
 

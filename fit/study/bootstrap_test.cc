@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "fit/fit.h"
-#include "fit/form_fit.h"
+#include "fit/fitted_testing.h"
 #include "fit/planted_testing.h"
 #include "fit/random.h"
 #include "gtest/gtest.h"
@@ -16,18 +16,6 @@ namespace loglog {
 namespace {
 
 constexpr int kSimulations = 4000;
-
-struct Fitted {
-  std::unique_ptr<Form> form;
-  std::vector<double> theta;
-};
-
-Fitted FitTo(Law law, const std::vector<Observation>& trials) {
-  Fitted fitted;
-  fitted.form = MakeForm(law, *MeansOverSeeds(trials, Axis::kTokens));
-  fitted.theta = MinimizeSquares(*fitted.form, fitted.form->Starts()).theta;
-  return fitted;
-}
 
 // 6 token counts, means over 3 seeds: what the default intervals must do, and what the
 // wrong ways do.
