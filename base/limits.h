@@ -32,6 +32,7 @@ inline constexpr int kOutcomeMessageBytesMax = 2'000;
 // ---- the store as a whole
 inline constexpr int64_t kSweepsMax = 100'000;
 inline constexpr int64_t kOpenTrialsMax = 2'000'000;  // pending or running; memory grows with them
+inline constexpr int64_t kTokensMax = 10'000;         // revoked ones too; all are held in memory
 inline constexpr int64_t kMetricNamesMax = 10'000;
 inline constexpr int kMetricNameBytesMax = 200;
 

@@ -66,11 +66,11 @@ Recovery Recover(const std::string& program, const std::string& path, const std:
   const int log = open((path + ".log").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   Recovery recovery;
   const auto start = Clock::now();
-  auto coordinator =
-      Must(Subprocess::Spawn({.argv = {program, "--store", path, "--listen", "127.0.0.1:0",
-                                       "--ready-file", ready, "--log-format", "text"},
-                              .stdout_fd = log,
-                              .stderr_fd = log}));
+  auto coordinator = Must(Subprocess::Spawn(
+      {.argv = bench::EndsWithUs({program, "--store", path, "--listen", "127.0.0.1:0",
+                                  "--ready-file", ready, "--log-format", "text"}),
+       .stdout_fd = log,
+       .stderr_fd = log}));
   close(log);
   while (!PathExists(ready)) {
     ExitStatus status;

@@ -1,5 +1,6 @@
 // Tokens: who may call. Changes hold from the moment they are answered.
 #include "absl/strings/str_cat.h"
+#include "base/refusal.h"
 #include "base/status.h"
 #include "coordinator/access.h"
 #include "coordinator/engine.h"
@@ -12,7 +13,6 @@ namespace {
 using nlohmann::json;
 
 constexpr int kPage = 1000;
-constexpr size_t kTokensMax = 10'000;
 constexpr int64_t kDayMs = 24 * 3'600'000;
 
 }  // namespace
@@ -74,9 +74,10 @@ absl::StatusOr<TokenRow> Engine::ApplyCreateToken(const NewToken& token) {
   }
   if (!token.worker.empty()) LOGLOG_RETURN_IF_ERROR(CheckWorkerPattern(token.worker));
   if (token.ttl_ms < 0) return absl::InvalidArgumentError("ttl_ms: must not be negative");
-  if (tokens_.size() >= kTokensMax) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "this store has ", kTokensMax, " tokens, revoked ones included, and takes no more"));
+  if (static_cast<int64_t>(tokens_.size()) >= options_.capacity.tokens_max) {
+    return NoRoom(absl::StrCat("the store has ", options_.capacity.tokens_max,
+                               " tokens, revoked ones included, the most it may have; give several "
+                               "users one token, or start a coordinator on a new store (--store)"));
   }
   LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
   TokenRow row;

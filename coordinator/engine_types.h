@@ -19,6 +19,7 @@ namespace loglog {
 struct Capacity {
   int64_t sweeps_max = limits::kSweepsMax;
   int64_t open_trials_max = limits::kOpenTrialsMax;
+  int64_t tokens_max = limits::kTokensMax;
   int workers_max = limits::kWorkersMax;
   int watchers_max = limits::kWatchersMax;
   int metric_streams_max = limits::kMetricStreamsMax;

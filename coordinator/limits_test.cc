@@ -29,6 +29,7 @@ TEST(CapacityTest, IsWhatTheTableSays) {
   const Capacity capacity;
   EXPECT_EQ(capacity.sweeps_max, limits::kSweepsMax);
   EXPECT_EQ(capacity.open_trials_max, limits::kOpenTrialsMax);
+  EXPECT_EQ(capacity.tokens_max, limits::kTokensMax);
   EXPECT_EQ(capacity.workers_max, limits::kWorkersMax);
   EXPECT_EQ(capacity.watchers_max, limits::kWatchersMax);
   EXPECT_EQ(capacity.metric_streams_max, limits::kMetricStreamsMax);
@@ -63,6 +64,24 @@ TEST_F(EngineLimits, OpenTrials) {
   ASSERT_TRUE(Change(Engine::SweepVerb::kCancel, "c").ok());
   ASSERT_TRUE(Change(Engine::SweepVerb::kCancel, "a").ok());
   EXPECT_EQ(Submit(TinySpec("b", 2, 2))->trials_new, 4);
+}
+
+TEST_F(EngineLimits, Tokens) {
+  OpenWith({.tokens_max = 1});
+  const auto create = [&](const char* name, char digit) {
+    return Call<TokenRow>([&](auto reply) {
+      engine_->CreateToken({name, Role::kViewer, "", std::string(64, digit), 0}, reply);
+    });
+  };
+  const auto first = create("ann", 'a');
+  ASSERT_TRUE(first.ok()) << first.status();
+  const auto over = create("bob", 'b');
+  EXPECT_TRUE(absl::IsResourceExhausted(over.status())) << over.status();
+  EXPECT_THAT(Message(over.status()), AllOf(HasSubstr("has 1 tokens"), HasSubstr("one token")));
+  EXPECT_EQ(RetryAfterMs(over.status()), std::nullopt) << "waiting does not help";
+  ASSERT_TRUE(
+      Call<TokenRow>([&](auto reply) { engine_->RevokeToken(first->token_id, reply); }).ok());
+  EXPECT_FALSE(create("bob", 'b').ok()) << "what was revoked stays in the store";
 }
 
 TEST_F(EngineLimits, TrialsThatAreRetriedAreOpenAgain) {

@@ -33,10 +33,8 @@ void Progress::AddTrial(const OpenTrial& open) {
   trial.tokens = open.tokens;
   trial.shape = open.tokens > 0 ? open.flops / static_cast<double>(open.tokens) : 0;
   for (const SweepOfTrial& of : open.sweeps) {
-    if (std::find(trial.sweeps.begin(), trial.sweeps.end(), of.sweep_id) != trial.sweeps.end()) {
-      continue;
-    }
-    trial.sweeps.push_back(of.sweep_id);
+    if (trial.sweeps.contains(of.sweep_id)) continue;
+    trial.sweeps.insert(of.sweep_id);
     tokens_left_[of.sweep_id][trial.shape] += trial.tokens;
   }
 }
@@ -123,8 +121,7 @@ Progress::Left Progress::LeftOf(int64_t sweep_id) const {
   for (const auto& [id, attempt] : attempts_) {
     const auto trial = trials_.find(attempt.trial_id);
     if (trial == trials_.end()) continue;
-    const std::vector<int64_t>& sweeps = trial->second.sweeps;
-    if (std::find(sweeps.begin(), sweeps.end(), sweep_id) == sweeps.end()) continue;
+    if (!trial->second.sweeps.contains(sweep_id)) continue;
     left.tokens_per_second += attempt.rate;
     tokens[trial->second.shape] -= attempt.tokens;
   }

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 #include <map>
-#include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/btree_map.h"
+#include "coordinator/id_set.h"
 #include "store/rows.h"
 
 namespace loglog {
@@ -41,7 +41,7 @@ class Progress {
   struct Trial {
     double shape = 0;
     int64_t tokens = 0;
-    std::vector<int64_t> sweeps;
+    IdSet sweeps;
   };
   struct Attempt {
     int64_t trial_id = 0;
@@ -64,7 +64,7 @@ class Progress {
   // The speed of a shape: its own, else that of its FLOPs; n = 0 when unknown.
   Speed SpeedOf(double shape) const;
 
-  absl::flat_hash_map<int64_t, Trial> trials_;
+  absl::btree_map<int64_t, Trial> trials_;
   std::map<int64_t, std::map<double, int64_t>> tokens_left_;  // by sweep, by shape
   std::map<int64_t, Attempt> attempts_;                       // live ones
   std::map<double, Speed> speeds_;                            // by shape, tokens per second

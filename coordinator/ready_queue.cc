@@ -2,7 +2,7 @@
 
 namespace loglog {
 
-const std::vector<ReadyQueue::Place>& ReadyQueue::Put(int64_t task_id, std::vector<Place> places) {
+const ReadyQueue::Places& ReadyQueue::Put(int64_t task_id, Places places) {
   Remove(task_id);
   for (const Place& place : places) {
     Queue& queue = queues_[place.sweep_id];
@@ -44,7 +44,7 @@ int64_t ReadyQueue::First(int64_t sweep_id, Seconds seconds,
     // The heads of the shapes, merged by time.
     struct Head {
       float shape;
-      std::set<Item>::const_iterator next, end;
+      Items::const_iterator next, end;
     };
     std::vector<Head> heads;
     for (const auto& [shape, items] : shapes) heads.push_back({shape, items.begin(), items.end()});

@@ -4,11 +4,13 @@
 #include <compare>
 #include <cstdint>
 #include <map>
-#include <set>
 #include <utility>
 #include <vector>
 
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 
 namespace loglog {
@@ -28,12 +30,13 @@ class ReadyQueue {
     int32_t band = 0;
     int32_t number = 0;
   };
+  using Places = absl::InlinedVector<Place, 1>;
   // How long so many tokens of a shape take.
   using Seconds = absl::FunctionRef<double(float shape, double tokens)>;
 
   // Replaces the places of a task that is queued already, and returns them. Without places
   // the task waits in no queue and never comes up.
-  const std::vector<Place>& Put(int64_t task_id, std::vector<Place> places);
+  const Places& Put(int64_t task_id, Places places);
   // Returns the sweeps that it was queued for.
   std::vector<int64_t> Remove(int64_t task_id);
   bool Contains(int64_t task_id) const { return places_.contains(task_id); }
@@ -55,14 +58,15 @@ class ReadyQueue {
     int64_t task_id = 0;
     auto operator<=>(const Item&) const = default;
   };
-  using Shapes = std::map<float, std::set<Item>>;  // no empty ones
+  using Items = absl::btree_set<Item>;
+  using Shapes = std::map<float, Items>;  // no empty ones
   struct Queue {
     size_t size = 0;
     std::map<int32_t, Shapes> bands;  // no empty ones
   };
 
-  absl::flat_hash_map<int64_t, std::vector<Place>> places_;  // by task
-  absl::flat_hash_map<int64_t, Queue> queues_;               // by sweep; no empty ones
+  absl::btree_map<int64_t, Places> places_;     // by task
+  absl::flat_hash_map<int64_t, Queue> queues_;  // by sweep; no empty ones
 };
 
 }  // namespace loglog

@@ -46,7 +46,7 @@ void Scheduler::AddTrial(const OpenTrial& open) {
   for (const SweepOfTrial& of : open.sweeps) {
     const auto sweep = sweeps_.find(of.sweep_id);
     if (sweep == sweeps_.end()) continue;
-    trial.sweeps[of.sweep_id] = of.number;
+    if (!trial.WantedBy(of.sweep_id)) trial.sweeps.push_back({of.sweep_id, of.number});
     sweep->second.open.insert(open.trial_id);
   }
   for (const int64_t task_id : trial.tasks) {
@@ -59,11 +59,16 @@ void Scheduler::AddTrial(const OpenTrial& open) {
 void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t now_ms) {
   const bool is_new = !tasks_.contains(row.task_id);
   Task& task = tasks_[row.task_id];
-  task.context = context;
+  task.failures_max = context.failures_max;
+  task.losses_max = context.losses_max;
   task.cancelled = false;
   task.failure_count = row.failure_count;
   task.lost_count = row.lost_count;
-  task.message = row.message;
+  if (!row.message.empty() || task.has_past()) task.mutable_past()->message = row.message;
+  if (!context.checkpoint_worker.empty() || task.has_past()) {
+    task.mutable_past()->checkpoint_worker = context.checkpoint_worker;
+    task.mutable_past()->checkpoint_scope = context.checkpoint_scope;
+  }
   task.tokens = row.token_end - row.token_begin;
   std::set<int64_t> cells;
   for (const TaskMember& member : row.members) {
@@ -72,10 +77,7 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
     task.open.insert(member.trial_id);
     cells.insert(trial->second.cell_id);
     if (trial->second.task_id == row.task_id) task.ends_trials = true;
-    std::vector<int64_t>& tasks = trial->second.tasks;
-    if (std::find(tasks.begin(), tasks.end(), row.task_id) == tasks.end()) {
-      tasks.push_back(row.task_id);
-    }
+    trial->second.tasks.insert(row.task_id);
   }
   // Its results came in before the coordinator was started: only its end is still to come.
   if (task.open.empty()) task.ends_trials = true;
@@ -96,14 +98,16 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
   // than what is left of a wait can be.
   const int64_t wait_ms = BackoffBeforeJitter(std::max(row.failure_count, row.lost_count));
   task.not_before_ms = now_ms + std::min(context.wait_ms, wait_ms + wait_ms / 4);
-  if (!context.checkpoint_worker.empty()) task.prefer_until_ms = now_ms + 2 * LeaseMs();
+  if (!context.checkpoint_worker.empty()) {
+    task.mutable_past()->prefer_until_ms = now_ms + 2 * LeaseMs();
+  }
   Enqueue(row.task_id, &task, now_ms);
 }
 
 // ---- queueing
 
-std::vector<ReadyQueue::Place> Scheduler::PlacesOf(const Task& task) const {
-  std::vector<ReadyQueue::Place> places;
+ReadyQueue::Places Scheduler::PlacesOf(const Task& task) const {
+  ReadyQueue::Places places;
   for (const int64_t trial_id : task.open) {
     const Trial& trial = trials_.at(trial_id);
     for (const auto& [sweep_id, number] : trial.sweeps) {
@@ -158,13 +162,14 @@ void Scheduler::Enqueue(int64_t task_id, Task* task, int64_t now_ms) {
 void Scheduler::Requeue(int64_t task_id, Task* task, int64_t wait_ms, absl::string_view message,
                         int64_t now_ms, Actions* actions) {
   task->not_before_ms = now_ms + wait_ms;
-  task->message = std::string(message);
-  if (!task->context.checkpoint_worker.empty()) {
-    task->prefer_until_ms = task->not_before_ms + 2 * LeaseMs();
+  Past& past = *task->mutable_past();
+  past.message = std::string(message);
+  if (!past.checkpoint_worker.empty()) {
+    past.prefer_until_ms = task->not_before_ms + 2 * LeaseMs();
   }
   Enqueue(task_id, task, now_ms);
   actions->push_back(PutTask{task_id, TaskState::kPending, task->failure_count, task->lost_count,
-                             wait_ms, task->message, OpenTrialsOf(task_id)});
+                             wait_ms, std::string(message), OpenTrialsOf(task_id)});
 }
 
 int64_t Scheduler::BackoffBeforeJitter(int count) const {
@@ -190,7 +195,7 @@ void Scheduler::EraseTask(int64_t task_id) {
   backoffs_.erase({task.not_before_ms, task_id});
   for (const int64_t trial_id : task.open) {
     const auto trial = trials_.find(trial_id);
-    if (trial != trials_.end()) std::erase(trial->second.tasks, task_id);
+    if (trial != trials_.end()) trial->second.tasks.erase(task_id);
   }
   if (task.parent_task_id != 0) {
     const auto siblings = children_.find(task.parent_task_id);
@@ -286,7 +291,9 @@ void Scheduler::RemoveSweep(int64_t sweep_id) {
   }
   for (const int64_t trial_id : sweep.open) {
     Trial& trial = trials_.at(trial_id);
-    trial.sweeps.erase(sweep_id);
+    const auto wish = std::find_if(trial.sweeps.begin(), trial.sweeps.end(),
+                                   [&](const Wish& one) { return one.sweep_id == sweep_id; });
+    if (wish != trial.sweeps.end()) trial.sweeps.erase(wish);
     for (const int64_t task_id : trial.tasks) {
       if (ready_.Contains(task_id)) PutReady(task_id, tasks_.at(task_id));
     }
@@ -377,10 +384,9 @@ std::vector<int64_t> Scheduler::OpenTrialsOf(int64_t task_id) const {
 std::vector<int64_t> Scheduler::LiveAttemptsOf(int64_t sweep_id) const {
   std::vector<int64_t> live;
   for (const auto& [attempt_id, attempt] : attempts_) {
-    const std::set<int64_t>& open = tasks_.at(attempt.task_id).open;
-    if (std::any_of(open.begin(), open.end(), [&](int64_t trial_id) {
-          return trials_.at(trial_id).sweeps.contains(sweep_id);
-        })) {
+    const IdSet& open = tasks_.at(attempt.task_id).open;
+    if (std::any_of(open.begin(), open.end(),
+                    [&](int64_t trial_id) { return trials_.at(trial_id).WantedBy(sweep_id); })) {
       live.push_back(attempt_id);
     }
   }

@@ -1,10 +1,12 @@
 #ifndef LOGLOG_COORDINATOR_SCHEDULER_H_
 #define LOGLOG_COORDINATOR_SCHEDULER_H_
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <random>
 #include <set>
@@ -12,11 +14,15 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "coordinator/id_set.h"
 #include "coordinator/ready_queue.h"
 #include "coordinator/scheduler_types.h"
 #include "coordinator/speeds.h"
@@ -144,12 +150,16 @@ class Scheduler {
     SweepSchedule schedule;
     absl::flat_hash_map<int64_t, int32_t> bands;  // by seed
     bool paused = false;
-    std::set<int64_t> open;  // trials
+    absl::btree_set<int64_t> open;  // trials
     // Of live attempts at its trials, whoever they were granted for.
     int64_t trials_live = 0;
     int slots_busy = 0;
     int64_t served = 0;        // when it was last given a slot, in grants
     std::optional<Turn> turn;  // its place in turns_
+  };
+  struct Wish {
+    int64_t sweep_id = 0;
+    int64_t number = 0;
   };
   struct Trial {
     int64_t cell_id = 0;
@@ -157,14 +167,29 @@ class Scheduler {
     int64_t seed = 0;
     float shape = 0;  // FLOPs per token
     int32_t steps = 0;
-    std::map<int64_t, int64_t> sweeps;  // id -> number; those that want it
-    std::vector<int64_t> tasks;         // all that train it
+    absl::InlinedVector<Wish, 1> sweeps;  // those that want it
+    IdSet tasks;                          // all that train it
+
+    bool WantedBy(int64_t sweep_id) const {
+      return std::any_of(sweeps.begin(), sweeps.end(),
+                         [&](const Wish& wish) { return wish.sweep_id == sweep_id; });
+    }
+  };
+  // Of a task that was tried before. Most were not, and a million may be open.
+  struct Past {
+    std::string message;  // why it was tried again
+    // Who can read its newest usable checkpoint: this worker, and others of its scope. They
+    // come first for a while.
+    std::string checkpoint_worker;
+    std::string checkpoint_scope;
+    int64_t prefer_until_ms = 0;
   };
   struct Task {
     enum class State { kBlocked, kBackoff, kReady, kLive };
     State state = State::kBlocked;
-    TaskContext context;
-    std::set<int64_t> open;      // trials
+    int failures_max = 0;
+    int losses_max = 0;
+    IdSet open;                  // trials
     int64_t failure_key = 0;     // its cell; with several cells, the task itself
     int64_t parent_task_id = 0;  // 0 once that is done
     bool ends_trials = false;    // else a trunk, whose end is its own report
@@ -175,9 +200,20 @@ class Scheduler {
     int lost_count = 0;
     int64_t tokens = 0;
     int64_t not_before_ms = 0;
-    int64_t attempt_id = 0;       // live one
-    int64_t prefer_until_ms = 0;  // workers that can read its checkpoint come first
-    std::string message;          // why it was tried again
+    int64_t attempt_id = 0;  // live one
+
+    bool has_past() const { return past_ != nullptr; }
+    const Past& past() const {
+      static const Past* const none = new Past();
+      return past_ == nullptr ? *none : *past_;
+    }
+    Past* mutable_past() {
+      if (past_ == nullptr) past_ = std::make_unique<Past>();
+      return past_.get();
+    }
+
+   private:
+    std::unique_ptr<Past> past_;
   };
   // What a live attempt counts for in a sweep that wants its trials.
   struct Charge {
@@ -245,7 +281,7 @@ class Scheduler {
   using Workers = std::map<std::string, Worker, std::less<>>;
 
   // scheduler.cc: tasks and trials
-  std::vector<ReadyQueue::Place> PlacesOf(const Task& task) const;
+  ReadyQueue::Places PlacesOf(const Task& task) const;
   void PutReady(int64_t task_id, const Task& task);
   void RemoveReady(int64_t task_id);
   void Enqueue(int64_t task_id, Task* task, int64_t now_ms);
@@ -341,8 +377,10 @@ class Scheduler {
   const SchedulerOptions options_;
   std::mt19937_64 random_;
   absl::flat_hash_map<int64_t, Sweep> sweeps_;
-  absl::flat_hash_map<int64_t, Trial> trials_;
-  absl::flat_hash_map<int64_t, Task> tasks_;
+  // Ordered maps, whose nodes are full: a hash table of a million has as much room again. As in
+  // one, references hold until something is added or erased.
+  absl::btree_map<int64_t, Trial> trials_;
+  absl::btree_map<int64_t, Task> tasks_;
   absl::flat_hash_map<int64_t, std::vector<int64_t>> children_;  // tasks by parent
   absl::flat_hash_map<int64_t, Attempt> attempts_;               // live ones
   Workers workers_;

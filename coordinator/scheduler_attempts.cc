@@ -275,13 +275,13 @@ void Scheduler::Lose(int64_t attempt_id, absl::string_view why, int64_t now_ms, 
 void Scheduler::CountLoss(int64_t task_id, Task* task, absl::string_view message, int64_t wait_ms,
                           int64_t now_ms, Actions* actions) {
   ++task->lost_count;
-  if (task->lost_count >= task->context.losses_max) {
+  if (task->lost_count >= task->losses_max) {
     LOGLOG_FAILPOINT("lease.losses_spent");
-    FailTask(task_id,
-             absl::StrCat("lost ", task->lost_count, " times (retries.losses is ",
-                          task->context.losses_max, "), at last: ", message,
-                          "; when the workers are well again, retry the trial"),
-             actions);
+    FailTask(
+        task_id,
+        absl::StrCat("lost ", task->lost_count, " times (retries.losses is ", task->losses_max,
+                     "), at last: ", message, "; when the workers are well again, retry the trial"),
+        actions);
     return;
   }
   Requeue(task_id, task, wait_ms, message, now_ms, actions);
@@ -301,17 +301,17 @@ void Scheduler::CountFailure(int64_t task_id, Task* task, const std::string& wor
                           " workers, so it is the cell and not the worker: ", message,
                           "; correct its cause, then retry the trial"),
              actions);
-  } else if (task->failure_count >= task->context.failures_max) {
+  } else if (task->failure_count >= task->failures_max) {
     LOGLOG_FAILPOINT("lease.failures_spent");
     FailTask(task_id,
              absl::StrCat("failed ", task->failure_count, " times (retries.failures is ",
-                          task->context.failures_max, "), at last on workers/", worker_id, ": ",
-                          message, "; correct its cause, then retry the trial"),
+                          task->failures_max, "), at last on workers/", worker_id, ": ", message,
+                          "; correct its cause, then retry the trial"),
              actions);
   } else {
     LOGLOG_FAILPOINT("lease.failure_retried");
     Requeue(task_id, task, Backoff(task->failure_count),
-            absl::StrCat("failure ", task->failure_count, " of ", task->context.failures_max,
+            absl::StrCat("failure ", task->failure_count, " of ", task->failures_max,
                          " on workers/", worker_id, ": ", message),
             now_ms, actions);
   }

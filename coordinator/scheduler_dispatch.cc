@@ -88,22 +88,22 @@ bool Scheduler::MayTake(int64_t task_id, const Sweep& sweep, const std::string& 
       if (Suits(sweep, other) && !failed->second.contains(id)) return false;
     }
   }
-  const TaskContext& context = task.context;
-  if (context.checkpoint_worker.empty() || context.checkpoint_worker == worker_id) return true;
-  if (now_ms >= task.prefer_until_ms) return true;
+  const Past& past = task.past();
+  if (past.checkpoint_worker.empty() || past.checkpoint_worker == worker_id) return true;
+  if (now_ms >= past.prefer_until_ms) return true;
   const auto reads_checkpoint = [&](const std::string& id, const Worker& worker) {
-    return id == context.checkpoint_worker ||
-           (!worker.scope.empty() && worker.scope == context.checkpoint_scope);
+    return id == past.checkpoint_worker ||
+           (!worker.scope.empty() && worker.scope == past.checkpoint_scope);
   };
   if (reads_checkpoint(worker_id, workers_.find(worker_id)->second)) return true;
   // Mostly the one that wrote it is there; only then the others need not be looked at.
-  const auto writer = workers_.find(context.checkpoint_worker);
+  const auto writer = workers_.find(past.checkpoint_worker);
   const bool better =
       (writer != workers_.end() && Suits(sweep, writer->second)) ||
       std::any_of(workers_.begin(), workers_.end(), [&](const auto& other) {
         return Suits(sweep, other.second) && reads_checkpoint(other.first, other.second);
       });
-  if (better) dispatch_again_ms_ = std::min(dispatch_again_ms_, task.prefer_until_ms);
+  if (better) dispatch_again_ms_ = std::min(dispatch_again_ms_, past.prefer_until_ms);
   return !better;
 }
 
@@ -117,7 +117,7 @@ int64_t Scheduler::FirstReady(int64_t sweep_id, absl::FunctionRef<bool(int64_t)>
 
 std::optional<double> Scheduler::ExpectedMs(const Task& task, int slots) const {
   if (task.open.empty()) return std::nullopt;
-  const float shape = trials_.at(*task.open.begin()).shape;
+  const float shape = trials_.at(task.open.front()).shape;
   const std::optional<double> seconds =
       speeds_.Seconds(shape, slots, static_cast<double>(task.tokens));
   if (!seconds.has_value()) return std::nullopt;
@@ -176,13 +176,13 @@ void Scheduler::Granted(const Grant& grant, int64_t attempt_id, int64_t resume_s
   task.state = Task::State::kLive;
   task.made_room = false;
   task.attempt_id = attempt_id;
-  if (resume_step == 0) task.context.checkpoint_worker.clear();
+  if (resume_step == 0 && task.has_past()) task.mutable_past()->checkpoint_worker.clear();
   Attempt& attempt = attempts_[attempt_id];
   attempt.task_id = grant.task_id;
   attempt.worker_id = grant.worker_id;
   attempt.slots = grant.slots;
   attempt.start_ms = now_ms;
-  const int32_t steps = task.open.empty() ? 0 : trials_.at(*task.open.begin()).steps;
+  const int32_t steps = task.open.empty() ? 0 : trials_.at(task.open.front()).steps;
   if (steps > 0) attempt.left = std::max(0.0, 1 - static_cast<double>(resume_step) / steps);
   Renew(attempt_id, &attempt, now_ms);
   for (const int slot : grant.slots) worker.slots[slot].attempt_id = attempt_id;
@@ -203,7 +203,7 @@ void Scheduler::NoteSpeed(int64_t attempt_id, double tokens_per_second) {
   if (attempt == attempts_.end()) return;
   const Task& task = tasks_.at(attempt->second.task_id);
   if (task.open.empty()) return;
-  speeds_.Note(trials_.at(*task.open.begin()).shape, static_cast<int>(attempt->second.slots.size()),
+  speeds_.Note(trials_.at(task.open.front()).shape, static_cast<int>(attempt->second.slots.size()),
                tokens_per_second);
 }
 
@@ -211,8 +211,9 @@ void Scheduler::NoteCheckpoint(int64_t task_id, absl::string_view worker_id) {
   const auto task = tasks_.find(task_id);
   const auto worker = workers_.find(worker_id);
   if (task == tasks_.end() || worker == workers_.end()) return;
-  task->second.context.checkpoint_worker = std::string(worker_id);
-  task->second.context.checkpoint_scope = worker->second.scope;
+  Past* const past = task->second.mutable_past();
+  past->checkpoint_worker = std::string(worker_id);
+  past->checkpoint_scope = worker->second.scope;
 }
 
 }  // namespace loglog

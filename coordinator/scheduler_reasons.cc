@@ -152,7 +152,7 @@ std::string Scheduler::WhyNoSlot(const Task& task, int64_t sweep_id, const Sweep
   const std::string behind = WhyBehind(sweep);
   if (!behind.empty()) absl::StrAppend(&text, ", ", behind);
   if (task.made_room) {
-    text = absl::StrCat(task.message, "; ", text);
+    text = absl::StrCat(task.past().message, "; ", text);
   }
   return text;
 }
@@ -187,9 +187,10 @@ Scheduler::Obstacle Scheduler::ObstacleOf(const Task& task, int64_t sweep_id,
   if (text.empty()) text = WhyKept(sweep_id, sweep), ++stage;
   if (text.empty()) text = WhyNoSlot(task, sweep_id, sweep), ++stage;
   if (text.empty()) text = WhyAvoided(task, sweep), ++stage;
-  if (text.empty() && !task.context.checkpoint_worker.empty() && now_ms < task.prefer_until_ms) {
-    text = absl::StrCat("its checkpoint is on workers/", task.context.checkpoint_worker,
-                        "; goes elsewhere ", InSeconds(task.prefer_until_ms - now_ms));
+  const Past& past = task.past();
+  if (text.empty() && !past.checkpoint_worker.empty() && now_ms < past.prefer_until_ms) {
+    text = absl::StrCat("its checkpoint is on workers/", past.checkpoint_worker,
+                        "; goes elsewhere ", InSeconds(past.prefer_until_ms - now_ms));
     ++stage;
   }
   if (text.empty()) text = WhyBehind(sweep), ++stage;
@@ -210,11 +211,11 @@ std::string Scheduler::PendingReason(int64_t trial_id, int64_t now_ms) const {
                : absl::StrCat("its earlier attempt ", task.attempt_id, " on workers/",
                               attempt.worker_id, " is stopping (", attempt.stop_reason, ")");
   }
-  const std::map<int64_t, int64_t>& sweeps = trial->second.sweeps;
+  const auto& sweeps = trial->second.sweeps;
   if (!sweeps.empty() && std::all_of(sweeps.begin(), sweeps.end(), [this](const auto& sweep) {
-        return sweeps_.at(sweep.first).paused;
+        return sweeps_.at(sweep.sweep_id).paused;
       })) {
-    const std::string& name = sweeps_.at(sweeps.begin()->first).name;
+    const std::string& name = sweeps_.at(sweeps.front().sweep_id).name;
     return absl::StrCat("the sweep is paused; `loglog sweep resume ", name, "`");
   }
   switch (task.state) {
@@ -222,7 +223,7 @@ std::string Scheduler::PendingReason(int64_t trial_id, int64_t now_ms) const {
       return absl::StrCat("waits for task ", task.parent_task_id, ", which it continues");
     case Task::State::kBackoff:
       return absl::StrCat("tried again ", InSeconds(task.not_before_ms - now_ms), ": ",
-                          task.message);
+                          task.past().message);
     case Task::State::kReady:
     case Task::State::kLive:
       break;

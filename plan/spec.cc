@@ -1,5 +1,6 @@
 #include "plan/spec.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +9,7 @@
 #include "plan/draft.h"
 #include "plan/expand.h"
 #include "plan/grid.h"
+#include "plan/json_tree.h"
 #include "plan/override.h"
 
 namespace loglog {
@@ -30,11 +32,26 @@ SpecDraft ReadSpec(const SpecNode& root, SpecErrorSink* sink) {
   return draft;
 }
 
+// A spec without errors that came as canonical JSON; nothing when either is not so.
+std::optional<SweepSpec> ParseCanonical(absl::string_view text) {
+  SpecNode root;
+  if (!ParseJsonTree(text, &root)) return std::nullopt;
+  SpecErrorSink sink;
+  SpecDraft draft = ReadSpec(root, &sink);
+  if (!sink.empty()) return std::nullopt;
+  const Grid grid(draft.spec);
+  if (!grid.CheckSize().ok() || !grid.FindErrors().empty()) return std::nullopt;
+  return std::move(draft.spec);
+}
+
 }  // namespace
 
 absl::StatusOr<SweepSpec> ParseSpec(absl::string_view text, absl::string_view filename,
                                     absl::Span<const std::string> overrides) {
   absl::ConsumePrefix(&text, "\xef\xbb\xbf");
+  if (overrides.empty()) {
+    if (std::optional<SweepSpec> spec = ParseCanonical(text)) return *std::move(spec);
+  }
   SpecErrorSink sink;
   const int source = sink.AddSource(std::string(filename), text);
   SpecNode root;

@@ -263,30 +263,58 @@ TEST(CanonicalJson, RoundTripsRandomSpecs) {
   }
 }
 
+// A few bytes changed, added or taken away.
+std::string Mutated(std::string text, std::mt19937* random) {
+  const std::string alphabet = "{}[]:,#&*!|>'\"%@`~?- \n\t\\0123456789.eEkMB_\x7f\x80\xff";
+  const auto below = [&](size_t end) {
+    return std::uniform_int_distribution<size_t>(0, end - 1)(*random);
+  };
+  for (size_t edits = 1 + below(4); edits > 0; --edits) {
+    const size_t at = below(text.size());
+    const char c = alphabet[below(alphabet.size())];
+    switch (below(3)) {
+      case 0:
+        text[at] = c;
+        break;
+      case 1:
+        text.insert(at, 1, c);
+        break;
+      default:
+        text.erase(at, 1 + below(12));
+    }
+  }
+  return text;
+}
+
+// The end of the line makes it YAML.
+TEST(ParseSpec, CanonicalJsonIsReadAsItsYamlWouldBe) {
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937 random(seed);
+  int good = 0;
+  for (unsigned i = 0; i < 20; ++i) {
+    const auto spec = ParseSpec(RandomSpec(seed + i).Text(), "random.yaml");
+    if (!spec.ok()) continue;
+    const std::string json = CanonicalJson(*spec);
+    for (int mutation = 0; mutation < 20; ++mutation) {
+      const std::string text = mutation == 0 ? json : Mutated(json, &random);
+      const auto one = ParseSpec(text, "spec.json");
+      const auto other = ParseSpec(text + "\n", "spec.json");
+      ASSERT_EQ(one.ok(), other.ok()) << text;
+      if (!one.ok()) continue;
+      ++good;
+      ASSERT_EQ(CanonicalJson(*one), CanonicalJson(*other)) << text;
+    }
+  }
+  EXPECT_GT(good, 20);
+}
+
 TEST(ParseSpec, SurvivesMutatedText) {
   const unsigned seed = std::random_device{}();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   std::mt19937 random(seed);
-  const std::string good = SpecText();
-  const std::string alphabet = "{}[]:,#&*!|>'\"%@`~?- \n\t0123456789.eEkMB_\x80\xff";
   for (int i = 0; i < 400; ++i) {
-    std::string text = good;
-    const int edits = std::uniform_int_distribution<>(1, 4)(random);
-    for (int e = 0; e < edits; ++e) {
-      const size_t at = std::uniform_int_distribution<size_t>(0, text.size() - 1)(random);
-      const char c =
-          alphabet[std::uniform_int_distribution<size_t>(0, alphabet.size() - 1)(random)];
-      switch (std::uniform_int_distribution<>(0, 2)(random)) {
-        case 0:
-          text[at] = c;
-          break;
-        case 1:
-          text.insert(at, 1, c);
-          break;
-        default:
-          text.erase(at, std::uniform_int_distribution<size_t>(1, 12)(random));
-      }
-    }
+    const std::string text = Mutated(SpecText(), &random);
     const auto spec = ParseSpec(text, "mutated.yaml");
     if (spec.ok()) continue;
     const auto errors = SpecErrorsOf(spec.status());

@@ -75,6 +75,10 @@ class Samples {
   std::vector<double> values_;
 };
 
+// A command line whose process is asked to end when the thread that starts it is gone: a bench
+// that is killed leaves nobody behind.
+std::vector<std::string> EndsWithUs(std::vector<std::string> argv);
+
 }  // namespace loglog::bench
 
 #endif  // LOGLOG_BENCH_CONTROL_BENCH_H_

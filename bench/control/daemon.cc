@@ -19,10 +19,11 @@ Daemon::Daemon(const Options& options, const Server& server, int slots, const st
   const std::string log_path = run_dir_ + "/log";
   const int log = open(log_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   process_ = Must(Subprocess::Spawn(
-      {.argv = {options.bin_dir + "/loglog-worker", "--coordinator", server.address(), "--run-dir",
-                run_dir_ + "/files", "--slots", absl::StrCat(slots), "--device", "cpu", "--name",
-                "bench-daemon", "--trainer", options.bin_dir + "/loglog-fake-trainer",
-                "--ready-file", ready, "--log-format", "text"},
+      {.argv = EndsWithUs({options.bin_dir + "/loglog-worker", "--coordinator", server.address(),
+                           "--run-dir", run_dir_ + "/files", "--slots", absl::StrCat(slots),
+                           "--device", "cpu", "--name", "bench-daemon", "--trainer",
+                           options.bin_dir + "/loglog-fake-trainer", "--ready-file", ready,
+                           "--log-format", "text"}),
        .env = {absl::StrCat("LOGLOG_FAKE_TRAINER=", trainer)},
        .stdout_fd = log,
        .stderr_fd = log}));

@@ -51,8 +51,8 @@ Server::Server(const Options& options, const std::string& path, bool keep)
   const int log = open((path + ".log").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   const auto start = SteadyClock::now();
   process_ = Must(Subprocess::Spawn(
-      {.argv = {options.bin_dir + "/loglog-coordinator", "--store", path, "--listen", "127.0.0.1:0",
-                "--ready-file", ready, "--log-format", "text"},
+      {.argv = EndsWithUs({options.bin_dir + "/loglog-coordinator", "--store", path, "--listen",
+                           "127.0.0.1:0", "--ready-file", ready, "--log-format", "text"}),
        .stdout_fd = log,
        .stderr_fd = log}));
   close(log);

@@ -57,6 +57,9 @@ void CheckSpecText(absl::string_view text, const std::vector<std::string>& overr
   }
   LOGLOG_CHECK(CanonicalJson(*again) == json);
   LOGLOG_CHECK(SpecSha256(*again) == SpecSha256(*spec));
+  // One line of JSON is read by another parser than YAML is; the end of a line makes it YAML.
+  const absl::StatusOr<SweepSpec> yaml = ParseSpec(json + "\n", "canonical");
+  LOGLOG_CHECK(yaml.ok() && CanonicalJson(*yaml) == json);
   CheckExpansion(*spec);
 }
 

@@ -1,0 +1,39 @@
+#ifndef LOGLOG_COORDINATOR_ID_SET_H_
+#define LOGLOG_COORDINATOR_ID_SET_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "absl/container/inlined_vector.h"
+
+namespace loglog {
+
+// A few ids, in order; mostly one, which takes no memory of its own: there may be a million
+// such sets. Any change ends all iterators.
+class IdSet {
+ public:
+  using const_iterator = absl::InlinedVector<int64_t, 1>::const_iterator;
+
+  const_iterator begin() const { return ids_.begin(); }
+  const_iterator end() const { return ids_.end(); }
+  bool empty() const { return ids_.empty(); }
+  size_t size() const { return ids_.size(); }
+  bool contains(int64_t id) const { return std::binary_search(ids_.begin(), ids_.end(), id); }
+  int64_t front() const { return ids_.front(); }
+
+  void insert(int64_t id) {
+    const auto at = std::lower_bound(ids_.begin(), ids_.end(), id);
+    if (at == ids_.end() || *at != id) ids_.insert(at, id);
+  }
+  void erase(int64_t id) {
+    const auto at = std::lower_bound(ids_.begin(), ids_.end(), id);
+    if (at != ids_.end() && *at == id) ids_.erase(at);
+  }
+
+ private:
+  absl::InlinedVector<int64_t, 1> ids_;
+};
+
+}  // namespace loglog
+
+#endif  // LOGLOG_COORDINATOR_ID_SET_H_
