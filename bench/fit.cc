@@ -4,7 +4,9 @@
 // analytic gradient on the same resamples (bench/fit_scipy.py).
 //   bench_fit [--smoke] [--scipy PYTHON]
 // The Chinchilla part needs LOGLOG_REFERENCE_DATA.
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -92,7 +94,7 @@ void TwentyFourPoints(bool smoke) {
     intervals.ProfileOf(2, &notes, starts);
     intervals.ProfileOf(0, &notes);
   });
-  time("Huber, 8 polished", [&] { huber = MinimizeHuber(*form, starts, kDelta); });
+  time("Huber, 3 polished", [&] { huber = MinimizeHuber(*form, starts, kDelta, squares.theta); });
   time("LAD by continuation", [&] { LadFrom(*form, huber.theta); });
   time("the whole fit", [&] { FitSaturating(arm).IgnoreError(); });
 }
@@ -127,6 +129,48 @@ std::vector<std::vector<double>> ReadNumbers(const std::string& path) {
     rows.push_back(std::move(row));
   }
   return rows;
+}
+
+double WallMilliseconds(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+// The work in processes that share nothing: what the machine's cores give.
+void InProcesses(int n, int processes, const std::function<void(int)>& work) {
+  std::vector<pid_t> children;
+  for (int p = 0; p < processes; ++p) {
+    const pid_t child = fork();
+    if (child == 0) {
+      for (int i = p; i < n; i += processes) work(i);
+      _exit(0);
+    }
+    children.push_back(child);
+  }
+  for (const pid_t child : children) waitpid(child, nullptr, 0);
+}
+
+// Threads against as many processes, in turns: on shared cores neither is so many times one.
+void ThreadScaling(int n, int repetitions, const std::function<void(int)>& work) {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  double load[1] = {0};
+  getloadavg(load, 1);
+  for (int threads = 2; threads <= cores; threads *= 2) {
+    std::vector<double> of_processes, gains;
+    for (int i = 0; i < repetitions; ++i) {
+      const double one = WallMilliseconds([&] { ForEachIndex(n, 1, work); });
+      const double apart = WallMilliseconds([&] { InProcesses(n, threads, work); });
+      const double together = WallMilliseconds([&] { ForEachIndex(n, threads, work); });
+      of_processes.push_back(apart / together);
+      gains.push_back(one / together);
+    }
+    std::printf(
+        "  %d threads: %.2f of the speed of %d processes that share nothing (target: 0.9), %.2f "
+        "times one thread; load average %.1f on %d cores\n",
+        threads, Median(of_processes), threads, Median(gains), load[0], cores);
+  }
 }
 
 // Resamples of the public Chinchilla reconstruction; false without its folder.
@@ -167,15 +211,7 @@ bool Chinchilla(bool smoke, const char* folder, const std::string& scipy_python)
       "largest excess over the reference objective %.1g\n",
       n, ms, 1e3 * ms / n, excess);
 
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  for (int threads = 1; threads <= cores; threads *= 2) {
-    const auto start = std::chrono::steady_clock::now();
-    ForEachIndex(n, threads, refit);
-    const double wall =
-        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-    std::printf("  %d thread%s: %.0f ms of wall time, %.2f of the CPU time of one a core\n",
-                threads, threads == 1 ? "" : "s", wall, ms / (wall * threads));
-  }
+  ThreadScaling(n, smoke ? 1 : 5, refit);
   if (scipy_python.empty()) return true;
   const std::string command = scipy_python + " bench/fit_scipy.py " + folder + (smoke ? " 20" : "");
   FILE* pipe = popen(command.c_str(), "r");

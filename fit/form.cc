@@ -4,28 +4,21 @@
 #include <cmath>
 #include <utility>
 
-#include "Eigen/Cholesky"
 #include "Eigen/Core"
+#include "absl/container/fixed_array.h"
 #include "base/check.h"
 
 namespace loglog {
 namespace {
 
-// On the stack, size known late.
-using Small = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor, Form::kDimMax,
-                            Form::kDimMax>;
-using SmallVector = Eigen::Matrix<double, Eigen::Dynamic, 1, Eigen::ColMajor, Form::kDimMax, 1>;
+using Columns = Eigen::Map<const Eigen::MatrixXd>;
+using Array = Eigen::Map<const Eigen::ArrayXd>;
 
-constexpr int kIterationsMax = 60;
-constexpr int kDampingsMax = 20;
-constexpr double kNothingToGain = 1e-16;
+// Numbers kept on the stack, which is all of them for the fits of a sweep.
+constexpr size_t kInline = 256;
+
 // A term that has left the sum altogether: ln of 1e-8 of the smallest loss.
 constexpr double kTermGone = -18.4;
-
-double HuberValue(double r, double delta) {
-  const double size = std::fabs(r);
-  return size <= delta ? 0.5 * r * r : delta * (size - 0.5 * delta);
-}
 
 }  // namespace
 
@@ -68,14 +61,20 @@ Form::Form(const Sample& sample, std::vector<double> centres)
       u_[i * sample.ln_x.size() + c] = sample.ln_x[c][i] - ln_x_mean_[c];
     }
   }
+  FillColumns();
   for (const double w : weight_) total_weight_ += w;
   y_min_ = *std::min_element(y_.begin(), y_.end());
   y_max_ = *std::max_element(y_.begin(), y_.end());
 }
 
-void Form::AddCurvature(const double*, const double*, const double*, double, double*) const {
-  LOGLOG_CHECK(false);
+void Form::FillColumns() {
+  u_columns_.resize(u_.size());
+  for (int c = 0; c < columns(); ++c) {
+    for (int i = 0; i < size(); ++i) u_columns_[c * size() + i] = u(i)[c];
+  }
 }
+
+void Form::AddCurvature(const double*, const double*, double*) const { LOGLOG_CHECK(false); }
 
 std::unique_ptr<Form> Form::WithCounts(absl::Span<const int> counts) const {
   LOGLOG_CHECK(counts.size() == y_.size());
@@ -96,6 +95,7 @@ std::unique_ptr<Form> Form::WithCounts(absl::Span<const int> counts) const {
   form->y_.resize(kept);
   form->weight_.resize(kept);
   if (!arm_.empty()) form->arm_.resize(kept);
+  form->FillColumns();
   return form;
 }
 
@@ -142,39 +142,41 @@ double Form::u_max(int column) const {
 }
 
 void Form::LnLosses(const double* theta, double* ln_l, double* jacobian) const {
+  double row[kDimMax];
   for (int i = 0; i < size(); ++i) {
-    ln_l[i] = LnLoss(theta, u(i), arm(i), jacobian == nullptr ? nullptr : jacobian + i * dim());
+    ln_l[i] = LnLoss(theta, u(i), arm(i), jacobian == nullptr ? nullptr : row);
+    for (int j = 0; j < dim() && jacobian != nullptr; ++j) jacobian[j * size() + i] = row[j];
   }
 }
 
 double Form::ValueOf(Loss loss, const double* ln_l) const {
-  double value = 0;
-  for (int i = 0; i < size(); ++i) {
-    const double r = ln_l[i] - y_[i];
-    value += weight_[i] * (loss.squares ? r * r : HuberValue(r, loss.delta));
-  }
-  return value;
+  const Array w(weight_.data(), size());
+  const auto r = Array(ln_l, size()) - Array(y_.data(), size());
+  if (loss.squares) return (w * r.square()).sum();
+  const auto inside = r.abs().min(loss.delta);
+  return (w * inside * (r.abs() - 0.5 * inside)).sum();
 }
 
 void Form::GradientOf(Loss loss, const double* ln_l, const double* jacobian,
                       double* gradient) const {
-  const int n = dim();
-  std::fill(gradient, gradient + n, 0.0);
+  absl::FixedArray<double, kInline> slope(size());
   for (int i = 0; i < size(); ++i) {
     const double r = ln_l[i] - y_[i];
-    const double slope =
-        weight_[i] * (loss.squares ? 2 * r : std::min(std::max(r, -loss.delta), loss.delta));
-    for (int j = 0; j < n; ++j) gradient[j] += slope * jacobian[i * n + j];
+    slope[i] = weight_[i] * (loss.squares ? 2 * r : std::min(std::max(r, -loss.delta), loss.delta));
+  }
+  const Eigen::Map<const Eigen::MatrixXd> columns(jacobian, size(), dim());
+  for (int j = 0; j < dim(); ++j) {
+    gradient[j] = (Array(slope.data(), size()) * columns.col(j).array()).sum();
   }
 }
 
 double Form::Value(Loss loss, const double* theta, double* gradient) const {
-  std::vector<double> ln_l(size());
+  absl::FixedArray<double, kInline> ln_l(size());
   if (gradient == nullptr) {
     LnLosses(theta, ln_l.data(), nullptr);
     return ValueOf(loss, ln_l.data());
   }
-  std::vector<double> jacobian(size() * dim());
+  absl::FixedArray<double, kInline> jacobian(size() * dim());
   LnLosses(theta, ln_l.data(), jacobian.data());
   GradientOf(loss, ln_l.data(), jacobian.data(), gradient);
   return ValueOf(loss, ln_l.data());
@@ -203,209 +205,9 @@ double Form::Natural(const double* theta, int i) const {
   return theta[i];
 }
 
-std::vector<double> Form::Information(const double* theta) const {
-  const int n = dim();
-  std::vector<double> information(n * n, 0.0);
-  double jacobian[kDimMax];
-  for (int i = 0; i < size(); ++i) {
-    LnLoss(theta, u(i), arm(i), jacobian);
-    for (int a = 0; a < n; ++a) {
-      for (int b = 0; b < n; ++b) {
-        information[a * n + b] += weight_[i] * jacobian[a] * jacobian[b];
-      }
-    }
-  }
-  return information;
-}
-
 bool Form::Held(const double* theta, const double* gradient, int i) const {
   return (theta[i] <= box_.low[i] && gradient[i] > 0) ||
          (theta[i] >= box_.high[i] && gradient[i] < 0);
-}
-
-namespace {
-
-// ln L and its derivatives at one theta, kept so that a step that is taken is evaluated
-// once.
-struct Evaluation {
-  explicit Evaluation(const Form& of)
-      : form(&of), ln_l(of.size()), jacobian(of.size() * of.dim()) {}
-  void To(const double* theta) { form->LnLosses(theta, ln_l.data(), jacobian.data()); }
-
-  const Form* form;
-  std::vector<double> ln_l;
-  std::vector<double> jacobian;
-};
-
-}  // namespace
-
-double Form::Refine(uint64_t fixed, double* theta, double* gradient_out) const {
-  const int n = dim();
-  const Loss loss = Loss::Squares();
-  double lambda = 0;
-  Evaluation at(*this), trial(*this);
-  at.To(theta);
-  double value = ValueOf(loss, at.ln_l.data());
-  const auto finish = [&] {
-    if (gradient_out != nullptr) {
-      GradientOf(loss, at.ln_l.data(), at.jacobian.data(), gradient_out);
-    }
-    return value;
-  };
-  double gradient[kDimMax];
-  double next[kDimMax];
-  int free[kDimMax];
-  Small hessian(n, n);
-  for (int iteration = 0; iteration < kIterationsMax; ++iteration) {
-    hessian.setZero();
-    std::fill(gradient, gradient + n, 0.0);
-    for (int i = 0; i < size(); ++i) {
-      const double r = at.ln_l[i] - y_[i];
-      const double* jacobian = at.jacobian.data() + i * n;
-      for (int a = 0; a < n; ++a) {
-        const double wa = weight_[i] * jacobian[a];
-        gradient[a] += wa * r;
-        for (int b = 0; b <= a; ++b) hessian(a, b) += wa * jacobian[b];
-      }
-    }
-    int n_free = 0;
-    double trace = 0;
-    for (int a = 0; a < n; ++a) {
-      if ((fixed >> a & 1u) != 0 || Held(theta, gradient, a)) continue;
-      free[n_free++] = a;
-      trace += hessian(a, a);
-    }
-    if (n_free == 0 || !(trace > 0)) return finish();
-
-    bool moved = false;
-    for (int attempt = 0; attempt < kDampingsMax && !moved; ++attempt) {
-      Small system(n_free, n_free);
-      SmallVector right(n_free);
-      for (int i = 0; i < n_free; ++i) {
-        for (int j = 0; j <= i; ++j) system(i, j) = hessian(free[i], free[j]);
-        system(i, i) += lambda * system(i, i) + 1e-14 * trace;
-        right(i) = -gradient[free[i]];
-      }
-      const Eigen::LLT<Small> factor(system);
-      if (factor.info() == Eigen::Success) {
-        const SmallVector step = factor.solve(right);
-        std::copy(theta, theta + n, next);
-        double largest = 0;
-        for (int i = 0; i < n_free; ++i) {
-          const int a = free[i];
-          next[a] = std::min(std::max(theta[a] + step(i), box_.low[a]), box_.high[a]);
-          largest = std::max(largest, std::fabs(next[a] - theta[a]) / (1 + std::fabs(theta[a])));
-        }
-        trial.To(next);
-        const double next_value = ValueOf(loss, trial.ln_l.data());
-        // A small step changes the value by less than its rounding error and still
-        // brings the parameters closer.
-        const double rounding = 1e-14 * std::sqrt(value * total_weight_);
-        const bool end_game = largest < 1e-6 && next_value <= value + rounding;
-        if (next_value < value || end_game) {
-          moved = true;
-          std::copy(next, next + n, theta);
-          std::swap(at, trial);
-          value = next_value;
-          lambda = lambda < 1e-8 ? 0 : lambda / 10;
-          if (largest < 1e-12) return finish();
-          break;
-        }
-        if (largest < 1e-14) return finish();
-      }
-      lambda = std::max(1e-6, lambda * 10);
-    }
-    if (!moved) return finish();
-  }
-  return finish();
-}
-
-// The model of each step is the exact Hessian plus lambda times the diagonal of
-// sum w*min(1, delta/|r|)*J*J', which alone would always lead down for a linear law.
-double Form::Newton(Loss loss, double* theta, double* gradient_out) const {
-  LOGLOG_CHECK(HasCurvature());
-  const int n = dim();
-  double lambda = 0;
-  Evaluation at(*this), trial(*this);
-  at.To(theta);
-  double value = ValueOf(loss, at.ln_l.data());
-  const auto finish = [&] {
-    if (gradient_out != nullptr) {
-      GradientOf(loss, at.ln_l.data(), at.jacobian.data(), gradient_out);
-    }
-    return value;
-  };
-  double gradient[kDimMax];
-  double damping[kDimMax];
-  double next[kDimMax];
-  int free[kDimMax];
-  std::vector<double> hessian(n * n);
-  for (int iteration = 0; iteration < kIterationsMax; ++iteration) {
-    std::fill(hessian.begin(), hessian.end(), 0.0);
-    std::fill(gradient, gradient + n, 0.0);
-    std::fill(damping, damping + n, 0.0);
-    for (int i = 0; i < size(); ++i) {
-      const double r = at.ln_l[i] - y_[i];
-      const double* jacobian = at.jacobian.data() + i * n;
-      const bool inside = loss.squares || std::fabs(r) <= loss.delta;
-      const double factor = loss.squares ? 2 : 1;
-      const double slope = weight_[i] * (inside ? factor * r : (r > 0 ? loss.delta : -loss.delta));
-      const double majorant = weight_[i] * (inside ? factor : loss.delta / std::fabs(r));
-      for (int a = 0; a < n; ++a) {
-        gradient[a] += slope * jacobian[a];
-        damping[a] += majorant * jacobian[a] * jacobian[a];
-        if (!inside) continue;
-        const double wa = weight_[i] * factor * jacobian[a];
-        for (int b = 0; b <= a; ++b) hessian[a * n + b] += wa * jacobian[b];
-      }
-      AddCurvature(theta, u(i), jacobian, slope, hessian.data());
-    }
-    int n_free = 0;
-    for (int a = 0; a < n; ++a) {
-      if (!Held(theta, gradient, a) && damping[a] > 0) free[n_free++] = a;
-    }
-    if (n_free == 0) return finish();
-
-    bool moved = false;
-    for (int attempt = 0; attempt < kDampingsMax && !moved; ++attempt) {
-      Small system(n_free, n_free);
-      SmallVector right(n_free);
-      for (int i = 0; i < n_free; ++i) {
-        for (int j = 0; j <= i; ++j) system(i, j) = hessian[free[i] * n + free[j]];
-        system(i, i) += (lambda + 1e-12) * damping[free[i]];
-        right(i) = -gradient[free[i]];
-      }
-      const Eigen::LLT<Small> factor(system);
-      if (factor.info() == Eigen::Success) {
-        const SmallVector step = factor.solve(right);
-        // What a full step can gain at most twice; below rounding there is none to be had.
-        if (right.dot(step) <= kNothingToGain * value) return finish();
-        std::copy(theta, theta + n, next);
-        double largest = 0;
-        for (int i = 0; i < n_free; ++i) {
-          const int a = free[i];
-          next[a] = std::min(std::max(theta[a] + step(i), box_.low[a]), box_.high[a]);
-          largest = std::max(largest, std::fabs(next[a] - theta[a]) / (1 + std::fabs(theta[a])));
-        }
-        trial.To(next);
-        const double next_value = ValueOf(loss, trial.ln_l.data());
-        if (next_value < value) {
-          moved = true;
-          const bool done = largest < 1e-9;
-          std::copy(next, next + n, theta);
-          std::swap(at, trial);
-          value = next_value;
-          lambda = lambda < 1e-6 ? 0 : lambda / 10;
-          if (done) return finish();
-          break;
-        }
-        if (largest < 1e-11) return finish();
-      }
-      lambda = std::max(1e-3, lambda * 10);
-    }
-    if (!moved) return finish();
-  }
-  return finish();
 }
 
 }  // namespace loglog

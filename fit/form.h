@@ -64,12 +64,13 @@ class Form {
   // unless `jacobian` is null. Must not overflow anywhere in the box.
   virtual double LnLoss(const double* theta, const double* u, int arm, double* jacobian) const = 0;
   // LnLoss at every point of the sample; `jacobian`, unless null, is size() x dim(),
-  // row-major.
+  // column-major: a column for each parameter.
   virtual void LnLosses(const double* theta, double* ln_l, double* jacobian) const;
-  // Adds `scale` times the second derivatives of ln L to the lower triangle of
-  // `hessian` (dim x dim, row-major); `jacobian` is LnLoss's. Only where HasCurvature().
-  virtual void AddCurvature(const double* theta, const double* u, const double* jacobian,
-                            double scale, double* hessian) const;
+  // Adds the second derivatives of L over L, summed over the points with the factors
+  // `scale`, to the lower triangle of `hessian` (dim x dim, row-major); `jacobian` is
+  // LnLosses'. Those of ln L are these less the products of its first ones. Only where
+  // HasCurvature().
+  virtual void AddCurvature(const double* jacobian, const double* scale, double* hessian) const;
   virtual bool HasCurvature() const { return false; }
   // Starts by variable projection where the form allows; at least one.
   virtual std::vector<std::vector<double>> Starts() const = 0;
@@ -91,6 +92,8 @@ class Form {
   double y(int point) const { return y_[point]; }
   double weight(int point) const { return weight_[point]; }
   const double* u(int point) const { return u_.data() + point * columns(); }
+  // u of all points.
+  const double* u_column(int column) const { return u_columns_.data() + column * size(); }
   int arm(int point) const { return arm_.empty() ? 0 : arm_[point]; }
 
   double Value(Loss loss, const double* theta, double* gradient) const;
@@ -133,10 +136,12 @@ class Form {
   double ValueOf(Loss loss, const double* ln_l) const;
   void GradientOf(Loss loss, const double* ln_l, const double* jacobian, double* gradient) const;
   bool Held(const double* theta, const double* gradient, int i) const;
+  void FillColumns();
 
   std::vector<FormParameter> parameters_;
   Box box_;
-  std::vector<double> u_;  // centred ln x, point-major
+  std::vector<double> u_;          // centred ln x, point-major
+  std::vector<double> u_columns_;  // the same, column-major
   std::vector<double> ln_x_mean_;
   std::vector<double> y_;
   std::vector<double> weight_;

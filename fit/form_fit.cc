@@ -20,7 +20,10 @@ namespace {
 constexpr double kRoundingResidual = 1e-9;
 constexpr double kExactResidual = 1e-13;
 constexpr double kLadAgreement = 1e-6;
-constexpr double kLadGradient = 1e-9;  // of the sum of weights
+// Of the sum of weights: the least gradient of the sum of |r| that is asked for, and what
+// rounding of ln L leaves of it when all of it falls on residuals inside delta.
+constexpr double kLadGradient = 1e-6;
+constexpr double kLadRounding = 1e-15;
 constexpr int kExponentGrid = 17;
 constexpr double kSingular = 1e-13;  // reciprocal condition after scaling to unit diagonal
 
@@ -135,9 +138,18 @@ Minimum MinimizeHuber(const Form& form, absl::Span<const std::vector<double>> st
   return MinimizeLoss(form, starts, Loss::Huber(delta), kStartsPolished);
 }
 
+Minimum MinimizeHuber(const Form& form, absl::Span<const std::vector<double>> starts, double delta,
+                      const std::vector<double>& squares) {
+  std::vector<std::vector<double>> best = {squares};
+  for (const int i : BestStarts(form, Loss::Huber(delta), starts, kStartsToAgree - 1)) {
+    best.push_back(starts[i]);
+  }
+  return MinimizeLoss(form, best, Loss::Huber(delta), kStartsToAgree);
+}
+
 std::vector<double> LadFrom(const Form& form, std::vector<double> theta) {
-  const double tolerance = kLadGradient * form.total_weight();
   ForEachLadDelta([&](double delta) {
+    const double tolerance = form.total_weight() * (kLadGradient + kLadRounding / delta);
     const Loss loss = Loss::Huber(delta);
     const auto objective = [&](const double* at, double* gradient) {
       return form.Value(loss, at, gradient);

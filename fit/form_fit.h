@@ -25,6 +25,9 @@ Polished Descend(const Form& form, Loss loss, absl::Span<const double> start);
 Minimum MinimizeSquares(const Form& form, absl::Span<const std::vector<double>> starts,
                         int polished = kStartsPolished);
 Minimum MinimizeHuber(const Form& form, absl::Span<const std::vector<double>> starts, double delta);
+// The same where the minimum of least squares is known: from that and the best two starts.
+Minimum MinimizeHuber(const Form& form, absl::Span<const std::vector<double>> starts, double delta,
+                      const std::vector<double>& squares);
 // Least absolute deviations: every polished start is first brought to Huber's minimum
 // of `delta`, then delta goes to 0. The value is sum w*|r|. Starts agree within 1e-6:
 // the objective has corners and no gradient to judge by.

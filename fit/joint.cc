@@ -122,7 +122,7 @@ absl::StatusOr<FitResult> FitJoint(absl::Span<const Observation> observations,
   provenance.aicc = Aicc(squares.value, form.size(), form.dim());
   provenance.in_sample_error = std::sqrt(squares.value / form.total_weight());
   result.folds = RollingOrigin(Law::kJoint, means, options.confidence);
-  result.leave_largest_out_error = LeaveLargestOutError(Law::kJoint, means);
+  result.leave_largest_out_error = LeaveLargestOutError(Law::kJoint, means, result.folds);
   FormIntervals intervals(form, squares.theta, squares.value, options.confidence);
   for (const int index : {kBeta, kAlpha, 0}) {
     result.parameters.push_back(intervals.ProfileOf(index, &result.notes));

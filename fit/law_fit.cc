@@ -257,7 +257,7 @@ absl::StatusOr<FitResult> FitLaw(absl::Span<const Observation> observations,
       absl::StrFormat("profile F(1, %d) on means over seeds, delta and t for terms, %g%%",
                       intervals.df(), 100 * options.confidence);
   result.folds = RollingOrigin(options.law, means, options.confidence);
-  result.leave_largest_out_error = LeaveLargestOutError(options.law, means);
+  result.leave_largest_out_error = LeaveLargestOutError(options.law, means, result.folds);
 
   std::vector<std::string> faults = OptimizerFaults(provenance);
   const std::vector<std::string> wide = ExponentFaults(*form, intervals, result);

@@ -156,12 +156,14 @@ TEST(Laws, SecondDerivativesAgreeWithDifferencesOfTheFirst) {
     const int n = form->dim();
     std::vector<double> theta = form->Starts().front();
     for (double& component : theta) component += 0.02;
+    std::vector<double> ln_l(form->size()), jacobian(form->size() * n);
+    form->LnLosses(theta.data(), ln_l.data(), jacobian.data());
     for (const int point : {0, form->size() - 1}) {
       const double* u = form->u(point);
-      std::vector<double> hessian(n * n, 0.0);
-      std::vector<double> jacobian(n);
-      form->LnLoss(theta.data(), u, 0, jacobian.data());
-      form->AddCurvature(theta.data(), u, jacobian.data(), 1, hessian.data());
+      std::vector<double> hessian(n * n, 0.0), g(n), scale(form->size(), 0.0);
+      scale[point] = 1;
+      form->LnLoss(theta.data(), u, 0, g.data());
+      form->AddCurvature(jacobian.data(), scale.data(), hessian.data());
       for (int a = 0; a < n; ++a) {
         const double h = 1e-5;
         std::vector<double> up = theta, down = theta, g_up(n), g_down(n);
@@ -170,8 +172,32 @@ TEST(Laws, SecondDerivativesAgreeWithDifferencesOfTheFirst) {
         form->LnLoss(up.data(), u, 0, g_up.data());
         form->LnLoss(down.data(), u, 0, g_down.data());
         for (int b = 0; b <= a; ++b) {
-          EXPECT_NEAR(hessian[a * n + b], (g_up[b] - g_down[b]) / (2 * h), 1e-8)
+          EXPECT_NEAR(hessian[a * n + b] - g[a] * g[b], (g_up[b] - g_down[b]) / (2 * h), 1e-8)
               << LawName(law) << " " << a << " " << b;
+        }
+      }
+    }
+  }
+}
+
+// All points at once, in and beyond what exp can hold relative to the floor.
+TEST(Laws, AllPointsAgreeWithEachAlone) {
+  for (const Law law : {Law::kPower, Law::kSaturating, Law::kJoint, Law::kEqualExponent}) {
+    const std::unique_ptr<Form> form = FormFor(law, 0.01);
+    const int n = form->dim();
+    for (const double shift : {0.0, -40.0, 500.0, 900.0}) {
+      std::vector<double> theta = form->Starts().front();
+      for (int i = 0; i < n; ++i) {
+        if (form->parameters()[i].kind == ParameterKind::kTerm) theta[i] += shift;
+      }
+      std::vector<double> ln_l(form->size()), jacobian(form->size() * n), row(n);
+      form->LnLosses(theta.data(), ln_l.data(), jacobian.data());
+      for (int i = 0; i < form->size(); ++i) {
+        const double alone = form->LnLoss(theta.data(), form->u(i), 0, row.data());
+        EXPECT_NEAR(ln_l[i], alone, 2e-15 * (1 + std::fabs(alone))) << LawName(law) << " " << shift;
+        for (int j = 0; j < n; ++j) {
+          EXPECT_NEAR(jacobian[j * form->size() + i], row[j], 1e-15 * (1 + std::fabs(row[j])))
+              << LawName(law) << " " << form->parameters()[j].name << " " << shift;
         }
       }
     }

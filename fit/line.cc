@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "fit/minimize.h"
+#include "fit/robust_linear.h"
 
 namespace loglog {
 namespace {
@@ -31,26 +32,6 @@ double Inner(const LineData& data, const std::vector<double>& a, const std::vect
     sum += data.weight[i] * (a[i] - mean_a[g]) * (b[i] - mean_b[g]);
   }
   return sum;
-}
-
-// theta = (offset of each group from `line`, change of slope): near 0 at every optimum.
-double RobustValue(const LineData& data, const Line& line, double delta, const double* theta,
-                   double* gradient) {
-  const int n = data.n_groups;
-  if (gradient != nullptr) std::fill(gradient, gradient + n + 1, 0.0);
-  double value = 0;
-  for (int i = 0; i < data.size(); ++i) {
-    const int g = data.group[i];
-    const double u = data.u[i] - line.mean_u[g];
-    const double r = line.Predict(g, data.u[i]) + theta[g] + theta[n] * u - data.y[i];
-    const double size = std::fabs(r);
-    value += data.weight[i] * (size <= delta ? 0.5 * r * r : delta * (size - 0.5 * delta));
-    if (gradient == nullptr) continue;
-    const double slope = data.weight[i] * std::min(std::max(r, -delta), delta);
-    gradient[g] += slope;
-    gradient[n] += slope * u;
-  }
-  return value;
 }
 
 }  // namespace
@@ -108,23 +89,26 @@ Parabola FitParabola(const LineData& data) {
   return result;
 }
 
+// x = (offset of each group from the line of least squares, change of its slope): near 0 at
+// every optimum.
 RobustSlopes FitRobustSlopes(const LineData& data, double huber_delta) {
   const Line line = FitLine(data);
   const int dim = data.n_groups + 1;
-  Box box;
-  box.low.assign(dim, -100);
-  box.high.assign(dim, 100);
-  const auto minimize = [&](double delta, double scale, const std::vector<double>& start) {
-    const auto objective = [&](const double* theta, double* gradient) {
-      return RobustValue(data, line, delta, theta, gradient);
-    };
-    return Polish(objective, box, start, scale).theta;
-  };
+  LinearResiduals residuals;
+  residuals.weight = data.weight;
+  residuals.jacobian.assign(data.size() * dim, 0.0);
+  for (int i = 0; i < data.size(); ++i) {
+    const int g = data.group[i];
+    residuals.at_0.push_back(line.Predict(g, data.u[i]) - data.y[i]);
+    residuals.jacobian[i * dim + g] = 1;
+    residuals.jacobian[i * dim + dim - 1] = data.u[i] - line.mean_u[g];
+  }
   RobustSlopes slopes;
-  std::vector<double> theta = minimize(huber_delta, kObjectiveScale, std::vector<double>(dim, 0.0));
-  slopes.huber = line.slope + theta.back();
-  ForEachLadDelta([&](double delta) { theta = minimize(delta, 1 / delta, theta); });
-  slopes.lad = line.slope + theta.back();
+  std::vector<double> x(dim, 0.0);
+  MinimizeRobust(residuals, huber_delta, &x);
+  slopes.huber = line.slope + x.back();
+  ForEachLadDelta([&](double delta) { MinimizeRobust(residuals, delta, &x); });
+  slopes.lad = line.slope + x.back();
   return slopes;
 }
 

@@ -17,8 +17,8 @@ constexpr int kGridTwoTerms = 17;
 // Of a grid over two exponents, the starts that are ranked by the objective itself.
 constexpr int kStartsKept = 32;
 
-using Three = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor, 3, 3>;
-using ThreeVector = Eigen::Matrix<double, Eigen::Dynamic, 1, Eigen::ColMajor, 3, 1>;
+// exp of this times a few is finite.
+constexpr double kExponentMax = 600;
 
 PowerSumShape DefaultShape(size_t terms) {
   PowerSumShape shape;
@@ -43,6 +43,10 @@ PowerSum::PowerSum(const Sample& sample, const PowerSumShape& shape)
   if (shape.floor) {
     e_ = 0;
     AddFloor("E");
+  }
+  for (int k = 0; k < terms_; ++k) {
+    u_low_[k] = u_min(k);
+    u_high_[k] = u_max(k);
   }
   const bool equal = shape.equal_exponents && terms_ == 2;
   for (int k = 0; k < terms_; ++k) {
@@ -73,51 +77,60 @@ double PowerSum::LnLoss(const double* theta, const double* u, int, double* jacob
   return ln_l;
 }
 
-// As LnLoss, without a call for each point.
+// As LnLoss, all points at once: L over its floor is 1 + the terms over it, unless a term is
+// too large for that.
 void PowerSum::LnLosses(const double* theta, double* ln_l, double* jacobian) const {
-  const int n = dim();
-  const bool floor = e_ >= 0;
-  const double e = floor ? theta[e_] : -std::numeric_limits<double>::infinity();
-  const double b0 = theta[b_[0]], beta0 = theta[beta_[0]];
+  const bool finite = e_ >= 0 && LargestExponent(theta) < kExponentMax;
+  if (!finite) return Form::LnLosses(theta, ln_l, jacobian);
   const bool two = terms_ == 2;
-  const double b1 = two ? theta[b_[1]] : 0, beta1 = two ? theta[beta_[1]] : 0;
-  for (int i = 0; i < size(); ++i) {
-    const double* x = u(i);
-    const double z0 = b0 - beta0 * x[0];
-    const double z1 = two ? b1 - beta1 * x[1] : -std::numeric_limits<double>::infinity();
-    const double largest = std::max(e, std::max(z0, z1));
-    double s = e == largest ? 1 : floor ? std::exp(e - largest) : 0;
-    double s0 = z0 == largest ? 1 : std::exp(z0 - largest);
-    double s1 = z1 == largest ? 1 : two ? std::exp(z1 - largest) : 0;
-    const double sum = s + s0 + s1;
-    ln_l[i] = largest + std::log(sum);
+  const int n = size();
+  const double e = theta[e_];
+  const double b0 = theta[b_[0]] - e, beta0 = theta[beta_[0]];
+  const double b1 = two ? theta[b_[1]] - e : 0, beta1 = two ? theta[beta_[1]] : 0;
+  const double* x0 = u_column(0);
+  const double* x1 = two ? u_column(1) : x0;
+  for (int i = 0; i < n; ++i) {
+    const double term0 = std::exp(b0 - beta0 * x0[i]);
+    const double term1 = two ? std::exp(b1 - beta1 * x1[i]) : 0;
+    const double sum = 1 + term0 + term1;
+    ln_l[i] = e + std::log(sum);
     if (jacobian == nullptr) continue;
     const double inverse = 1 / sum;
-    s0 *= inverse;
-    s1 *= inverse;
-    double* row = jacobian + i * n;
-    if (floor) row[e_] = s * inverse;
-    row[b_[0]] = s0;
-    row[beta_[0]] = -s0 * x[0];
+    const double share0 = term0 * inverse;
+    jacobian[e_ * n + i] = inverse;
+    jacobian[b_[0] * n + i] = share0;
+    jacobian[beta_[0] * n + i] = -share0 * x0[i];
     if (!two) continue;
-    row[b_[1]] = s1;
-    row[beta_[1]] = (beta_[0] == beta_[1] ? row[beta_[0]] : 0) - s1 * x[1];
+    const double share1 = term1 * inverse;
+    jacobian[b_[1] * n + i] = share1;
+    jacobian[beta_[1] * n + i] =
+        (beta_[0] == beta_[1] ? jacobian[beta_[0] * n + i] : 0) - share1 * x1[i];
   }
 }
 
-// sum_k share_k * z_k' z_k'^T - (ln L)' (ln L)'^T, because every z is linear in theta.
-void PowerSum::AddCurvature(const double*, const double* u, const double* g, double scale,
-                            double* hessian) const {
-  const int n = dim();
-  for (int a = 0; a < n; ++a) {
-    for (int b = 0; b <= a; ++b) hessian[a * n + b] -= scale * g[a] * g[b];
-  }
-  if (e_ >= 0) hessian[e_ * n + e_] += scale * g[e_];
+// Of a term over the floor, at any point.
+double PowerSum::LargestExponent(const double* theta) const {
+  double largest = 0;
   for (int k = 0; k < terms_; ++k) {
-    const double share = scale * g[b_[k]];
-    hessian[b_[k] * n + b_[k]] += share;
-    hessian[beta_[k] * n + b_[k]] -= share * u[k];
-    hessian[beta_[k] * n + beta_[k]] += share * u[k] * u[k];
+    const double end = theta[beta_[k]] > 0 ? u_low_[k] : u_high_[k];
+    largest = std::max(largest, theta[b_[k]] - theta[e_] - theta[beta_[k]] * end);
+  }
+  return largest;
+}
+
+// L' of every z, which is linear in theta: share_k * z_k' z_k'^T.
+void PowerSum::AddCurvature(const double* jacobian, const double* scale, double* hessian) const {
+  const int n = dim();
+  const Eigen::Map<const Eigen::ArrayXd> factor(scale, size());
+  const auto share = [&](int i) {
+    return factor * Eigen::Map<const Eigen::ArrayXd>(jacobian + i * size(), size());
+  };
+  if (e_ >= 0) hessian[e_ * n + e_] += share(e_).sum();
+  for (int k = 0; k < terms_; ++k) {
+    const Eigen::Map<const Eigen::ArrayXd> x(u_column(k), size());
+    hessian[b_[k] * n + b_[k]] += share(b_[k]).sum();
+    hessian[beta_[k] * n + b_[k]] -= (share(b_[k]) * x).sum();
+    hessian[beta_[k] * n + beta_[k]] += (share(b_[k]) * x.square()).sum();
   }
 }
 
@@ -129,13 +142,41 @@ std::vector<double> PowerSum::Grid(int terms) {
 // scaled to at most 1 at the smallest x.
 struct PowerSum::Projection {
   std::vector<double> grid;
-  Eigen::MatrixXd gram;
+  Eigen::MatrixXd gram;  // lower triangle
   Eigen::VectorXd right;
   double squares = 0;  // of the target, which is 1 at every point
   int Column(int term, int exponent) const {
     return 1 + term * static_cast<int>(grid.size()) + exponent;
   }
 };
+
+// Least squares over `free` of the columns, the others held at `value`; false where the free
+// ones are collinear.
+bool PowerSum::Solve(const Projection& projection, const int* column, const int* free, int n_free,
+                     double* value) {
+  double right[3];
+  for (int i = 0; i < n_free; ++i) {
+    right[i] = projection.right(column[free[i]]);
+    if (free[0] != 0) right[i] -= projection.gram(column[free[i]], 0) * value[0];
+  }
+  const auto gram = [&](int i, int j) { return projection.gram(column[free[i]], column[free[j]]); };
+  if (n_free == 1) value[free[0]] = right[0] / gram(0, 0);
+  if (n_free == 2) {
+    const double determinant = gram(0, 0) * gram(1, 1) - gram(1, 0) * gram(1, 0);
+    if (!(determinant > 0)) return false;
+    value[free[0]] = (right[0] * gram(1, 1) - right[1] * gram(1, 0)) / determinant;
+    value[free[1]] = (right[1] * gram(0, 0) - right[0] * gram(1, 0)) / determinant;
+  }
+  if (n_free == 3) {
+    Eigen::Matrix3d system;
+    for (int i = 0; i < 3; ++i) {
+      for (int j = 0; j < 3; ++j) system(i, j) = gram(std::max(i, j), std::min(i, j));
+    }
+    const Eigen::Vector3d solution = system.ldlt().solve(Eigen::Map<Eigen::Vector3d>(right));
+    std::copy(solution.data(), solution.data() + 3, value);
+  }
+  return true;
+}
 
 // For the exponents `at` of the grid: minimizes sum w*((E + sum B*power)/L - 1)^2 with E
 // in its bounds and B >= 0 by trying sets of active bounds (at most 12), all free first,
@@ -159,19 +200,7 @@ double PowerSum::Project(const Projection& projection, const int* at, double* th
       for (int k = 0; k < terms_; ++k) {
         if ((on >> k & 1) != 0) free[n_free++] = 1 + k;
       }
-      if (n_free > 0) {
-        Three system(n_free, n_free);
-        ThreeVector target(n_free);
-        for (int i = 0; i < n_free; ++i) {
-          for (int j = 0; j < n_free; ++j) {
-            system(i, j) = projection.gram(column[free[i]], column[free[j]]);
-          }
-          target(i) = projection.right(column[free[i]]) -
-                      (e_state == 0 ? 0 : projection.gram(column[free[i]], 0) * value_at[0]);
-        }
-        const ThreeVector solution = system.ldlt().solve(target);
-        for (int i = 0; i < n_free; ++i) value_at[free[i]] = solution(i);
-      }
+      if (!Solve(projection, column, free, n_free, value_at)) continue;
       bool feasible = value_at[0] >= e_bounds[0] && value_at[0] <= e_bounds[1];
       for (int k = 0; k < terms_; ++k) feasible = feasible && value_at[1 + k] >= 0;
       if (!feasible) continue;
@@ -179,7 +208,8 @@ double PowerSum::Project(const Projection& projection, const int* at, double* th
       for (int a = 0; a < n; ++a) {
         value -= 2 * projection.right(column[a]) * value_at[a];
         for (int b = 0; b < n; ++b) {
-          value += value_at[a] * projection.gram(column[a], column[b]) * value_at[b];
+          value += value_at[a] * projection.gram(column[std::max(a, b)], column[std::min(a, b)]) *
+                   value_at[b];
         }
       }
       done = on == (1 << terms_) - 1 && e_state == (floor ? 0 : 1);
@@ -192,7 +222,7 @@ double PowerSum::Project(const Projection& projection, const int* at, double* th
   for (int k = 0; k < terms_; ++k) theta[beta_[k]] = projection.grid[at[k]];
   for (int k = 0; k < terms_; ++k) {
     theta[b_[k]] =
-        best[1 + k] > 0 ? std::log(best[1 + k]) + theta[beta_[k]] * u_min(k) : box().low[b_[k]];
+        best[1 + k] > 0 ? std::log(best[1 + k]) + theta[beta_[k]] * u_low_[k] : box().low[b_[k]];
   }
   for (int a = 0; a < dim(); ++a) {
     theta[a] = std::min(std::max(theta[a], box().low[a]), box().high[a]);
@@ -216,7 +246,7 @@ std::vector<std::vector<double>> PowerSum::Starts() const {
     columns(i, 0) = target(i) * std::exp(-y(i));
   }
   for (int k = 0; k < terms_; ++k) {
-    const double smallest = u_min(k);
+    const double smallest = u_low_[k];
     for (int g = 0; g < n; ++g) {
       const int column = projection.Column(k, g);
       for (int i = 0; i < size(); ++i) {
@@ -224,7 +254,14 @@ std::vector<std::vector<double>> PowerSum::Starts() const {
       }
     }
   }
-  projection.gram = columns.transpose() * columns;
+  // With one exponent no column meets another but the first.
+  projection.gram.resize(columns.cols(), columns.cols());
+  if (terms_ == 1) {
+    projection.gram.col(0) = columns.transpose() * columns.col(0);
+    projection.gram.diagonal() = columns.colwise().squaredNorm();
+  } else {
+    projection.gram = columns.transpose() * columns;
+  }
   projection.right = columns.transpose() * target;
   projection.squares = target.squaredNorm();
 

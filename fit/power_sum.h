@@ -37,8 +37,7 @@ class PowerSum : public Form {
 
   double LnLoss(const double* theta, const double* u, int arm, double* jacobian) const override;
   void LnLosses(const double* theta, double* ln_l, double* jacobian) const override;
-  void AddCurvature(const double* theta, const double* u, const double* jacobian, double scale,
-                    double* hessian) const override;
+  void AddCurvature(const double* jacobian, const double* scale, double* hessian) const override;
   bool HasCurvature() const override { return true; }
 
   // For every combination of exponents on a grid that includes both bounds, E and the
@@ -54,9 +53,15 @@ class PowerSum : public Form {
 
  private:
   struct Projection;  // normal equations of all terms on the grid
+  static bool Solve(const Projection& projection, const int* column, const int* free, int n_free,
+                    double* value);
   double Project(const Projection& projection, const int* at, double* theta) const;
 
+  double LargestExponent(const double* theta) const;
+
   int terms_;
+  double u_low_[2] = {0, 0};  // of each column, over all points that the form was made with
+  double u_high_[2] = {0, 0};
   int e_ = -1;  // indices into theta; e_ is -1 without a floor
   int b_[2] = {-1, -1};
   int beta_[2] = {-1, -1};

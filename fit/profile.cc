@@ -58,22 +58,31 @@ ProfileInterval Profile(const Form& form, const std::vector<double>& theta, doub
   ProfileInterval interval;
   const double estimate = theta[index];
   for (const int side : {-1, 1}) {
+    std::vector<int> outward;  // of the grid
+    for (int i = 0; i < static_cast<int>(grid.size()); ++i) {
+      const int at = side < 0 ? static_cast<int>(grid.size()) - 1 - i : i;
+      if ((grid[at] - estimate) * side > 0) outward.push_back(at);
+    }
     std::vector<Step> steps = {{estimate, rss, theta}};
-    const int n = static_cast<int>(grid.size());
-    for (int i = 0; i < n; ++i) {
-      const int at = side < 0 ? n - 1 - i : i;
-      const double value = grid[at];
-      if ((value - estimate) * side <= 0) continue;
+    for (size_t i = 0; i < outward.size(); ++i) {
+      const int at = outward[i];
       if (!starts.empty()) {
         const double above = form.Value(Loss::Squares(), starts[at].data(), nullptr);
         if (above > kFarOutside * threshold) {
-          steps.push_back({value, above, starts[at]});
+          steps.push_back({grid[at], above, starts[at]});
           continue;
         }
       }
-      steps.push_back(At(form, index, value, starts.empty() ? steps.back().theta : starts[at]));
+      steps.push_back(At(form, index, grid[at], starts.empty() ? steps.back().theta : starts[at]));
       // Hair's breadth: rounding alone may go this much under the minimum.
       if (steps.back().rss < rss - 1e-9 * (threshold - rss)) interval.found_lower = true;
+      // Far outside, where no start says what is beyond: nothing is, if the bound is outside
+      // as well.
+      if (!starts.empty() || steps.back().rss < kFarOutside * threshold) continue;
+      Step bound = At(form, index, grid[outward.back()], steps.back().theta);
+      if (bound.rss < threshold) continue;
+      steps.push_back(std::move(bound));
+      break;
     }
     int last_inside = 0;
     for (int i = 0; i < static_cast<int>(steps.size()); ++i) {

@@ -24,7 +24,8 @@ struct ProfileInterval {
 // profile is scanned over `grid` (ascending, both bounds included) on either side of
 // the estimate, each point from its neighbour or from starts[i], a minimum at grid[i],
 // and the outermost crossing is refined: where the set has gaps, the interval is its
-// hull.
+// hull. Without starts a side ends where the sum is several times the threshold and the
+// bound itself is above it.
 ProfileInterval Profile(const Form& form, const std::vector<double>& theta, double rss,
                         double threshold, int index, absl::Span<const double> grid,
                         absl::Span<const std::vector<double>> starts = {});

@@ -143,7 +143,7 @@ absl::StatusOr<FitResult> FitSaturating(absl::Span<const Observation> observatio
       "profile F(1, %d) on means over seeds for %s and E, delta and t for the others, %g%%",
       intervals.df(), names.exponent, 100 * options.confidence);
 
-  const Minimum huber = MinimizeHuber(form, starts, options.huber_delta);
+  const Minimum huber = MinimizeHuber(form, starts, options.huber_delta, theta);
   const std::vector<double> lad = LadFrom(form, huber.theta);
   for (const auto& [index, name] : {std::pair<int, const char*>{2, names.exponent}, {0, "E"}}) {
     result.triples.push_back({name, form.Natural(theta.data(), index),
@@ -151,7 +151,7 @@ absl::StatusOr<FitResult> FitSaturating(absl::Span<const Observation> observatio
                               form.Natural(lad.data(), index)});
   }
   result.folds = RollingOrigin(Law::kSaturating, means, options.confidence);
-  result.leave_largest_out_error = LeaveLargestOutError(Law::kSaturating, means);
+  result.leave_largest_out_error = LeaveLargestOutError(Law::kSaturating, means, result.folds);
   Judge(means, exponent, &result);
   SetFitStatus(false, &result);
   return result;

@@ -45,7 +45,9 @@ struct Fitted {
 Fitted FitTo(Law law, const ConfigMeans& means) {
   Fitted fitted;
   fitted.form = MakeForm(law, means);
-  fitted.minimum = MinimizeSquares(*fitted.form, fitted.form->Starts(), kStartsToAgree);
+  // With one exponent the grid of starts is a profile: its least is where the minimum is.
+  fitted.minimum = MinimizeSquares(*fitted.form, fitted.form->Starts(),
+                                   fitted.form->dim() <= 3 ? 1 : kStartsToAgree);
   return fitted;
 }
 
@@ -80,24 +82,40 @@ std::vector<FitFold> RollingOrigin(Law law, const ConfigMeans& means, double con
   return folds;
 }
 
-double LeaveLargestOutError(Law law, const ConfigMeans& means) {
+double LeaveLargestOutError(Law law, const ConfigMeans& means, absl::Span<const FitFold> folds) {
   const auto size_of = [&](const ConfigMean& point) {
     return IsJointLaw(law) ? CostOf(point) : point.x;
   };
-  double largest = 0;
-  for (const ConfigMean& point : means.points) largest = std::max(largest, size_of(point));
+  double largest = 0, dearest = 0;
+  for (const ConfigMean& point : means.points) {
+    largest = std::max(largest, size_of(point));
+    dearest = std::max(dearest, CostOf(point));
+  }
+  std::vector<const ConfigMean*> left_out;
+  bool same = true;
+  for (const ConfigMean& point : means.points) {
+    same = same && (size_of(point) == largest) == (CostOf(point) == dearest);
+    if (size_of(point) == largest) left_out.push_back(&point);
+  }
   const ConfigMeans rest =
       Subset(means, [&](const ConfigMean& point) { return size_of(point) < largest; });
   if (rest.points.empty() || !WhyTooFew(law, rest).empty()) return kNoNumber;
-  const Fitted fitted = FitTo(law, rest);
+  std::vector<double> errors;
+  if (same) {
+    for (const FitFold& fold : folds.last(left_out.size())) errors.push_back(fold.error);
+  } else {
+    const Fitted fitted = FitTo(law, rest);
+    for (const ConfigMean* point : left_out) {
+      const double predicted =
+          fitted.form->Predict(fitted.minimum.theta.data(), ColumnsOf(law, *point));
+      errors.push_back(std::expm1(predicted - point->y));
+    }
+  }
   double sum = 0;
   double weight = 0;
-  for (const ConfigMean& point : means.points) {
-    if (size_of(point) != largest) continue;
-    const double predicted =
-        fitted.form->Predict(fitted.minimum.theta.data(), ColumnsOf(law, point));
-    sum += point.weight * std::expm1(predicted - point.y);
-    weight += point.weight;
+  for (size_t i = 0; i < errors.size(); ++i) {
+    sum += left_out[i]->weight * errors[i];
+    weight += left_out[i]->weight;
   }
   return sum / weight;
 }

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "absl/types/span.h"
 #include "fit/law_fit.h"
 #include "fit/means.h"
 #include "fit/result.h"
@@ -17,8 +18,9 @@ std::vector<FitFold> RollingOrigin(Law law, const ConfigMeans& means, double con
 
 // Refit without the configurations of the largest x (of the largest cost for joint laws),
 // then predict them: mean of (predicted - observed) / observed. NaN when what is left
-// cannot be fitted.
-double LeaveLargestOutError(Law law, const ConfigMeans& means);
+// cannot be fitted. `folds` are RollingOrigin's: where the largest are the dearest, the last of
+// them is that refit.
+double LeaveLargestOutError(Law law, const ConfigMeans& means, absl::Span<const FitFold> folds);
 
 }  // namespace loglog
 
