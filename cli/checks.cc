@@ -5,6 +5,7 @@
 #include <functional>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cli/render/text.h"
@@ -256,6 +257,11 @@ void Stale(const Facts& facts, std::vector<Check>* checks) {
                        absl::StrCat(n.cancelled(), " of ", n.total(),
                                     " trials were cancelled and leave cells empty"),
                        absl::StrCat("loglog sweep retry ", facts.sweep, " --cancelled")});
+  }
+  for (const v1::Trial& trial : facts.input.trials) {
+    if (!absl::StartsWith(trial.message(), "stop_when: ")) continue;
+    checks->push_back({"STOPPED", trial.message(), ""});
+    break;
   }
   if (n.stopped() > 0) {
     checks->push_back({"STALE",

@@ -5,13 +5,16 @@
 #include "absl/strings/str_cat.h"
 #include "cli/trial_stats.h"
 #include "plan/spec.h"
+#include "plan/stop_rule.h"
 
 namespace loglog::cli {
 namespace {
 
 std::vector<FitRequest> RequestsOf(const v1::Sweep& sweep) {
   absl::StatusOr<SweepSpec> spec = ParseSpec(sweep.spec_json(), "stored spec");
-  return spec.ok() ? std::move(spec->fit) : std::vector<FitRequest>();
+  if (!spec.ok()) return {};
+  std::erase_if(spec->fit, [](const FitRequest& fit) { return fit.kind == kStopRuleKind; });
+  return std::move(spec->fit);
 }
 
 std::string Words(const FitWanted& wanted) {

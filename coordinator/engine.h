@@ -31,6 +31,7 @@
 #include "coordinator/token_book.h"
 #include "coordinator/watch_hub.h"
 #include "fitting/fitter.h"
+#include "fitting/stop_look.h"
 #include "plan/expand.h"
 #include "plan/spec.h"
 #include "store/store.h"
@@ -275,12 +276,17 @@ class Engine {
   void StartRefits();
   // When the next fits may start that wait; INT64_MAX for never.
   int64_t NextRefitMs() const;
-  // On a compute thread: the fits of these arms that are not in the store yet.
-  std::vector<FitRow> ComputeRefits(int64_t sweep_id, const std::set<std::string>& arms,
-                                    const std::vector<FitRequest>& requests,
-                                    const ReadStore& store) const;
+  struct Refits {
+    std::vector<FitRow> fits;      // that are not in the store yet
+    std::optional<StopLook> look;  // at the sweep's stop rule
+  };
+  // On a compute thread: of these arms.
+  Refits ComputeRefits(int64_t sweep_id, const std::set<std::string>& arms,
+                       const std::vector<FitRequest>& requests, const ReadStore& store) const;
   // Posts them to the strand. `took_ms`: to compute them.
-  void StoreRefits(int64_t sweep_id, std::vector<FitRow> computed, int64_t took_ms);
+  void StoreRefits(int64_t sweep_id, Refits computed, int64_t took_ms);
+  // Ends what is left of a sweep whose stop rule holds.
+  absl::Status EndByRule(int64_t sweep_id, const StopLook& look);
   absl::StatusOr<FitRow> InsertFit(int64_t sweep_id, FitRow fit);
 
   const EngineOptions options_;

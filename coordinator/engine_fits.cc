@@ -9,6 +9,7 @@
 #include "coordinator/engine.h"
 #include "coordinator/names.h"
 #include "nlohmann/json.hpp"
+#include "plan/stop_rule.h"
 
 namespace loglog {
 namespace {
@@ -51,6 +52,7 @@ std::vector<FitTarget> TargetsOf(const std::vector<FitRequest>& requests, const 
   std::vector<std::pair<std::string, Axis>> laws;
   std::set<Axis> axes;
   for (const FitRequest& request : requests) {
+    if (request.kind == kStopRuleKind) continue;
     const absl::StatusOr<Axis> axis = ParseAxis(request.axis);
     if (!axis.ok()) continue;
     const bool own = request.kind == "comparison" || request.kind == "local_slope" ||
@@ -189,8 +191,8 @@ void Engine::StartRefits() {
     refit.running = true;
     const auto compute = [this, sweep_id, arms, requests = (*spec)->fit](const ReadStore& store) {
       const int64_t begin_ms = clock_->monotonic_ms();
-      std::vector<FitRow> fits = ComputeRefits(sweep_id, arms, requests, store);
-      StoreRefits(sweep_id, std::move(fits), clock_->monotonic_ms() - begin_ms);
+      Refits refits = ComputeRefits(sweep_id, arms, requests, store);
+      StoreRefits(sweep_id, std::move(refits), clock_->monotonic_ms() - begin_ms);
     };
     // Dropped only when stopping: the next start fits what is not fitted.
     compute_->Post(compute, [](const absl::Status&) {});
@@ -206,38 +208,41 @@ int64_t Engine::NextRefitMs() const {
   return next_ms;
 }
 
-void Engine::StoreRefits(int64_t sweep_id, std::vector<FitRow> computed, int64_t took_ms) {
-  auto fits = std::make_shared<std::vector<FitRow>>(std::move(computed));
+void Engine::StoreRefits(int64_t sweep_id, Refits computed, int64_t took_ms) {
+  auto refits = std::make_shared<Refits>(std::move(computed));
   OnStrand<int>([](const absl::StatusOr<int>&) {},
-                [this, sweep_id, fits, took_ms]() -> absl::StatusOr<int> {
+                [this, sweep_id, refits, took_ms]() -> absl::StatusOr<int> {
                   const auto pending = refits_.find(sweep_id);
                   if (pending != refits_.end()) {
                     pending->second.running = false;
                     pending->second.not_before_ms =
                         now_ms_ + std::min(kRefitRestMsMax, kRefitRest * took_ms);
                   }
-                  for (FitRow& fit : *fits) {
+                  for (FitRow& fit : refits->fits) {
                     LOGLOG_RETURN_IF_ERROR(InsertFit(sweep_id, std::move(fit)).status());
                   }
-                  return static_cast<int>(fits->size());
+                  if (refits->look.has_value() && refits->look->met) {
+                    LOGLOG_RETURN_IF_ERROR(EndByRule(sweep_id, *refits->look));
+                  }
+                  return static_cast<int>(refits->fits.size());
                 },
                 Strand::Lane::kPatient);
 }
 
-std::vector<FitRow> Engine::ComputeRefits(int64_t sweep_id, const std::set<std::string>& arms,
-                                          const std::vector<FitRequest>& requests,
-                                          const ReadStore& store) const {
-  std::vector<FitRow> fits;
+Engine::Refits Engine::ComputeRefits(int64_t sweep_id, const std::set<std::string>& arms,
+                                     const std::vector<FitRequest>& requests,
+                                     const ReadStore& store) const {
+  Refits refits;
   const absl::StatusOr<std::vector<ObservationRow>> trials = store.ListObservations(sweep_id);
   if (!trials.ok()) {
     spdlog::error("no fits of sweep {}: {}", sweep_id, trials.status().ToString());
-    return fits;
+    return refits;
   }
   const absl::StatusOr<SweepRow> sweep = store.GetSweep(sweep_id);
   const absl::StatusOr<FitPlan> plan = sweep.ok() ? FitPlanOf(sweep->spec_json) : sweep.status();
   if (!plan.ok()) {
     spdlog::error("no fits of sweep {}: {}", sweep_id, plan.status().ToString());
-    return fits;
+    return refits;
   }
   Fitter fitter(*trials, *plan);
   for (const FitTarget& target : TargetsOf(requests, *plan, *trials, arms)) {
@@ -248,13 +253,53 @@ std::vector<FitRow> Engine::ComputeRefits(int64_t sweep_id, const std::set<std::
     if (known.ok() && known->has_value()) continue;
     absl::StatusOr<FitRow> fit = fitter.Compute(target);
     if (fit.ok()) {
-      fits.push_back(*std::move(fit));
+      refits.fits.push_back(*std::move(fit));
     } else {
       spdlog::warn("{} of arm {} in sweep {}: {}", target.kind, target.arm, sweep_id,
                    fit.status().ToString());
     }
   }
-  return fits;
+  const absl::StatusOr<std::optional<StopRule>> rule = StopRuleOf(sweep->spec_json);
+  if (!rule.ok() || !rule->has_value() || stop_asked_) return refits;
+  absl::StatusOr<std::optional<StopLook>> look = LookAtRule(**rule, *plan, *trials);
+  if (look.ok()) {
+    refits.look = *std::move(look);
+  } else {
+    spdlog::error("stop rule of sweep {}: {}", sweep_id, look.status().ToString());
+  }
+  return refits;
+}
+
+// Trials that other sweeps wait for go on.
+absl::Status Engine::EndByRule(int64_t sweep_id, const StopLook& look) {
+  LOGLOG_ASSIGN_OR_RETURN(const SweepRow sweep, store_->read().GetSweep(sweep_id));
+  if (sweep.state != SweepState::kActive && sweep.state != SweepState::kPaused) {
+    return absl::OkStatus();
+  }
+  LOGLOG_ASSIGN_OR_RETURN(const std::vector<TaskRow> tasks, store_->read().ListOpenTasks(sweep_id));
+  std::vector<int64_t> own;
+  for (const TaskRow& task : tasks) {
+    for (const int64_t trial_id : scheduler_->OpenTrialsOf(task.task_id)) {
+      if (scheduler_->SweepsOf(trial_id).size() == 1) own.push_back(trial_id);
+    }
+  }
+  if (own.empty()) return absl::OkStatus();
+  LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
+  LOGLOG_ASSIGN_OR_RETURN(const CancelResult ended, store_->StopTrials(own, look.reason, wall_ms_));
+  SweepEvent("sweep.stop_rule", sweep_id,
+             json({{"reason", look.reason},
+                   {"look", look.look},
+                   {"halfwidth", look.widest},
+                   {"trials", ended.trials.size()}})
+                 .dump());
+  Actions actions;
+  scheduler_->Cancel(ended, absl::StrCat("stopped: ", look.reason), &actions);
+  Apply(actions);
+  for (const int64_t trial_id : ended.trials) progress_->TrialEnded(trial_id);
+  MarkForRefit(sweep_id, "");
+  Log(spdlog::level::info, absl::StrCat("sweeps/", sweep.name, ": ", look.reason, "; ",
+                                        ended.trials.size(), " trials are stopped"));
+  return absl::OkStatus();
 }
 
 }  // namespace loglog

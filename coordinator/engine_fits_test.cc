@@ -55,6 +55,98 @@ TEST_F(EngineFitsTest, TheJointFormOfASpecIsKeptUpToDate) {
   EXPECT_EQ(asked->row.kind, "joint");
 }
 
+const char kStopRule[] = "fit: {stop_when: \"halfwidth(slope) < 0.05\"}\n";
+
+class StopRuleTest : public EngineWorld {
+ protected:
+  // One seed of everything: the first eighth of the sweep.
+  void TrainFirstEighth(FakeWorker* worker) {
+    for (int i = 0; i < 8; ++i) {
+      ASSERT_TRUE(worker->SyncAndObey().ok());
+      ASSERT_TRUE(worker->Train(worker->order(), LossOf(worker->order())).ok());
+      worker->Finish(0, OutcomeKind::kDone);
+    }
+    ASSERT_TRUE(worker->SyncAndObey().ok());
+  }
+  // Fits say how many trials were stopped.
+  void WaitForTheRule() {
+    WaitForFits("s", [](const std::vector<FitView>& all) {
+      return std::any_of(all.begin(), all.end(), [](const FitView& fit) {
+        return nlohmann::json::parse(fit.row.fit_json)["n_stopped"] > 0;
+      });
+    });
+  }
+  void ExpectEndedByTheRule(FakeWorker* worker) {
+    EXPECT_EQ(worker->WorkOff(LossOf), 0);
+    const SweepView sweep = *GetSweep("s");
+    EXPECT_EQ(sweep.row.state, SweepState::kDone);
+    EXPECT_EQ(sweep.row.counts.done, 8);
+    EXPECT_EQ(sweep.row.counts.stopped, 56);
+    EXPECT_THAT(EventKinds("s"), ::testing::Contains("sweep.stop_rule"));
+    const TrialView trial = *GetTrial("s", 64);
+    EXPECT_EQ(trial.row.state, TrialState::kStopped);
+    EXPECT_THAT(trial.row.message,
+                ::testing::StartsWith("stop_when: halfwidth(slope) < 0.05 holds at look 1 of 8 "
+                                      "(the first 8 of 64 trials): at most 0.0"));
+  }
+};
+
+TEST_F(StopRuleTest, EndsWhatIsLeftOfASweepAndSaysWhy) {
+  ASSERT_TRUE(Submit(TinySpec("s", 4, 8, kStopRule)).ok());
+  FakeWorker worker(engine_.get(), "w");
+  ASSERT_TRUE(worker.Register().ok());
+  TrainFirstEighth(&worker);
+  WaitForTheRule();
+  ExpectEndedByTheRule(&worker);
+}
+
+TEST_F(StopRuleTest, ActsAfterARestartOnWhatTheStoreHolds) {
+  engine_->Stop();
+  engine_.reset();
+  options_.refit = false;
+  Open();
+  ASSERT_TRUE(Submit(TinySpec("s", 4, 8, kStopRule)).ok());
+  {
+    FakeWorker worker(engine_.get(), "w");
+    ASSERT_TRUE(worker.Register().ok());
+    TrainFirstEighth(&worker);
+  }
+  EXPECT_EQ(GetSweep("s")->row.counts.stopped, 0);
+  options_.refit = true;
+  Restart();
+  WaitForTheRule();
+  FakeWorker again(engine_.get(), "w2");
+  ASSERT_TRUE(again.Register().ok());
+  ExpectEndedByTheRule(&again);
+}
+
+TEST_F(StopRuleTest, LeavesTrialsThatAnotherSweepWaitsFor) {
+  ASSERT_TRUE(Submit(TinySpec("s", 4, 8, kStopRule)).ok());
+  ASSERT_TRUE(Submit(TinySpec("other", 4, 2)).ok());
+  FakeWorker worker(engine_.get(), "w");
+  ASSERT_TRUE(worker.Register().ok());
+  TrainFirstEighth(&worker);
+  WaitForTheRule();
+  EXPECT_EQ(GetSweep("s")->row.counts.stopped, 48);
+  EXPECT_EQ(GetSweep("other")->row.counts.stopped, 0);
+  EXPECT_GE(worker.WorkOff(LossOf), 7);
+  EXPECT_EQ(GetSweep("other")->row.state, SweepState::kDone);
+}
+
+TEST_F(StopRuleTest, ARuleThatDoesNotHoldChangesNothing) {
+  ASSERT_TRUE(
+      Submit(TinySpec("s", 4, 2, "fit: {stop_when: \"halfwidth(slope) < 1.0e-9\"}\n")).ok());
+  FakeWorker worker(engine_.get(), "w");
+  ASSERT_TRUE(worker.Register().ok());
+  EXPECT_EQ(worker.WorkOff(LossOf), 16);
+  WaitForFits("s", [](const std::vector<FitView>& all) {
+    return std::any_of(all.begin(), all.end(), [](const FitView& fit) {
+      return fit.row.kind == "local_slope" && fit.row.n_trials == 8;
+    });
+  });
+  EXPECT_EQ(GetSweep("s")->row.counts.done, 16);
+}
+
 // On it, time passes while fits are computed: a tenth of a second between any two looks.
 class FitsTakeTime : public FakeClock {
  public:

@@ -18,6 +18,7 @@
 #include "fit/observation.h"
 #include "fit/result.h"
 #include "fit/saturating.h"
+#include "fit/sequential.h"
 #include "fit/status.h"
 
 #endif  // LOGLOG_FIT_FIT_H_

@@ -21,6 +21,12 @@ constexpr const char* kKinds[] = {"local_slope",    "power",     "saturating",  
                                   "equal_exponent", "kaplan",    "data_constrained", "broken",
                                   "isoflop",        "comparison"};
 
+constexpr char kNoUniqueTokens[] =
+    "the store does not know how many of a trial's tokens were new: an attempt reports the sha256 "
+    "of its data and not how many tokens that has. Add the number by hand: loglog trial list -o "
+    "csv, a column unique_tokens, and loglog fit --csv FILE --tokens tokens_planned --params "
+    "params_non_embedding --y final_loss --by arm --unique unique_tokens --form data_constrained";
+
 Observation ObservationOf(const ObservationRow& trial) {
   Observation observation;
   observation.n_params = static_cast<double>(trial.params_non_embedding);
@@ -32,23 +38,30 @@ Observation ObservationOf(const ObservationRow& trial) {
   return observation;
 }
 
-absl::StatusOr<FitResult> Run(const FitTarget& target, absl::Span<const Observation> a,
-                              absl::Span<const Observation> b) {
-  if (target.kind == "local_slope") return FitLocalSlope(a, {.axis = target.axis});
-  if (target.kind == "saturating") return FitSaturating(a, {.axis = target.axis});
-  if (target.kind == "joint") return FitJoint(a);
-  if (target.kind == "comparison") return CompareArms(a, b, {.axis = target.axis});
+absl::StatusOr<FitResult> Run(const FitTarget& target, double confidence,
+                              absl::Span<const Observation> a, absl::Span<const Observation> b) {
+  const Axis axis = target.axis;
+  if (target.kind == "local_slope") {
+    return FitLocalSlope(a, {.axis = axis, .confidence = confidence});
+  }
+  if (target.kind == "saturating") {
+    return FitSaturating(a, {.axis = axis, .confidence = confidence});
+  }
+  if (target.kind == "joint") return FitJoint(a, {.confidence = confidence});
+  if (target.kind == "comparison") {
+    return CompareArms(a, b, {.axis = axis, .confidence = confidence});
+  }
   if (target.kind == "isoflop") {
-    LOGLOG_ASSIGN_OR_RETURN(IsoFlopFit fit, FitIsoFlop(a));
+    LOGLOG_ASSIGN_OR_RETURN(IsoFlopFit fit, FitIsoFlop(a, {.confidence = confidence}));
     return std::move(fit.law);
   }
   LOGLOG_ASSIGN_OR_RETURN(const Law law, ParseLaw(target.kind));
-  return FitLaw(a, {.law = law, .axis = target.axis});
+  return FitLaw(a, {.law = law, .axis = axis, .confidence = confidence});
 }
 
 // A fit that was not made: what it would have been, and why not.
 FitResult Refused(const FitTarget& target, std::string reason, size_t n_trials) {
-  absl::StatusOr<FitResult> nothing = Run(target, {}, {});
+  absl::StatusOr<FitResult> nothing = Run(target, 0.95, {}, {});
   FitResult result = nothing.ok() ? *std::move(nothing) : FitResult();
   result.verdict = FitVerdict::kRefused;
   result.reason = std::move(reason);
@@ -298,7 +311,8 @@ FitResult Fitter::Result(const FitTarget& target) {
   if (std::string why = WhyRefused(target); !why.empty()) {
     return Refused(target, std::move(why), n_trials);
   }
-  absl::StatusOr<FitResult> result = Run(target, a.observations, b.observations);
+  if (target.kind == "data_constrained") return Refused(target, kNoUniqueTokens, n_trials);
+  absl::StatusOr<FitResult> result = Run(target, confidence_, a.observations, b.observations);
   // What a fit cannot use is a fact about the data, as too few of them would be.
   if (!result.ok()) return Refused(target, std::string(result.status().message()), n_trials);
   if (target.kind == "comparison" && a.diverged + b.diverged > 0) {

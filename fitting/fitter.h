@@ -48,8 +48,8 @@ std::vector<std::string> ArmsOf(absl::Span<const ObservationRow> trials);
 // the trials and the plan; confined to one thread at a time.
 class Fitter {
  public:
-  Fitter(absl::Span<const ObservationRow> trials, const FitPlan& plan)
-      : trials_(trials), plan_(plan) {}
+  Fitter(absl::Span<const ObservationRow> trials, const FitPlan& plan, double confidence = 0.95)
+      : trials_(trials), plan_(plan), confidence_(confidence) {}
 
   // `sweep_id` and `create_ms` are the caller's to fill in. A fit that the data cannot
   // carry comes back with verdict REFUSED and its reason: too little data, trials that
@@ -92,6 +92,7 @@ class Fitter {
 
   const absl::Span<const ObservationRow> trials_;
   const FitPlan& plan_;
+  const double confidence_;
   std::map<std::string, ArmData> arms_;
   std::map<ContrastKey, FitResult> comparisons_;
 };

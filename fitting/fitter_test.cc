@@ -254,5 +254,14 @@ TEST(Fitting, FactsAboutTheDataAreRefusalsAndNoErrors) {
   EXPECT_TRUE(absl::IsNotFound(Fitter(trials.rows(), plan).Compute(Slope("typo")).status()));
 }
 
+TEST(Fitter, SaysWhatRepeatedDataLacks) {
+  Trials trials;
+  trials.AddArm("a", -0.1, 1);
+  const FitRow fit = trials.Fit({"data_constrained", Axis::kTokens, "a", ""});
+  EXPECT_EQ(fit.verdict, "REFUSED");
+  EXPECT_THAT(fit.message, HasSubstr("does not know how many of a trial's tokens were new"));
+  EXPECT_THAT(fit.message, HasSubstr("--unique unique_tokens --form data_constrained"));
+}
+
 }  // namespace
 }  // namespace loglog

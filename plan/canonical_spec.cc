@@ -10,6 +10,7 @@
 #include "nlohmann/json.hpp"
 #include "plan/json_frame.h"
 #include "plan/spec.h"
+#include "plan/stop_rule.h"
 #include "shards/sha256.h"
 
 namespace loglog {
@@ -80,6 +81,8 @@ std::string FitJson(const SweepSpec& spec) {
     if (fit.kind == "comparison") {
       fits.push_back(Object(
           {{"axis", Quoted(fit.axis)}, {"compare", List({Quoted(fit.arm), Quoted(fit.arm_b)})}}));
+    } else if (fit.kind == kStopRuleKind) {
+      fits.push_back(Object({{"stop_when", Quoted(fit.form)}}));
     } else {
       fits.push_back(Object({{"by", Quoted("arm")}, {"form", Quoted(fit.form)}}));
     }

@@ -294,6 +294,11 @@ std::vector<SpecSection> SectionTable() {
        "                                     data_constrained, isoflop, power, broken\n"
        "  {compare: [small, large]}          is the first arm steeper? `axis: N` or `axis: C`\n"
        "                                     asks along sizes or FLOPs instead of tokens\n"
+       "  {stop_when: \"halfwidth(slope) < 0.003\"}   ends what is left of the sweep when half\n"
+       "                                     the width of every arm's interval is below that;\n"
+       "                                     also of beta, or of slope_difference (of every\n"
+       "                                     comparison). Looked at seven times, with intervals\n"
+       "                                     that hold together (docs/FITTING.md)\n"
        "Default: the local slope and the form with a floor, along what the sweep varies.",
        true},
   };

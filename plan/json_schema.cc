@@ -128,7 +128,11 @@ Json FitSchema() {
   compare["properties"]["compare"] = ListOf({{"type", "string"}});
   compare["properties"]["axis"] = {{"enum", {"D", "N", "C"}}};
   compare["required"] = {"compare"};
-  Json json = ListOf(Either(std::move(form), std::move(compare)));
+  Json rule = Object();
+  rule["properties"]["stop_when"] = {{"type", "string"}};
+  rule["required"] = {"stop_when"};
+  Json entry = Either(std::move(form), Either(std::move(compare), rule));
+  Json json = Either(ListOf(std::move(entry)), std::move(rule));
   json["description"] = FindSection("fit")->doc;
   return json;
 }

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "plan/draft.h"
+#include "plan/stop_rule.h"
 #include "plan/suggest.h"
 
 namespace loglog {
@@ -115,8 +116,32 @@ void ReadComparison(const SpecNode& arms, const SpecNode* axis, const std::strin
   draft->spec.fit.push_back(std::move(request));
 }
 
+void ReadStopRule(const SpecNode& entry, const SpecNode& text, const std::string& at,
+                  SpecDraft* draft) {
+  for (const SpecNode::Key& key : entry.keys) {
+    if (key.text == "stop_when") continue;
+    draft->Refuse(key.place, absl::StrCat("`", key.text, "` does not go with `stop_when`"),
+                  "write fit: [{form: ...}, {stop_when: ...}]", at);
+    return;
+  }
+  if (text.bad) return;
+  std::string suggestion;
+  const absl::StatusOr<StopRule> rule =
+      ParseStopRule(text.is_scalar() ? absl::string_view(text.text) : "", &suggestion);
+  if (!rule.ok()) {
+    draft->Refuse(text.place, std::string(rule.status().message()), suggestion, at);
+    return;
+  }
+  draft->places[kStopRuleKind] = text.place;
+  draft->spec.fit.push_back({.kind = kStopRuleKind, .form = StopRuleText(*rule)});
+}
+
 void ReadEntry(const SpecNode& entry, const std::string& at, SpecDraft* draft) {
   if (!ExpectMap(entry, at, draft)) return;
+  if (const SpecNode* rule = entry.Find("stop_when"); rule != nullptr) {
+    ReadStopRule(entry, *rule, at, draft);
+    return;
+  }
   const SpecNode* form = entry.Find("form");
   const SpecNode* compare = entry.Find("compare");
   if ((form == nullptr) == (compare == nullptr)) {
@@ -140,19 +165,45 @@ void ReadEntry(const SpecNode& entry, const std::string& at, SpecDraft* draft) {
   }
 }
 
+bool IsRule(const FitRequest& request) { return request.kind == kStopRuleKind; }
+
+// There is one at most, it stands last, and what it speaks of is fitted.
+void CheckStopRule(SpecDraft* draft) {
+  std::vector<FitRequest>& fit = draft->spec.fit;
+  std::stable_partition(fit.begin(), fit.end(), [](const FitRequest& f) { return !IsRule(f); });
+  const auto rules = std::count_if(fit.begin(), fit.end(), IsRule);
+  if (rules == 0) return;
+  const SpecPlace place = draft->places[kStopRuleKind];
+  if (rules > 1) {
+    draft->Refuse(place, "a sweep has one `stop_when`", "leave the others out", "fit");
+    return;
+  }
+  const bool compared = std::any_of(fit.begin(), fit.end(),
+                                    [](const FitRequest& f) { return f.kind == "comparison"; });
+  if (absl::StrContains(fit.back().form, "slope_difference") && !compared) {
+    draft->Refuse(place, "no comparison is asked for whose slope_difference could be waited for",
+                  "add {compare: [a, b]} to fit", "fit");
+  }
+}
+
 }  // namespace
 
 void ReadFit(const SpecNode* fit, SpecDraft* draft) {
-  if (fit != nullptr && !fit->is_null() && ExpectList(*fit, "fit", draft)) {
+  if (fit != nullptr && fit->Find("stop_when") != nullptr) {
+    ReadEntry(*fit, "fit", draft);
+  } else if (fit != nullptr && !fit->is_null() && ExpectList(*fit, "fit", draft)) {
     for (size_t i = 0; i < fit->items.size(); ++i) {
       ReadEntry(fit->items[i], absl::StrCat("fit[", i, "]"), draft);
     }
   }
-  if (!draft->spec.fit.empty()) return;
+  const bool none = std::all_of(draft->spec.fit.begin(), draft->spec.fit.end(), IsRule);
   const std::string axis = VariedAxis(draft->spec);
   for (const Form& form : kForms) {
-    if (!axis.empty() && form.axis == axis) draft->spec.fit.push_back(RequestOf(form, draft->spec));
+    if (none && !axis.empty() && form.axis == axis) {
+      draft->spec.fit.push_back(RequestOf(form, draft->spec));
+    }
   }
+  CheckStopRule(draft);
 }
 
 }  // namespace loglog

@@ -48,10 +48,11 @@ struct ArmBundle {
 // A fit that the sweep's owner wants kept up to date.
 struct FitRequest {
   // "local_slope", "saturating", "joint", "equal_exponent", "kaplan", "data_constrained",
-  // "isoflop", "power", "broken" or "comparison".
+  // "isoflop", "power", "broken" or "comparison"; "stop_rule" for what is none but ends the
+  // sweep (plan/stop_rule.h).
   std::string kind;
   std::string axis;  // "D", "N" or "C": what the loss is a function of; "" for N and D at once
-  std::string form;  // "E + B*D^-beta"; empty for a comparison
+  std::string form;  // "E + B*D^-beta", "halfwidth(slope) < 0.003"; empty for a comparison
   std::string arm;   // comparisons: the two arms, by label
   std::string arm_b;
 };

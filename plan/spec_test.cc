@@ -7,6 +7,7 @@
 #include "nlohmann/json.hpp"
 #include "plan/fields.h"
 #include "plan/spec_testing.h"
+#include "plan/stop_rule.h"
 #include "shards/sha256.h"
 
 namespace loglog {
@@ -326,6 +327,25 @@ TEST(ParseSpec, SurvivesMutatedText) {
       ASSERT_GE(error.column, 1) << text << error.message;
     }
   }
+}
+
+TEST(ParseSpec, AStopRuleComesWithTheDefaultFitsOrBesideOthers) {
+  const std::string base =
+      "axes: {D: {path: train.tokens, values: [64, 128, 256]}}\n"
+      "train: {lr: 0.1, batch_tokens: 64}\n";
+  const SweepSpec plain = MustParse(SmallSpec(base));
+  const SweepSpec spec =
+      MustParse(SmallSpec(base + "fit: {stop_when: \"halfwidth( slope )<3.0e-3\"}\n"));
+  ASSERT_EQ(spec.fit.size(), plain.fit.size() + 1);
+  EXPECT_EQ(spec.fit.back().kind, kStopRuleKind);
+  EXPECT_EQ(spec.fit.back().form, "halfwidth(slope) < 0.003");
+  EXPECT_EQ(CanonicalJson(MustParse(CanonicalJson(spec))), CanonicalJson(spec));
+  EXPECT_NE(SpecSha256(spec), SpecSha256(plain));
+  const SweepSpec beside = MustParse(SmallSpec(
+      base + "fit: [{stop_when: \"halfwidth(beta) < 0.05\"}, {form: \"E + B*D^-beta\"}]\n"));
+  ASSERT_EQ(beside.fit.size(), 2u);
+  EXPECT_EQ(beside.fit[0].kind, "saturating");
+  EXPECT_EQ(beside.fit[1].form, "halfwidth(beta) < 0.05");
 }
 
 TEST(ParseSpec, BoundsTheWorkOnHostileText) {

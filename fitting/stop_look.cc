@@ -1,0 +1,108 @@
+#include "fitting/stop_look.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/status.h"
+#include "nlohmann/json.hpp"
+
+namespace loglog {
+namespace {
+
+constexpr double kConfidence = 0.95;  // of all looks together
+
+// The newest look whose trials have all ended; 0 before the first. After the last trial there
+// is nothing left to end.
+int NewestLook(absl::Span<const ObservationRow> trials) {
+  const auto open = std::find_if(trials.begin(), trials.end(),
+                                 [](const ObservationRow& trial) { return !IsEnded(trial.state); });
+  const int ended = static_cast<int>(open - trials.begin());
+  int look = 0;
+  while (look + 1 < kLooks && TrialsOfLook(look + 1, static_cast<int>(trials.size())) <= ended) {
+    ++look;
+  }
+  return look;
+}
+
+// D, unless only N differs.
+Axis AxisOf(absl::Span<const ObservationRow> trials) {
+  std::set<int64_t> tokens, params;
+  for (const ObservationRow& trial : trials) {
+    tokens.insert(trial.tokens);
+    params.insert(trial.params_non_embedding);
+  }
+  return tokens.size() < 2 && params.size() > 1 ? Axis::kParams : Axis::kTokens;
+}
+
+std::vector<FitTarget> TargetsOf(const StopRule& rule, const FitPlan& plan,
+                                 absl::Span<const ObservationRow> trials) {
+  if (rule.quantity == "slope_difference") return plan.comparisons;
+  std::vector<FitTarget> targets;
+  for (const std::string& arm : ArmsOf(trials)) {
+    targets.push_back(
+        {rule.quantity == "slope" ? "local_slope" : "saturating", AxisOf(trials), arm, ""});
+  }
+  return targets;
+}
+
+std::string NameOf(const FitTarget& target) {
+  if (target.arm_b.empty()) return absl::StrCat("arm ", target.arm);
+  return absl::StrCat(target.arm, " against ", target.arm_b);
+}
+
+// NaN without an interval, and of a beta that the data do not fix.
+double HalfWidth(const FitRow& fit) {
+  const bool fixed = fit.verdict == "OK" || fit.verdict == "IDENTIFIED";
+  return fixed ? (fit.high - fit.low) / 2 : kNoNumber;
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<StopRule>> StopRuleOf(absl::string_view spec_json) {
+  const nlohmann::json spec = nlohmann::json::parse(spec_json, nullptr, false);
+  const auto fits = spec.is_object() ? spec.find("fit") : spec.end();
+  if (!spec.is_object() || fits == spec.end() || !fits->is_array()) {
+    return absl::DataLossError("the stored spec has no list of fits; submit the sweep again");
+  }
+  for (const nlohmann::json& fit : *fits) {
+    if (!fit.is_object() || !fit.contains("stop_when") || !fit["stop_when"].is_string()) continue;
+    LOGLOG_ASSIGN_OR_RETURN(StopRule rule, ParseStopRule(fit["stop_when"].get<std::string>()));
+    return std::optional<StopRule>(std::move(rule));
+  }
+  return std::optional<StopRule>();
+}
+
+absl::StatusOr<std::optional<StopLook>> LookAtRule(const StopRule& rule, const FitPlan& plan,
+                                                   absl::Span<const ObservationRow> trials) {
+  StopLook look;
+  look.look = NewestLook(trials);
+  if (look.look == 0) return std::optional<StopLook>();
+  look.n_trials = TrialsOfLook(look.look, static_cast<int>(trials.size()));
+  const double confidence = LookConfidence(kConfidence);
+  Fitter fitter(trials.first(look.n_trials), plan, confidence);
+  const std::vector<FitTarget> targets = TargetsOf(rule, plan, trials);
+  std::string where;
+  for (const FitTarget& target : targets) {
+    const absl::StatusOr<FitRow> fit = fitter.Compute(target);
+    // An arm none of whose trials has come yet.
+    const double half = fit.ok() ? HalfWidth(*fit) : kNoNumber;
+    if (!where.empty() && half <= look.widest) continue;
+    look.widest = half;
+    where = NameOf(target);
+    if (std::isnan(half)) break;
+  }
+  look.met = look.widest < rule.below;
+  look.reason = absl::StrFormat(
+      "stop_when: %s %s at look %d of %d (the first %d of %d trials): %s (%s), at %g%%",
+      StopRuleText(rule), look.met ? "holds" : "does not hold", look.look, kLooks, look.n_trials,
+      trials.size(),
+      std::isnan(look.widest) ? "no interval" : absl::StrFormat("at most %.3g", look.widest),
+      where.empty() ? "no arms" : where, 100 * confidence);
+  return std::optional<StopLook>(std::move(look));
+}
+
+}  // namespace loglog
