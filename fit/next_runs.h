@@ -14,9 +14,10 @@ namespace loglog {
 
 // What the next trials are to tell.
 enum class NextGoal {
-  kSlope,       // the local slope of an arm
+  kSlope,       // the local slope of an arm, common to its sizes
   kDifference,  // the difference of two arms' slopes; a step is a pair of trials
-  kPrediction,  // ln L of an arm at `target` tokens: with a floor where 4 token counts carry one
+  // ln L of an arm of one size at `target` tokens: with a floor where 4 token counts carry one
+  kPrediction,
 };
 
 struct NextOptions {
@@ -27,7 +28,14 @@ struct NextOptions {
   double confidence = 0.95;
 };
 
+// A trial that could be added.
+struct NextCandidate {
+  double n_params = 0;  // one of the sizes there are
+  double d_tokens = 0;
+};
+
 struct NextStep {
+  double n_params = 0;
   double d_tokens = 0;
   double cost = 0;        // of this step: both trials of a pair
   double spent = 0;       // up to and with it
@@ -43,13 +51,19 @@ struct NextPlan {
   std::string reason;  // why there are no steps
 };
 
-// Chooses, one after another, the trial among `candidates` (token counts, each as often as
-// wanted) that takes most off c'Cov(theta)c per unit of cost, where c is the goal as a
-// function of the law's parameters: greedy, at the noise and the estimates of the data. All
-// trials of one size. `cost` is that of one trial of so many tokens, above 0. Pure,
-// thread-safe. Without steps and with a reason: too few token counts, several sizes, an
-// estimate at a bound. INVALID_ARGUMENT: as FitLocalSlope and CompareArms; a target or
-// candidate that is no positive number.
+// Chooses, one after another, the trial among `candidates` (each as often as wanted) that
+// takes most off c'Cov(theta)c per unit of cost, where c is the goal as a function of the
+// law's parameters: greedy, at the noise and the estimates of the data. Several sizes have
+// an intercept each, as in FitLocalSlope. `cost` is that of one trial, above 0. Pure,
+// thread-safe. Without steps and with a reason: too few token counts, several sizes for a
+// prediction, an estimate at a bound. INVALID_ARGUMENT: as FitLocalSlope and CompareArms; a
+// target or candidate that is no positive number, a size that no trial has.
+absl::StatusOr<NextPlan> ChooseNextRuns(absl::Span<const Observation> arm,
+                                        absl::Span<const Observation> arm_b,
+                                        absl::Span<const NextCandidate> candidates,
+                                        absl::FunctionRef<double(const NextCandidate&)> cost,
+                                        const NextOptions& options);
+// The same of one size: that of the first trial. `cost` is of so many tokens.
 absl::StatusOr<NextPlan> ChooseNextRuns(absl::Span<const Observation> arm,
                                         absl::Span<const Observation> arm_b,
                                         absl::Span<const double> candidates,
@@ -59,6 +73,8 @@ absl::StatusOr<NextPlan> ChooseNextRuns(absl::Span<const Observation> arm,
 // Where trials of these token counts could be added: the counts themselves, between each two
 // in the middle of ln D, and 2 and 4 times the largest.
 std::vector<double> NextCandidates(absl::Span<const Observation> arm);
+// The same at each size, of its own token counts.
+std::vector<NextCandidate> NextCandidatesBySize(absl::Span<const Observation> arm);
 
 }  // namespace loglog
 

@@ -80,6 +80,47 @@ TEST(NextRuns, StepsNarrowTheIntervalWithinTheBudget) {
   EXPECT_LT(last, 0.8 * plan.half_width);
 }
 
+// Two sizes, of which the larger costs 10 times as much for the same information.
+TEST(NextRuns, SeveralSizesShareASlopeAndTheCheapOneIsTrained) {
+  Noise noise(5);
+  std::vector<Observation> arm;
+  for (const double n : {1e7, 1e8}) {
+    for (const double d : LogRange(1e8, 16, 4)) {
+      arm.push_back(
+          At(n, d, 30 * std::pow(n, -0.05) * std::pow(d, -0.1) * std::exp(0.003 * noise.Next())));
+    }
+  }
+  const auto cost = [](const NextCandidate& c) { return c.n_params * c.d_tokens; };
+  const std::vector<NextCandidate> candidates = NextCandidatesBySize(arm);
+  EXPECT_EQ(candidates.size(), 18u);
+  const NextPlan plan =
+      *ChooseNextRuns(arm, {}, candidates, cost, {.budget = 1e30, .steps_max = 4});
+  const FitParameter fitted = *FitLocalSlope(arm)->Find("slope");
+  EXPECT_EQ(plan.law, "a line with one slope for all sizes");
+  EXPECT_NEAR(plan.estimate, fitted.estimate, 1e-12);
+  EXPECT_NEAR(plan.half_width, (fitted.high - fitted.low) / 2, 1e-12);
+  ASSERT_EQ(plan.steps.size(), 4u);
+  for (const NextStep& step : plan.steps) EXPECT_EQ(step.n_params, 1e7);
+  // Where the large size costs no more, its own trials say as much.
+  const auto by_tokens = [](const NextCandidate& c) { return c.n_params == 1e8 ? 1.0 : 10.0; };
+  EXPECT_EQ(ChooseNextRuns(arm, {}, candidates, by_tokens, {.budget = 1e30, .steps_max = 1})
+                ->steps[0]
+                .n_params,
+            1e8);
+  // What the step promises is what a fit finds whose scatter stays: the variance alone changes.
+  const NextPlan pairs =
+      *ChooseNextRuns(arm, arm, candidates, cost, {.goal = NextGoal::kDifference, .budget = 1e30});
+  EXPECT_EQ(pairs.steps.size(), 12u);
+  EXPECT_THAT(ChooseNextRuns(arm, {}, std::vector<NextCandidate>{{5, 1e9}}, cost, {.budget = 1})
+                  .status()
+                  .message(),
+              HasSubstr("candidate N = 5: no trial has this size"));
+  EXPECT_THAT(ChooseNextRuns(arm, {}, candidates, cost,
+                             {.goal = NextGoal::kPrediction, .target = 1e10, .budget = 1e30})
+                  ->reason,
+              HasSubstr("mix"));
+}
+
 TEST(NextRuns, WhatCannotBeChosenHasAReason) {
   const NextOptions options{.budget = 1e12};
   EXPECT_THAT(ChooseNextRuns(Arm(-0.1, 1, 2), {}, {1e9}, Tokens, options)->reason,
@@ -89,7 +130,7 @@ TEST(NextRuns, WhatCannotBeChosenHasAReason) {
   EXPECT_THAT(ChooseNextRuns(Arm(-0.1, 1), Arm(-0.1, 2, 2), {1e9}, Tokens,
                              {.goal = NextGoal::kDifference, .budget = 1e12})
                   ->reason,
-              HasSubstr("pairs of one size at 3 different D"));
+              HasSubstr("needs pairs at 3 different D"));
   EXPECT_EQ(ChooseNextRuns(Arm(-0.1, 1), {}, {-1}, Tokens, options).status().code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ChooseNextRuns(Arm(-0.1, 1), {}, {1e9}, Tokens, {.goal = NextGoal::kPrediction})
