@@ -15,7 +15,7 @@ ARROWS = {
     "plan": {"base", "shards"},
     "store": {"base", "shards"},
     "fit": {"base"},
-    "fitting": {"base", "shards", "store", "fit"},
+    "fitting": {"base", "shards", "plan", "store", "fit"},
     "proto": set(),
     "coordinator": {"base", "shards", "plan", "store", "fit", "fitting", "proto"},
     "worker": {"base", "proto"},
