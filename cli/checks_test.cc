@@ -1,5 +1,6 @@
 #include "cli/checks.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -116,6 +117,22 @@ TEST(ChecksTest, FailedTrialsAreStaleAndUnbalance) {
   EXPECT_EQ(Find(checks, "STALE")->fix, "loglog sweep retry demo");
   ASSERT_NE(Find(checks, "IMBALANCE"), nullptr);
   EXPECT_THAT(Find(checks, "IMBALANCE")->message, HasSubstr("small 7 of 8"));
+}
+
+TEST(ChecksTest, AStopRuleThatEndedTheSweepSaysSoOnce) {
+  CheckInput input = DoneSweep();
+  EXPECT_EQ(Find(RunChecks(input), "STOPPED"), nullptr);
+  for (int i = 0; i < 3; ++i) {
+    input.trials[i].set_state(v1::Trial::STOPPED);
+    input.trials[i].set_message("stop_when: halfwidth(slope) < 0.003 holds at look 5 of 8");
+  }
+  Recount(&input);
+  const std::vector<Check> checks = RunChecks(input);
+  ASSERT_NE(Find(checks, "STOPPED"), nullptr);
+  EXPECT_THAT(Find(checks, "STOPPED")->message, HasSubstr("holds at look 5 of 8"));
+  EXPECT_EQ(std::count_if(checks.begin(), checks.end(),
+                          [](const Check& check) { return check.code == "STOPPED"; }),
+            1);
 }
 
 TEST(ChecksTest, MixedDevicesVersionsAndData) {
