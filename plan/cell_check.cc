@@ -52,14 +52,17 @@ class CellChecker {
 
   void CheckModel() {
     const ModelShape model = config_.model();
-    if (model.d_model % model.heads != 0) {
+    CheckNorms(model);
+    if (config_.IsNull("model.head_dim") && model.d_model % model.heads != 0) {
       Add("model.heads",
           absl::StrCat("model.d_model ", model.d_model, " is not a multiple of model.heads ",
                        model.heads),
           "each head needs the same width");
-    } else if (model.head_dim() % 2 != 0) {
-      Add("model.heads",
-          absl::StrCat("model.d_model / model.heads is ", model.head_dim(), ", an odd number"),
+    } else if (model.head_dim() % 2 != 0 && config_.Text("model.positions") == "rope") {
+      const bool given = !config_.IsNull("model.head_dim");
+      Add(given ? "model.head_dim" : "model.heads",
+          absl::StrCat(given ? "model.head_dim" : "model.d_model / model.heads", " is ",
+                       model.head_dim(), ", an odd number"),
           "rotary positions rotate pairs");
     }
     if (model.heads % model.kv_heads != 0) {
@@ -68,6 +71,36 @@ class CellChecker {
                        model.kv_heads),
           "each key-value head serves the same number of heads");
     }
+  }
+
+  void CheckNorms(const ModelShape& model) {
+    const bool none = model.norm == "none";
+    const auto refuse = [&](const char* path, const char* why, const char* fix) {
+      Add(path, absl::StrCat(path, " is set and ", why), fix);
+    };
+    const char* const no_norm = "model.norm is none";
+    const char* const other_norm = "write model.norm: rms or layer";
+    if (none && model.embed_norm) refuse("model.embed_norm", no_norm, other_norm);
+    if (none && model.sandwich_norm) refuse("model.sandwich_norm", no_norm, other_norm);
+    if (none && model.post_norm) refuse("model.norm_place", no_norm, "write norm_place: pre");
+    if (model.post_norm && model.sandwich_norm) {
+      refuse("model.sandwich_norm", "model.norm_place is post, where the sum is normalized",
+             "write norm_place: pre");
+    }
+    if ((none || model.post_norm) && config_.Text("model.attn_norm_feeds") == "q") {
+      refuse("model.attn_norm_feeds", "there is no norm before attention",
+             "write norm_place: pre and norm: rms or layer");
+    }
+  }
+
+  void CheckDecay() {
+    const double begin = config_.Number("train.decay_begin");
+    const double end = config_.Number("train.decay_end");
+    if (begin < end) return;
+    Add("train.decay_begin",
+        absl::StrCat("train.decay_begin ", DisplayText(begin), " is not before train.decay_end ",
+                     DisplayText(end)),
+        "to decay never, write weight_decay: 0");
   }
 
   void CheckBatch() {
@@ -92,10 +125,28 @@ class CellChecker {
   }
 
   void CheckSchedule() {
+    CheckDecay();
+    double warmup = config_.Number("train.warmup");
+    if (!config_.IsNull("train.warmup_tokens")) {
+      const int64_t tokens = config_.Int("train.warmup_tokens");
+      if (tokens > config_.tokens()) {
+        return Add("train.warmup_tokens",
+                   absl::StrCat("train.warmup_tokens ", tokens, " is more than train.tokens ",
+                                config_.tokens()),
+                   "it is at most the whole run");
+      }
+      warmup = static_cast<double>(tokens) / static_cast<double>(config_.tokens());
+    }
     if (config_.Text("train.schedule") != "wsd") return;
-    const double warmup = config_.Number("train.warmup");
     const double cooldown = config_.Number("train.cooldown");
     if (warmup + cooldown <= 1) return;
+    if (!config_.IsNull("train.warmup_tokens")) {
+      return Add(
+          "train.warmup_tokens",
+          absl::StrCat("train.warmup_tokens, a share of ", DisplayText(warmup),
+                       ", and train.cooldown ", DisplayText(cooldown), " exceed the run together"),
+          "their sum is at most 1");
+    }
     Add(warmup > cooldown ? "train.warmup" : "train.cooldown",
         absl::StrCat("train.warmup ", DisplayText(warmup), " and train.cooldown ",
                      DisplayText(cooldown), " exceed the run together"),

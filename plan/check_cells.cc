@@ -69,6 +69,7 @@ class CellChecks {
 
  private:
   void CheckEps(const CellConfig& config) {
+    if (config.Text("model.norm") == "none") return;
     const double d = static_cast<double>(config.Int("model.d_model"));
     const double eps = config.Number("model.norm_eps");
     const bool fixed = HasSigma(config);
@@ -92,6 +93,7 @@ class CellChecks {
   }
 
   void CheckWarmup(const CellConfig& config) {
+    if (!config.IsNull("train.warmup_tokens")) return;
     const double warmup = config.Number("train.warmup");
     const double steps = static_cast<double>(config.steps());
     if (warmup == 0 || warmup * steps >= 1) return;

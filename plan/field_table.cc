@@ -23,10 +23,14 @@ class Rows {
  public:
   void BeginCell() { in_cell_ = true; }
   void EndCell() { in_cell_ = false; }
+  // Rows between these were added when cells were stored already.
+  void BeginLater() { added_later_ = true; }
+  void EndLater() { added_later_ = false; }
 
   void Add(std::string path, FieldType type, std::string fallback, const Limits& limits,
            std::string unit, std::string doc) {
     SpecField field{.path = std::move(path), .type = type, .in_cell = in_cell_};
+    field.added_later = added_later_;
     field.fallback = std::move(fallback);
     field.min = limits.min;
     field.max = limits.max;
@@ -73,7 +77,37 @@ class Rows {
  private:
   std::vector<SpecField> rows_;
   bool in_cell_ = false;
+  bool added_later_ = false;
 };
+
+// Each of these changes what gamma does, so none is ever set by the size of a model.
+void AddModelOptions(Rows* rows) {
+  rows->BeginLater();
+  rows->Integer("model.head_dim", "null", From(1, 1'000'000), "",
+                "Width of a head. null: d_model / heads.");
+  rows->Choice("model.norm", "rms", {"rms", "layer", "none"},
+               "rms: RMSNorm. layer: LayerNorm, with a bias.");
+  rows->Choice("model.norm_place", "pre", {"pre", "post"},
+               "pre: x + f(norm(x)). post: norm(x + f(x)), and no norm after the last block.");
+  rows->Choice("model.attn_norm_feeds", "qkv", {"qkv", "q"},
+               "What the norm before attention is for: queries, keys and values, or queries "
+               "alone, as in the released code of arXiv 2405.05409.");
+  rows->Flag("model.embed_norm", "false", "x0 = norm(E[token]).");
+  rows->Flag("model.sandwich_norm", "false",
+             "x + norm(f(norm(x))): normalizes away much of what gamma does to a branch.");
+  rows->Flag("model.qk_norm", "false",
+             "RMSNorm of each query and key head, before the rotary positions.");
+  rows->Flag("model.gated_attention", "false",
+             "The heads' output times sigmoid(W_g norm(x)) before W_O.");
+  rows->Choice("model.mlp", "swiglu", {"swiglu", "gelu", "relu", "none"},
+               "gelu is the exact one. none: attention only.");
+  rows->Choice("model.positions", "rope", {"rope", "learned", "none"},
+               "learned: a vector of each position is added to the embedding, drawn and decayed "
+               "like it.");
+  rows->Flag("model.biases", "false", "Biases, from 0, in every linear map but the output head.");
+  rows->Flag("model.head_bias", "false", "A bias, from 0, in the output head.");
+  rows->EndLater();
+}
 
 void AddModel(Rows* rows) {
   rows->Text("model.preset", "null",
@@ -82,10 +116,11 @@ void AddModel(Rows* rows) {
   rows->Integer("model.layers", kGiven, From(1, 1000), "", "Decoder blocks.");
   rows->Integer("model.d_model", kGiven, From(2, 1'000'000), "", "Width of the residual stream.");
   rows->Integer("model.heads", kGiven, From(1, 10'000), "",
-                "Query heads. d_model must be a multiple of heads, with an even quotient.");
+                "Query heads. d_model must be a multiple of heads, with an even quotient, unless "
+                "model.head_dim is given.");
   rows->Integer("model.kv_heads", kGiven, From(1, 10'000), "",
                 "Key-value heads. heads must be a multiple of kv_heads.");
-  rows->Integer("model.d_ff", kGiven, From(1, 10'000'000), "", "Inner width of the SwiGLU MLP.");
+  rows->Integer("model.d_ff", kGiven, From(1, 10'000'000), "", "Inner width of the MLP.");
   rows->Integer("model.vocab", kGiven, From(2, 10'000'000), "",
                 "Token ids run from 0 to vocab - 1.");
   rows->Integer("model.seq_len", kGiven, From(1, 10'000'000), "tokens",
@@ -95,6 +130,7 @@ void AddModel(Rows* rows) {
                "Added to the mean square in every RMSNorm, which runs in float32. It decides the "
                "signal instead of gamma when gamma > ln(1/eps) / (2 ln d_model).");
   rows->Number("model.rope_theta", "10000.0", Above(0, kHuge), "Base of the rotary positions.");
+  AddModelOptions(rows);
   rows->EndCell();
 }
 
@@ -123,6 +159,33 @@ void AddInit(Rows* rows) {
   rows->EndCell();
 }
 
+void AddTrainOptions(Rows* rows) {
+  rows->BeginLater();
+  rows->Count("train.warmup_tokens", "null", From(0, kHuge), "tokens",
+              "Length of the warm-up in tokens, in place of train.warmup.");
+  rows->Choice("train.cooldown_shape", "sqrt", {"sqrt", "linear"},
+               "How wsd cools down: 1 - sqrt(u) or 1 - u, u the share of the cooldown done.");
+  rows->Integer("train.mup_base_width", "null", From(1, 10'000'000), "",
+                "Transfers the learning rate over widths: that of hidden matrices and of an untied "
+                "head is lr * mup_base_width / d_model, others keep lr (arXiv 2203.03466).");
+  rows->Share("train.decay_begin", "0%", "Weights decay from this share of the run on ...");
+  rows->Share("train.decay_end", "100%", "... until this one: a window of lambda.");
+  const std::pair<const char*, const char*> decayed[] = {{"lm_head", "the output head"},
+                                                         {"qk", "the query and key matrices"},
+                                                         {"vo", "the value and output matrices"},
+                                                         {"attn_gate", "the gate of attention"},
+                                                         {"mlp", "the matrices of the MLP"}};
+  for (const auto& [group, words] : decayed) {
+    rows->Flag(std::string("train.decay_") + group, "true", std::string("Decay ") + words + ".");
+  }
+  rows->Flag("train.decay_norm", "false", "Decay the gains of norms.");
+  rows->Flag("train.decay_bias", "false", "Decay biases.");
+  rows->Number("train.z_loss", "0.0", From(0, 1000),
+               "Coefficient of the mean squared log normalizer, added to what is minimized and not "
+               "to loss/*.");
+  rows->EndLater();
+}
+
 void AddTrain(Rows* rows) {
   rows->BeginCell();
   rows->Choice("train.optimizer", "adamw", {"adamw"}, "AdamW with decoupled decay.");
@@ -133,14 +196,14 @@ void AddTrain(Rows* rows) {
   rows->Number("train.lr", kGiven, From(0, 100), "Peak learning rate.");
   rows->Share("train.min_lr_ratio", "0.1", "Where the cosine schedule ends, as a share of lr.");
   rows->Choice("train.schedule", "cosine", {"cosine", "wsd", "constant"},
-               "wsd: warm-up, constant, then 1 - sqrt over the cooldown share.");
+               "wsd: warm-up, constant, then a cooldown over its share.");
   rows->Share("train.warmup", "5%", "Share of the steps with linear warm-up.");
   rows->Share("train.cooldown", "20%", "Share of the steps that decay; wsd only.");
   rows->Number("train.weight_decay", "0.1", From(0, 1000), "lambda of AdamW.");
   rows->Choice("train.decay", "coupled", {"coupled", "independent"},
                "coupled: weights shrink by lr_t * lambda, as in PyTorch. independent: by "
                "lambda * lr_t / lr.");
-  rows->Flag("train.decay_embed", "true", "Decay the embedding too. Norm gains never decay.");
+  rows->Flag("train.decay_embed", "true", "Decay the embedding, and learned positions, too.");
   const Limits beta{0, 1, false, true};
   rows->Number("train.beta1", "0.9", beta, "Decay rate of the first moment.");
   rows->Number("train.beta2", "0.95", beta, "Decay rate of the second moment.");
@@ -148,6 +211,7 @@ void AddTrain(Rows* rows) {
   rows->Number("train.clip", "1.0", From(0, kHuge),
                "Global gradient norm is clipped here; 0: off.");
   rows->Choice("train.precision", "fp32", {"fp32", "bf16"}, "bf16 needs a GPU.");
+  AddTrainOptions(rows);
   rows->EndCell();
 }
 
@@ -235,7 +299,9 @@ std::vector<SpecField> FieldTable() {
 
 std::vector<SpecSection> SectionTable() {
   return {
-      {"model", "The Llama that is trained: a preset, or its fields, or both."},
+      {"model",
+       "The decoder that is trained, a Llama unless told otherwise: a preset, or its "
+       "fields, or both."},
       {"init", "How weights start."},
       {"train", "Optimizer, schedule and token budget."},
       {"data", "Where tokens come from."},

@@ -169,6 +169,13 @@ std::optional<double> JsonReader::OptionalNumber(const std::string& key) {
   return value->get<double>();
 }
 
+std::optional<int64_t> JsonReader::OptionalInteger(const std::string& key, int64_t min,
+                                                   int64_t max) {
+  const json* value = Find(key, false);
+  if (value == nullptr || value->is_null()) return std::nullopt;
+  return Integer(key, min, max);
+}
+
 bool JsonReader::Boolean(const std::string& key, bool fallback) {
   const json* value = Find(key, false);
   if (value == nullptr) return fallback;

@@ -29,6 +29,7 @@ class JsonReader {
   double Number(const std::string& key, std::optional<double> fallback = std::nullopt);
   // Nothing when the key is absent or null.
   std::optional<double> OptionalNumber(const std::string& key);
+  std::optional<int64_t> OptionalInteger(const std::string& key, int64_t min, int64_t max);
   bool Boolean(const std::string& key, bool fallback);
   // Refuses null unless there is a fallback, which then stands for it too.
   std::string String(const std::string& key, std::optional<std::string> fallback = std::nullopt);

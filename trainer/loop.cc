@@ -258,13 +258,13 @@ void Loop::NoteSpikes(size_t member, const StepResult& result) {
 }
 
 void Loop::Evaluate(std::vector<std::vector<NamedValue>>* rows) {
-  const std::vector<double> losses =
+  const std::vector<Evaluation> evaluations =
       engine_.Evaluate(data_.validation().data(), data_.validation_sequences());
   for (size_t i = 0; i < states_.size(); ++i) {
     if (states_[i].diverged()) continue;
-    (*rows)[i].push_back({"loss/val", losses[i]});
+    (*rows)[i].push_back({"loss/val", evaluations[i].loss});
     // Finite on its batch and not on the validation set: diverged all the same.
-    if (!std::isfinite(losses[i])) engine_.Deactivate(static_cast<int>(i));
+    if (!std::isfinite(evaluations[i].loss)) engine_.Deactivate(static_cast<int>(i));
   }
 }
 

@@ -42,7 +42,8 @@ struct Task {
 // the JSON path and the fix.
 Task ParseTask(std::string_view text, const std::string& file, const std::string& folder);
 
-// A member's configuration and seed as canonical JSON: every field present, keys sorted.
+// A member's configuration and seed as canonical JSON, keys sorted: every field of the first
+// version, and later ones that differ from their default.
 std::string CanonicalMember(const MemberConfig& member);
 
 // Hash of all members' canonical JSON: two tasks with the same hash train the same

@@ -74,6 +74,43 @@ TEST(Task, EveryFieldIsRead) {
   EXPECT_EQ(read.resume->path, "/c/step-00000001");
 }
 
+// A later field at its default leaves no trace: cells and checkpoints made before it keep
+// their identity.
+TEST(Task, LaterFieldsAreReadAndLeftOutAtTheirDefaults) {
+  json task = SmallTask();
+  const std::string plain = CanonicalMember(Parse(task).first());
+  json& config = task["members"][0]["config"];
+  const json model = {{"head_dim", 8},          {"norm", "layer"},         {"norm_place", "pre"},
+                      {"attn_norm_feeds", "q"}, {"embed_norm", true},      {"sandwich_norm", true},
+                      {"qk_norm", true},        {"gated_attention", true}, {"mlp", "gelu"},
+                      {"positions", "learned"}, {"biases", true},          {"head_bias", true}};
+  const json train = {
+      {"warmup_tokens", 1024}, {"cooldown_shape", "linear"}, {"mup_base_width", 16},
+      {"decay_begin", 0.25},   {"decay_end", 0.5},           {"decay_lm_head", false},
+      {"decay_qk", false},     {"decay_vo", false},          {"decay_attn_gate", false},
+      {"decay_mlp", false},    {"decay_norm", true},         {"decay_bias", true},
+      {"z_loss", 1e-4}};
+  config["model"].update(model);
+  config["train"].update(train);
+  const json canonical = json::parse(CanonicalMember(Parse(task).first()))["config"];
+  for (const auto& [key, value] : model.items()) {
+    EXPECT_EQ(canonical["model"].value(key, json()), key == "norm_place" ? json() : value) << key;
+  }
+  for (const auto& [key, value] : train.items()) {
+    EXPECT_EQ(canonical["train"].value(key, json()), value) << key;
+  }
+  const ModelConfig& read = Parse(task).first().model;
+  EXPECT_EQ(read.norm, NormKind::kLayer);
+  EXPECT_EQ(read.mlp, MlpKind::kGelu);
+  EXPECT_EQ(read.positions, Positions::kLearned);
+  task = SmallTask();
+  task["members"][0]["config"]["model"]["norm"] = "rms";
+  task["members"][0]["config"]["model"]["head_dim"] = nullptr;
+  task["members"][0]["config"]["train"]["z_loss"] = 0;
+  EXPECT_EQ(CanonicalMember(Parse(task).first()), plain);
+  EXPECT_EQ(plain.find("z_loss"), std::string::npos);
+}
+
 // The canonical form has every field, so a task that spells out the defaults trains the
 // same numbers as one that leaves them away.
 TEST(Task, HashIsOfTheResolvedConfiguration) {
