@@ -153,20 +153,64 @@ class CellChecker {
         "their sum is at most 1");
   }
 
+  void CheckGenerated() {
+    const std::string train = config_.Text("data.train.format");
+    const std::string val = config_.Text("data.val.format");
+    const auto generated = [](const std::string& format) {
+      return format == "windows" || format == "anchor" || format == "markov";
+    };
+    if (!generated(train) && !generated(val)) return;
+    if (train != val) {
+      return Add("data.val.format",
+                 absl::StrCat("data.train.format is ", train, " and data.val.format ", val),
+                 "a built-in task comes with its own validation sets: name it in both");
+    }
+    if (train == "windows") {
+      const int64_t keys = config_.Int("data.windows.keys");
+      const int64_t anchors = config_.Int("data.windows.anchors");
+      CheckFits("windows", 3, keys + anchors);
+      if (config_.Int("data.windows.train_pairs") >= anchors * anchors) {
+        Add("data.windows.train_pairs",
+            absl::StrCat("data.windows.train_pairs leaves none of ", anchors * anchors,
+                         " pairs untrained"),
+            absl::StrCat("it is at most ", anchors * anchors - 1));
+      }
+    }
+    if (train == "anchor") CheckFits("anchor", 9, 110);
+  }
+
+  // The shape of a task with one answer.
+  void CheckFits(const std::string& format, int64_t length, int64_t ids) {
+    if (const int64_t seq_len = config_.Int("model.seq_len"); seq_len != length) {
+      Add("model.seq_len",
+          absl::StrCat("model.seq_len is ", seq_len, ", and data of format ", format, " have ",
+                       length, " tokens before the answer"),
+          absl::StrCat("write seq_len: ", length));
+    }
+    if (const int64_t vocab = config_.Int("model.vocab"); vocab < ids) {
+      Add("model.vocab",
+          absl::StrCat("model.vocab is ", vocab, ", and data of format ", format, " need ", ids,
+                       " token ids"),
+          absl::StrCat("write vocab: ", ids));
+    }
+  }
+
   void CheckData() {
     bool synthetic = false;
     for (const std::string split : {"data.train", "data.val"}) {
-      const bool made = config_.Text(split + ".format") == "synthetic";
-      synthetic = synthetic || made;
+      const std::string format = config_.Text(split + ".format");
+      const bool made = format != "llmc" && format != "u16";
+      synthetic = synthetic || format == "synthetic";
       const bool has_glob = !config_.IsNull(split + ".glob");
       if (made && has_glob) {
-        Add(split + ".glob", absl::StrCat(split, ".glob names files, and the format is synthetic"),
+        Add(split + ".glob", absl::StrCat(split, ".glob names files, and the format is ", format),
             "remove it, or write format: llmc");
       } else if (!made && !has_glob) {
         Add(split + ".format", absl::StrCat(split, ".glob is missing"),
             "write glob: data/train_*.bin");
       }
     }
+    CheckGenerated();
     if (!synthetic) return;
     const int64_t ids =
         config_.Int("data.synthetic.contexts") + config_.Int("data.synthetic.branching");

@@ -215,14 +215,41 @@ void AddTrain(Rows* rows) {
   rows->EndCell();
 }
 
+void AddGenerators(Rows* rows) {
+  rows->BeginLater();
+  rows->Integer("data.windows.keys", "16", From(2, 100'000), "",
+                "Keys, which each anchor permutes. keys + anchors ids must fit in model.vocab.");
+  rows->Integer("data.windows.anchors", "8", From(2, 10'000), "", "Anchors: random permutations.");
+  rows->Integer("data.windows.train_pairs", "45", From(1, 1e8), "",
+                "Ordered pairs of anchors that are trained; the rest are the set ood.");
+  rows->Integer("data.windows.seed", "0", From(0, 4294967295.0), "",
+                "Draws the permutations and which pairs are trained.");
+  rows->Choice("data.anchor.protocol", "without_34", {"without_34", "noninferential_34", "all"},
+               "Pairs of anchors that are trained: all but 3 4 and 4 3; all but 4 3, with 3 4 "
+               "answered by x - 6; all.");
+  rows->Integer("data.anchor.modulus", "7", From(7, 80), "",
+                "Keys with key mod modulus = position are held out there: 7 in the papers, 9 in "
+                "their released code.");
+  rows->Integer("data.anchor.noise_groups", "0", From(0, 6), "",
+                "The first so many of 12, 13, 14, 23, 24, 34 and their mirrors get answers of no "
+                "rule.");
+  rows->Add("data.markov.stay", FieldType::kNumber, "0.5", {0, 1, false, true}, "",
+            "Probability of staying in a state: P = stay I + (1 - stay) 1 pi^T.");
+  rows->Text("data.markov.pi", "0.75 0.19 0.05 0.01",
+             "Stationary law, a probability for each state.");
+  rows->EndLater();
+}
+
 void AddData(Rows* rows) {
   rows->BeginCell();
-  const std::vector<std::string> formats = {"llmc", "u16", "synthetic"};
+  const std::vector<std::string> formats = {"llmc",    "u16",    "synthetic",
+                                            "windows", "anchor", "markov"};
   rows->Choice("data.train.format", kGiven, formats,
                "llmc: .bin files of llm.c and of `loglog data pack`; u16: raw 16-bit ids; "
-               "synthetic: a built-in language whose entropy rate is known.");
+               "synthetic: a built-in language whose entropy rate is known; windows, anchor, "
+               "markov: tasks of the papers (see their sections), named in train and val alike.");
   rows->Text("data.train.glob", "null",
-             "Files, from the worker's data root. Must be given unless the format is synthetic.");
+             "Files, from the worker's data root. Must be given where the format reads files.");
   rows->Choice("data.val.format", kGiven, formats, "As data.train.format, for validation.");
   rows->Text("data.val.glob", "null", "As data.train.glob, for validation.");
   rows->Integer("data.synthetic.contexts", "512", From(2, 10'000'000), "",
@@ -234,6 +261,7 @@ void AddData(Rows* rows) {
                 "Answers of each context, with probability ~ 1/rank.");
   rows->Integer("data.synthetic.seed", "0", From(0, 4294967295.0), "",
                 "Draws the language; the trial's seed draws the sample.");
+  AddGenerators(rows);
   rows->EndCell();
 }
 
@@ -308,6 +336,11 @@ std::vector<SpecSection> SectionTable() {
       {"data.train", "Training data."},
       {"data.val", "Validation data."},
       {"data.synthetic", "The built-in language, used where a format is synthetic."},
+      {"data.windows",
+       "Critical windows (arXiv 2605.04396): key, a, b, answer pi_b(pi_a(key)). seq_len 3."},
+      {"data.anchor",
+       "Anchor functions (arXiv 2405.05409): a key among nine numbers, two anchors. seq_len 9."},
+      {"data.markov", "The Markov chain of focus and dilution (arXiv 2605.01199)."},
       {"eval", "Validation during the run."},
       {"metrics", "How often metrics are taken."},
       {"checkpoint", "Saved states to resume from. No part of a trial's identity."},

@@ -126,11 +126,12 @@ struct TrainConfig {
   int64_t Steps() const { return tokens / batch_tokens; }
 };
 
-enum class DataFormat { kLlmc, kU16, kSynthetic };
+// The last three are made by the generators of generators.h.
+enum class DataFormat { kLlmc, kU16, kSynthetic, kWindows, kAnchor, kMarkov };
 
 struct DataSplit {
   DataFormat format = DataFormat::kSynthetic;
-  std::string glob;  // empty when the format is synthetic
+  std::string glob;  // empty when nothing is read
 };
 
 struct SyntheticConfig {
@@ -140,10 +141,37 @@ struct SyntheticConfig {
   int64_t seed = 0;
 };
 
+struct WindowsConfig {
+  int64_t keys = 16;
+  int64_t anchors = 8;
+  int64_t train_pairs = 45;
+  int64_t seed = 0;
+  bool operator==(const WindowsConfig&) const = default;
+};
+
+// Without pairs 3 4 and 4 3; without 4 3 and with 3 4 answered by x - 6; all pairs.
+enum class AnchorProtocol { kWithout34, kNoninferential34, kAll };
+
+struct AnchorConfig {
+  AnchorProtocol protocol = AnchorProtocol::kWithout34;
+  int64_t modulus = 7;
+  int64_t noise_groups = 0;
+  bool operator==(const AnchorConfig&) const = default;
+};
+
+struct MarkovConfig {
+  double stay = 0.5;
+  std::string pi = "0.75 0.19 0.05 0.01";
+  bool operator==(const MarkovConfig&) const = default;
+};
+
 struct DataConfig {
   DataSplit train;
   DataSplit val;
   SyntheticConfig synthetic;
+  WindowsConfig windows;
+  AnchorConfig anchor;
+  MarkovConfig markov;
 };
 
 struct EvalConfig {

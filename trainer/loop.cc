@@ -258,14 +258,18 @@ void Loop::NoteSpikes(size_t member, const StepResult& result) {
 }
 
 void Loop::Evaluate(std::vector<std::vector<NamedValue>>* rows) {
-  const std::vector<Evaluation> evaluations =
-      engine_.Evaluate(data_.validation().data(), data_.validation_sequences());
-  for (size_t i = 0; i < states_.size(); ++i) {
-    if (states_[i].diverged()) continue;
-    (*rows)[i].push_back({"loss/val", evaluations[i].loss});
-    // Finite on its batch and not on the validation set: diverged all the same.
-    if (!std::isfinite(evaluations[i].loss)) engine_.Deactivate(static_cast<int>(i));
+  for (const EvalSet& set : data_.eval_sets()) {
+    const std::vector<Evaluation> evaluations = engine_.Evaluate(
+        set.tokens.data(), data_.Sequences(set), set.report != EvalSet::Report::kLoss);
+    const bool validation = &set == &data_.eval_sets()[0];
+    for (size_t i = 0; i < states_.size(); ++i) {
+      if (states_[i].diverged()) continue;
+      AppendEvaluation(set, validation, evaluations[i], &(*rows)[i]);
+      // Finite on its batch and not on the validation set: diverged all the same.
+      if (!std::isfinite(evaluations[i].loss)) engine_.Deactivate(static_cast<int>(i));
+    }
   }
+  for (size_t i = 0; i < states_.size(); ++i) states_[i].ChooseAccuracies((*rows)[i]);
 }
 
 void Loop::Probe(std::vector<std::vector<NamedValue>>* rows) {

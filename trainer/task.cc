@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "shards/sha256.h"
+#include "trainer/generators.h"
 #include "trainer/json_reader.h"
 
 namespace loglog {
@@ -28,7 +29,14 @@ const std::vector<std::string> kAttnNormWords = {"qkv", "q"};
 const std::vector<std::string> kMlpWords = {"swiglu", "gelu", "relu", "none"};
 const std::vector<std::string> kPositionWords = {"rope", "learned", "none"};
 const std::vector<std::string> kCooldownWords = {"sqrt", "linear"};
-const std::vector<std::string> kFormatWords = {"llmc", "u16", "synthetic"};
+const std::vector<std::string> kProtocolWords = {"without_34", "noninferential_34", "all"};
+const std::vector<std::string> kFormatWords = {"llmc",    "u16",    "synthetic",
+                                               "windows", "anchor", "markov"};
+
+template <typename Enum>
+const std::string& WordOf(const std::vector<std::string>& words, Enum value) {
+  return words.at(static_cast<size_t>(value));
+}
 
 ModelConfig ReadModel(JsonReader reader) {
   ModelConfig model;
@@ -116,17 +124,37 @@ DataSplit ReadSplit(JsonReader reader) {
   DataSplit split;
   split.format = static_cast<DataFormat>(reader.Word("format", kFormatWords));
   split.glob = reader.String("glob", "");
-  const bool synthetic = split.format == DataFormat::kSynthetic;
-  if (synthetic && !split.glob.empty()) {
-    reader.Refuse("glob",
-                  "names files, and format synthetic reads none; set it to null, or the "
-                  "format to llmc or u16");
+  const bool made = split.format != DataFormat::kLlmc && split.format != DataFormat::kU16;
+  if (made && !split.glob.empty()) {
+    reader.Refuse("glob", "names files, and format " + WordOf(kFormatWords, split.format) +
+                              " reads none; set it to null, or the format to llmc or u16");
   }
-  if (!synthetic && split.glob.empty()) {
+  if (!made && split.glob.empty()) {
     reader.Refuse("glob", "is missing; name the shards, such as \"data/train-*.bin\"");
   }
   reader.Finish();
   return split;
+}
+
+void ReadGenerators(JsonReader& reader, DataConfig* data) {
+  JsonReader windows = reader.Object("windows", false);
+  data->windows.keys = windows.Integer("keys", 2, 100'000, data->windows.keys);
+  data->windows.anchors = windows.Integer("anchors", 2, 10'000, data->windows.anchors);
+  data->windows.train_pairs = windows.Integer("train_pairs", 1, kIntMax, data->windows.train_pairs);
+  data->windows.seed = windows.Integer("seed", 0, kIntMax, data->windows.seed);
+  windows.Finish();
+  JsonReader anchor = reader.Object("anchor", false);
+  data->anchor.protocol = static_cast<AnchorProtocol>(anchor.Word("protocol", kProtocolWords, 0));
+  data->anchor.modulus = anchor.Integer("modulus", 7, 80, data->anchor.modulus);
+  data->anchor.noise_groups = anchor.Integer("noise_groups", 0, 6, data->anchor.noise_groups);
+  anchor.Finish();
+  JsonReader markov = reader.Object("markov", false);
+  data->markov.stay = markov.Number("stay", data->markov.stay);
+  if (!(data->markov.stay >= 0 && data->markov.stay < 1)) {
+    markov.Refuse("stay", "must be at least 0 and below 1: it is a probability");
+  }
+  data->markov.pi = markov.String("pi", data->markov.pi);
+  markov.Finish();
 }
 
 DataConfig ReadData(JsonReader reader) {
@@ -140,6 +168,14 @@ DataConfig ReadData(JsonReader reader) {
   data.synthetic.branching = synthetic.Integer("branching", 1, 1'000'000, data.synthetic.branching);
   data.synthetic.seed = synthetic.Integer("seed", 0, kIntMax, data.synthetic.seed);
   synthetic.Finish();
+  ReadGenerators(reader, &data);
+  if (data.val.format != data.train.format &&
+      (IsGenerated(data.train.format) || IsGenerated(data.val.format))) {
+    reader.Refuse("val", "has format " + WordOf(kFormatWords, data.val.format) +
+                             ", and data.train " + WordOf(kFormatWords, data.train.format) +
+                             "; a built-in task comes with its own validation sets, so name it in "
+                             "both");
+  }
   reader.Finish();
   return data;
 }
@@ -257,11 +293,6 @@ void ReadDevice(JsonReader& reader, Task* task) {
   }
 }
 
-template <typename Enum>
-const std::string& WordOf(const std::vector<std::string>& words, Enum value) {
-  return words.at(static_cast<size_t>(value));
-}
-
 template <typename T>
 json OrNull(const std::optional<T>& value) {
   return value ? json(*value) : json();
@@ -311,6 +342,24 @@ void AddLaterTrainFields(const TrainConfig& t, json* train) {
 json SplitJson(const DataSplit& split) {
   return {{"format", WordOf(kFormatWords, split.format)},
           {"glob", split.glob.empty() ? json() : json(split.glob)}};
+}
+
+// As with later fields: only what is used and what is said.
+void AddGenerators(const DataConfig& d, json* data) {
+  if (d.windows != WindowsConfig()) {
+    (*data)["windows"] = {{"keys", d.windows.keys},
+                          {"anchors", d.windows.anchors},
+                          {"train_pairs", d.windows.train_pairs},
+                          {"seed", d.windows.seed}};
+  }
+  if (d.anchor != AnchorConfig()) {
+    (*data)["anchor"] = {{"protocol", WordOf(kProtocolWords, d.anchor.protocol)},
+                         {"modulus", d.anchor.modulus},
+                         {"noise_groups", d.anchor.noise_groups}};
+  }
+  if (d.markov != MarkovConfig()) {
+    (*data)["markov"] = {{"stay", d.markov.stay}, {"pi", d.markov.pi}};
+  }
 }
 
 }  // namespace
@@ -401,6 +450,7 @@ std::string CanonicalMember(const MemberConfig& member) {
                       {"zipf", d.synthetic.zipf},
                       {"branching", d.synthetic.branching},
                       {"seed", d.synthetic.seed}}}};
+  AddGenerators(d, &config["data"]);
   config["eval"] = {{"every", member.eval.every}, {"tokens", member.eval.tokens}};
   config["metrics"] = {{"every", member.metrics.every},
                        {"probe_every", member.metrics.probe_every}};

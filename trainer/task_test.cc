@@ -74,6 +74,26 @@ TEST(Task, EveryFieldIsRead) {
   EXPECT_EQ(read.resume->path, "/c/step-00000001");
 }
 
+TEST(Task, GeneratedDataAreReadAndNameBothSplits) {
+  json task = SmallTask();
+  json& data = task["members"][0]["config"]["data"];
+  data = {{"train", {{"format", "anchor"}}},
+          {"val", {{"format", "anchor"}}},
+          {"windows", {{"keys", 4}, {"anchors", 3}, {"train_pairs", 5}, {"seed", 2}}},
+          {"anchor", {{"protocol", "all"}, {"modulus", 9}, {"noise_groups", 2}}},
+          {"markov", {{"stay", 0.25}, {"pi", "0.5 0.5"}}}};
+  const DataConfig read = Parse(task).first().data;
+  EXPECT_EQ(read.windows, (WindowsConfig{4, 3, 5, 2}));
+  EXPECT_EQ(read.anchor, (AnchorConfig{AnchorProtocol::kAll, 9, 2}));
+  EXPECT_EQ(read.markov, (MarkovConfig{0.25, "0.5 0.5"}));
+  const json canonical = json::parse(CanonicalMember(Parse(task).first()))["config"]["data"];
+  for (const char* key : {"windows", "anchor", "markov"}) EXPECT_EQ(canonical[key], data[key]);
+  data["val"]["format"] = "synthetic";
+  EXPECT_EQ(MessageOf<ConfigError>([&] { Parse(task); }),
+            "task.json: members[0].config.data.val has format synthetic, and data.train anchor; a "
+            "built-in task comes with its own validation sets, so name it in both");
+}
+
 // A later field at its default leaves no trace: cells and checkpoints made before it keep
 // their identity.
 TEST(Task, LaterFieldsAreReadAndLeftOutAtTheirDefaults) {
@@ -192,7 +212,8 @@ const std::vector<BadTask>& BadTasks() {
       {"/members/0/config/init/sigma", -0.1,
        "members[0].config.init.sigma is -0.1; it must be a finite number of at least 0"},
       {"/members/0/config/data/train/format", "bin",
-       "members[0].config.data.train.format is \"bin\"; it must be one of llmc, u16, synthetic"},
+       "members[0].config.data.train.format is \"bin\"; it must be one of llmc, u16, synthetic, "
+       "windows, anchor, markov"},
       {"/members/0/config/data/train/format", "llmc",
        "members[0].config.data.train.glob is missing; name the shards, such as "
        "\"data/train-*.bin\""},
