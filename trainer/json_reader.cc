@@ -223,6 +223,21 @@ std::vector<JsonReader> JsonReader::Objects(const std::string& key) {
   return readers;
 }
 
+std::set<int64_t> JsonReader::Integers(const std::string& key, int64_t min, int64_t max) {
+  std::set<int64_t> numbers;
+  const json* value = Find(key, false);
+  if (value == nullptr) return numbers;
+  if (!value->is_array()) Refuse(key, "is " + Shown(*value) + "; it must be a list, [...]");
+  for (const json& entry : *value) {
+    if (!entry.is_number_integer() || entry < min || entry > max) {
+      Refuse(key, "has " + Shown(entry) + "; its numbers must be whole and lie between " +
+                      std::to_string(min) + " and " + std::to_string(max));
+    }
+    numbers.insert(entry.get<int64_t>());
+  }
+  return numbers;
+}
+
 void JsonReader::Finish() const {
   for (const auto& [key, value] : object_->items()) {
     if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;

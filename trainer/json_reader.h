@@ -7,6 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,8 @@ class JsonReader {
   JsonReader Object(const std::string& key, bool required);
   // Readers of the elements, which must be objects, of the array under `key`.
   std::vector<JsonReader> Objects(const std::string& key);
+  // Empty when the key is absent.
+  std::set<int64_t> Integers(const std::string& key, int64_t min, int64_t max);
   bool Has(const std::string& key) const;
 
   // Refuses keys that were never asked for, with a suggestion.

@@ -81,7 +81,8 @@ void AppendEvaluation(const EvalSet& set, bool first, const Evaluation& evaluati
 }
 
 Cadence::Cadence(const Task& task)
-    : run_steps_(task.first().train.Steps()),
+    : checkpoint_at_(task.checkpoint_at),
+      run_steps_(task.first().train.Steps()),
       end_step_(task.EndStep()),
       metrics_every_(task.first().metrics.every),
       probe_every_(task.first().metrics.probe_every),
@@ -107,6 +108,7 @@ bool Cadence::Probe(int64_t step) const {
 }
 
 bool Cadence::Checkpoint(int64_t step) const {
+  if (checkpoint_at_.count(step) > 0) return true;
   if (checkpoint_every_ == 0) return false;
   return step == end_step_ || step % checkpoint_every_ == 0;
 }

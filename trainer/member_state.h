@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,7 @@ class Cadence {
   bool Checkpoint(int64_t step) const;
 
  private:
+  std::set<int64_t> checkpoint_at_;
   int64_t run_steps_, end_step_, metrics_every_, probe_every_, checkpoint_every_;
   double eval_every_;
 };

@@ -277,6 +277,23 @@ void ReadRange(JsonReader& reader, Task* task) {
   }
 }
 
+void ReadBranch(JsonReader& reader, Task* task) {
+  if (!reader.Has("branch")) {
+    reader.String("branch", "");
+    return;
+  }
+  JsonReader branch = reader.Object("branch", true);
+  task->branch = {.step = branch.Integer("step", 1, task->EndStep()),
+                  .path = branch.String("path"),
+                  .sha256 = branch.String("sha256", "")};
+  branch.Finish();
+  if (task->branch->step == task->BeginStep()) return;
+  reader.Refuse("branch",
+                "is of step " + std::to_string(task->branch->step) + ", and token_begin is " +
+                    std::to_string(task->token_begin) + "; set token_begin to " +
+                    std::to_string(task->branch->step * task->first().train.batch_tokens));
+}
+
 void ReadDevice(JsonReader& reader, Task* task) {
   task->device = reader.String("device", "cpu");
   const std::string digits = task->device.rfind("cuda:", 0) == 0 ? task->device.substr(5) : "";
@@ -386,11 +403,13 @@ Task ParseTask(std::string_view text, const std::string& file, const std::string
   JsonReader checkpoint = reader.Object("checkpoint", false);
   task.checkpoint_every = checkpoint.Integer("every", 0, kIntMax, task.checkpoint_every);
   task.checkpoint_keep = checkpoint.Integer("keep", 1, 1 << 20, task.checkpoint_keep);
+  task.checkpoint_at = checkpoint.Integers("at", 1, task.EndStep());
   checkpoint.Finish();
   task.run_dir = reader.String("run_dir", folder);
   task.checkpoint_dir = reader.String("checkpoint_dir", task.run_dir + "/checkpoints");
   task.data_root = reader.String("data_root", ".");
   ReadDevice(reader, &task);
+  ReadBranch(reader, &task);
   if (reader.Has("resume")) {
     JsonReader resume = reader.Object("resume", true);
     task.resume = {.step = resume.Integer("step", 1, task.EndStep()),
@@ -402,6 +421,11 @@ Task ParseTask(std::string_view text, const std::string& file, const std::string
   }
   reader.Finish();
   return task;
+}
+
+MemberConfig ParseCanonicalMember(std::string_view text, const std::string& file) {
+  const json root = ParseJsonStrictly(text, file);
+  return ReadMember(JsonReader(root, file, ""), file);
 }
 
 std::string CanonicalMember(const MemberConfig& member) {

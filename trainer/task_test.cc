@@ -161,7 +161,8 @@ const std::vector<BadTask>& BadTasks() {
       {"/checkpiont", json::object(), "checkpiont is not a known key; did you mean checkpoint?"},
       {"/zzz", 1,
        "zzz is not a known key; known here: format, task_id, attempt_id, members, token_begin, "
-       "token_end, checkpoint, run_dir, checkpoint_dir, data_root, device, threads, resume"},
+       "token_end, checkpoint, run_dir, checkpoint_dir, data_root, device, threads, branch, "
+       "resume"},
       {"/format", 2, "format is 2, and this trainer reads format 1; use programs of one version"},
       {"/members", nullptr, "members is missing; add it"},
       {"/members", json::array(), "members is empty; a task trains at least one trial"},
