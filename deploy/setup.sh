@@ -5,7 +5,8 @@
 #
 #   deploy/setup.sh [--cuda] [--test] [--dev]
 #     --cuda  also nvcc, cuBLAS, cuDNN and NCCL of one CUDA release (3 GB)
-#     --test  also clang, with which the fuzzers are built, and SciPy, which fits are held against
+#     --test  also clang, with which the fuzzers are built, and SciPy, which fits are held against;
+#             with --cuda, transformers, which exported checkpoints are held against
 #     --dev   also clang-format and clang-tidy
 #   LOGLOG_LIBTORCH=DIR  use the LibTorch in DIR (with include/ and lib/) instead
 #   LOGLOG_CACHE=DIR     where LibTorch is kept; default ~/.cache/loglog
@@ -20,7 +21,7 @@ for arg in "$@"; do
     --cuda) part=cuda ;;
     --test) extra+=(clang-14 libclang-rt-14-dev) oracle=1 ;;
     --dev) extra+=(clang-format clang-tidy) ;;
-    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) echo "setup: unknown option '$arg'; see deploy/setup.sh --help" >&2; exit 2 ;;
   esac
 done
@@ -119,6 +120,17 @@ install_oracle() {
   install_wheels "$lock" "$dir"
 }
 
+# Python's torch needs the libraries of the CUDA set, also to compute on a CPU.
+install_transformers() {
+  local lock=$here/../bench/transformers.lock cache=${LOGLOG_CACHE:-$HOME/.cache/loglog}
+  local dir=$cache/transformers
+  if [ -n "${LOGLOG_LIBTORCH:-}" ] || cmp -s "$lock" "$dir/installed.lock"; then return 0; fi
+  say "installing transformers into $dir; about 45 MB to fetch"
+  install_wheels "$lock" "$dir"
+  echo "$cache/libtorch-2.11.0-cuda/lib/python3.11/site-packages" >"$dir/lib/python3.11/site-packages/torch.pth"
+}
+
 install_packages
 install_libtorch
 [ "$oracle" -eq 0 ] || install_oracle
+if [ "$oracle" -eq 1 ] && [ "$part" = cuda ]; then install_transformers; fi

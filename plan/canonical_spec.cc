@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "base/duration.h"
 #include "nlohmann/json.hpp"
+#include "plan/fields.h"
 #include "plan/json_frame.h"
 #include "plan/spec.h"
 #include "plan/stop_rule.h"
@@ -145,14 +146,15 @@ std::string CanonicalJson(const SweepSpec& spec) {
     texts["schedule.slots"] = absl::StrCat(schedule.slots);
   }
   for (size_t i = 0; i < CellFieldPaths().size(); ++i) {
-    texts[CellFieldPaths()[i]] = CanonicalText(spec.base.at(static_cast<int>(i)));
+    const std::string& path = CellFieldPaths()[i];
+    const SpecValue& value = spec.base.at(static_cast<int>(i));
+    if (!IsLeftOut(*FindField(path), value)) texts[path] = CanonicalText(value);
   }
-  std::vector<std::string> paths;
-  for (const auto& [path, text] : texts) paths.push_back(path);
-  const JsonFrame frame = MakeJsonFrame(paths);
   std::string out;
-  for (size_t i = 0; i < paths.size(); ++i) absl::StrAppend(&out, frame.before[i], texts[paths[i]]);
-  return out + frame.after;
+  NestedJson json(&out);
+  for (const auto& [path, text] : texts) json.Add(JsonPath(path), text);
+  json.Finish();
+  return out;
 }
 
 std::string SpecSha256(const SweepSpec& spec) { return Sha256Hex(CanonicalJson(spec)); }

@@ -52,14 +52,17 @@ class CellChecker {
 
   void CheckModel() {
     const ModelShape model = config_.model();
-    if (model.d_model % model.heads != 0) {
+    CheckNorms(model);
+    if (config_.IsNull("model.head_dim") && model.d_model % model.heads != 0) {
       Add("model.heads",
           absl::StrCat("model.d_model ", model.d_model, " is not a multiple of model.heads ",
                        model.heads),
           "each head needs the same width");
-    } else if (model.head_dim() % 2 != 0) {
-      Add("model.heads",
-          absl::StrCat("model.d_model / model.heads is ", model.head_dim(), ", an odd number"),
+    } else if (model.head_dim() % 2 != 0 && config_.Text("model.positions") == "rope") {
+      const bool given = !config_.IsNull("model.head_dim");
+      Add(given ? "model.head_dim" : "model.heads",
+          absl::StrCat(given ? "model.head_dim" : "model.d_model / model.heads", " is ",
+                       model.head_dim(), ", an odd number"),
           "rotary positions rotate pairs");
     }
     if (model.heads % model.kv_heads != 0) {
@@ -68,6 +71,36 @@ class CellChecker {
                        model.kv_heads),
           "each key-value head serves the same number of heads");
     }
+  }
+
+  void CheckNorms(const ModelShape& model) {
+    const bool none = model.norm == "none";
+    const auto refuse = [&](const char* path, const char* why, const char* fix) {
+      Add(path, absl::StrCat(path, " is set and ", why), fix);
+    };
+    const char* const no_norm = "model.norm is none";
+    const char* const other_norm = "write model.norm: rms or layer";
+    if (none && model.embed_norm) refuse("model.embed_norm", no_norm, other_norm);
+    if (none && model.sandwich_norm) refuse("model.sandwich_norm", no_norm, other_norm);
+    if (none && model.post_norm) refuse("model.norm_place", no_norm, "write norm_place: pre");
+    if (model.post_norm && model.sandwich_norm) {
+      refuse("model.sandwich_norm", "model.norm_place is post, where the sum is normalized",
+             "write norm_place: pre");
+    }
+    if ((none || model.post_norm) && config_.Text("model.attn_norm_feeds") == "q") {
+      refuse("model.attn_norm_feeds", "there is no norm before attention",
+             "write norm_place: pre and norm: rms or layer");
+    }
+  }
+
+  void CheckDecay() {
+    const double begin = config_.Number("train.decay_begin");
+    const double end = config_.Number("train.decay_end");
+    if (begin < end) return;
+    Add("train.decay_begin",
+        absl::StrCat("train.decay_begin ", DisplayText(begin), " is not before train.decay_end ",
+                     DisplayText(end)),
+        "to decay never, write weight_decay: 0");
   }
 
   void CheckBatch() {
@@ -92,30 +125,92 @@ class CellChecker {
   }
 
   void CheckSchedule() {
+    CheckDecay();
+    double warmup = config_.Number("train.warmup");
+    if (!config_.IsNull("train.warmup_tokens")) {
+      const int64_t tokens = config_.Int("train.warmup_tokens");
+      if (tokens > config_.tokens()) {
+        return Add("train.warmup_tokens",
+                   absl::StrCat("train.warmup_tokens ", tokens, " is more than train.tokens ",
+                                config_.tokens()),
+                   "it is at most the whole run");
+      }
+      warmup = static_cast<double>(tokens) / static_cast<double>(config_.tokens());
+    }
     if (config_.Text("train.schedule") != "wsd") return;
-    const double warmup = config_.Number("train.warmup");
     const double cooldown = config_.Number("train.cooldown");
     if (warmup + cooldown <= 1) return;
+    if (!config_.IsNull("train.warmup_tokens")) {
+      return Add(
+          "train.warmup_tokens",
+          absl::StrCat("train.warmup_tokens, a share of ", DisplayText(warmup),
+                       ", and train.cooldown ", DisplayText(cooldown), " exceed the run together"),
+          "their sum is at most 1");
+    }
     Add(warmup > cooldown ? "train.warmup" : "train.cooldown",
         absl::StrCat("train.warmup ", DisplayText(warmup), " and train.cooldown ",
                      DisplayText(cooldown), " exceed the run together"),
         "their sum is at most 1");
   }
 
+  void CheckGenerated() {
+    const std::string train = config_.Text("data.train.format");
+    const std::string val = config_.Text("data.val.format");
+    const auto generated = [](const std::string& format) {
+      return format == "windows" || format == "anchor" || format == "markov";
+    };
+    if (!generated(train) && !generated(val)) return;
+    if (train != val) {
+      return Add("data.val.format",
+                 absl::StrCat("data.train.format is ", train, " and data.val.format ", val),
+                 "a built-in task comes with its own validation sets: name it in both");
+    }
+    if (train == "windows") {
+      const int64_t keys = config_.Int("data.windows.keys");
+      const int64_t anchors = config_.Int("data.windows.anchors");
+      CheckFits("windows", 3, keys + anchors);
+      if (config_.Int("data.windows.train_pairs") >= anchors * anchors) {
+        Add("data.windows.train_pairs",
+            absl::StrCat("data.windows.train_pairs leaves none of ", anchors * anchors,
+                         " pairs untrained"),
+            absl::StrCat("it is at most ", anchors * anchors - 1));
+      }
+    }
+    if (train == "anchor") CheckFits("anchor", 9, 110);
+  }
+
+  // The shape of a task with one answer.
+  void CheckFits(const std::string& format, int64_t length, int64_t ids) {
+    if (const int64_t seq_len = config_.Int("model.seq_len"); seq_len != length) {
+      Add("model.seq_len",
+          absl::StrCat("model.seq_len is ", seq_len, ", and data of format ", format, " have ",
+                       length, " tokens before the answer"),
+          absl::StrCat("write seq_len: ", length));
+    }
+    if (const int64_t vocab = config_.Int("model.vocab"); vocab < ids) {
+      Add("model.vocab",
+          absl::StrCat("model.vocab is ", vocab, ", and data of format ", format, " need ", ids,
+                       " token ids"),
+          absl::StrCat("write vocab: ", ids));
+    }
+  }
+
   void CheckData() {
     bool synthetic = false;
     for (const std::string split : {"data.train", "data.val"}) {
-      const bool made = config_.Text(split + ".format") == "synthetic";
-      synthetic = synthetic || made;
+      const std::string format = config_.Text(split + ".format");
+      const bool made = format != "llmc" && format != "u16";
+      synthetic = synthetic || format == "synthetic";
       const bool has_glob = !config_.IsNull(split + ".glob");
       if (made && has_glob) {
-        Add(split + ".glob", absl::StrCat(split, ".glob names files, and the format is synthetic"),
+        Add(split + ".glob", absl::StrCat(split, ".glob names files, and the format is ", format),
             "remove it, or write format: llmc");
       } else if (!made && !has_glob) {
         Add(split + ".format", absl::StrCat(split, ".glob is missing"),
             "write glob: data/train_*.bin");
       }
     }
+    CheckGenerated();
     if (!synthetic) return;
     const int64_t ids =
         config_.Int("data.synthetic.contexts") + config_.Int("data.synthetic.branching");

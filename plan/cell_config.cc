@@ -5,7 +5,6 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "base/check.h"
 #include "nlohmann/json.hpp"
 #include "plan/fields.h"
@@ -14,9 +13,25 @@
 namespace loglog {
 namespace {
 
-const JsonFrame& Frame() {
-  static const auto* const frame = new JsonFrame(MakeJsonFrame(CellFieldPaths()));
-  return *frame;
+// A field of a cell as canonical JSON needs it.
+struct CellField {
+  JsonPath path;
+  bool added_later = false;
+  SpecValue fallback;  // of one that was added later
+};
+
+const std::vector<CellField>& CellFields() {
+  static const auto* const fields = [] {
+    auto* list = new std::vector<CellField>;
+    for (const std::string& path : CellFieldPaths()) {
+      const SpecField& field = *FindField(path);
+      list->push_back({.path = JsonPath(path),
+                       .added_later = field.added_later,
+                       .fallback = field.added_later ? DefaultOf(field) : SpecValue()});
+    }
+    return list;
+  }();
+  return *fields;
 }
 
 absl::StatusOr<SpecValue> FromJson(const SpecField& field, const nlohmann::json& json) {
@@ -46,7 +61,7 @@ absl::StatusOr<SpecValue> FromJson(const SpecField& field, const nlohmann::json&
 }
 
 absl::Status ReadObject(const nlohmann::json& object, const std::string& prefix, CellConfig* config,
-                        int* found) {
+                        std::vector<bool>* found) {
   for (const auto& [key, json] : object.items()) {
     const std::string path = prefix.empty() ? key : absl::StrCat(prefix, ".", key);
     const int index = CellFieldIndex(path);
@@ -54,7 +69,7 @@ absl::Status ReadObject(const nlohmann::json& object, const std::string& prefix,
       auto value = FromJson(*FindField(path), json);
       if (!value.ok()) return value.status();
       config->at(index) = *std::move(value);
-      ++*found;
+      (*found)[static_cast<size_t>(index)] = true;
     } else if (json.is_object() && FindSection(path) != nullptr) {
       if (absl::Status status = ReadObject(json, path, config, found); !status.ok()) return status;
     } else {
@@ -138,7 +153,17 @@ ModelShape CellConfig::model() const {
   static const int kVocab = CellFieldIndex("model.vocab");
   static const int kSeqLen = CellFieldIndex("model.seq_len");
   static const int kTied = CellFieldIndex("model.tied_head");
+  static const int kHeadDim = CellFieldIndex("model.head_dim");
   const auto integer = [&](int index) { return std::get<int64_t>(values_[index]); };
+  // A named shape by itself says nothing of the options.
+  const auto word = [&](const char* path, const char* fallback) {
+    return IsNull(path) ? fallback : Text(path);
+  };
+  const auto flag = [&](const char* path) {
+    const bool* value = std::get_if<bool>(&Get(path));
+    return value != nullptr && *value;
+  };
+  const int64_t* head_dim = std::get_if<int64_t>(&values_[kHeadDim]);
   return {.layers = integer(kLayers),
           .d_model = integer(kDModel),
           .heads = integer(kHeads),
@@ -146,18 +171,30 @@ ModelShape CellConfig::model() const {
           .d_ff = integer(kDFf),
           .vocab = integer(kVocab),
           .seq_len = integer(kSeqLen),
-          .tied_head = std::get<bool>(values_[kTied])};
+          .tied_head = std::get<bool>(values_[kTied]),
+          .head_dim_given = head_dim == nullptr ? 0 : *head_dim,
+          .norm = word("model.norm", "rms"),
+          .mlp = word("model.mlp", "swiglu"),
+          .post_norm = word("model.norm_place", "pre") == "post",
+          .learned_positions = word("model.positions", "rope") == "learned",
+          .embed_norm = flag("model.embed_norm"),
+          .sandwich_norm = flag("model.sandwich_norm"),
+          .qk_norm = flag("model.qk_norm"),
+          .gated_attention = flag("model.gated_attention"),
+          .biases = flag("model.biases"),
+          .head_bias = flag("model.head_bias")};
 }
 
 std::string CellConfig::CanonicalJson() const {
-  const JsonFrame& frame = Frame();
   std::string out;
   out.reserve(1400);
+  NestedJson json(&out);
   for (size_t i = 0; i < values_.size(); ++i) {
-    out += frame.before[i];
-    out += CanonicalText(values_[i]);
+    const CellField& field = CellFields()[i];
+    if (field.added_later && values_[i] == field.fallback) continue;
+    json.Add(field.path, CanonicalText(values_[i]));
   }
-  out += frame.after;
+  json.Finish();
   return out;
 }
 
@@ -168,16 +205,15 @@ absl::StatusOr<CellConfig> ParseCellConfig(absl::string_view config_json) {
     return absl::InvalidArgumentError("the configuration is not a JSON object");
   }
   CellConfig config;
-  int found = 0;
+  std::vector<bool> found(CellFieldPaths().size());
   if (absl::Status status = ReadObject(json, "", &config, &found); !status.ok()) return status;
-  if (found != static_cast<int>(CellFieldPaths().size())) {
-    for (const std::string& path : CellFieldPaths()) {
-      nlohmann::json::json_pointer pointer;
-      for (const auto& part : absl::StrSplit(path, '.')) pointer /= std::string(part);
-      if (!json.contains(pointer)) {
-        return absl::InvalidArgumentError(absl::StrCat("the configuration lacks the field ", path));
-      }
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (found[i]) continue;
+    if (!CellFields()[i].added_later) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the configuration lacks the field ", CellFieldPaths()[i]));
     }
+    config.at(static_cast<int>(i)) = CellFields()[i].fallback;
   }
   return config;
 }

@@ -21,8 +21,20 @@ struct ModelShape {
   int64_t vocab = 0;
   int64_t seq_len = 0;
   bool tied_head = false;
+  int64_t head_dim_given = 0;  // 0: d_model / heads
+  std::string norm = "rms";
+  std::string mlp = "swiglu";
+  bool post_norm = false;
+  bool learned_positions = false;
+  bool embed_norm = false;
+  bool sandwich_norm = false;
+  bool qk_norm = false;
+  bool gated_attention = false;
+  bool biases = false;
+  bool head_bias = false;
 
-  int64_t head_dim() const { return d_model / heads; }
+  int64_t head_dim() const { return head_dim_given > 0 ? head_dim_given : d_model / heads; }
+  int64_t q_dim() const { return heads * head_dim(); }
   int64_t kv_dim() const { return kv_heads * head_dim(); }
 };
 

@@ -33,6 +33,12 @@ bool HasSigma(const CellConfig& config) { return !config.IsNull("init.sigma"); }
 bool TiedHead(const CellConfig& config) { return config.model().tied_head; }
 bool NotWsd(const CellConfig& config) { return config.Text("train.schedule") != "wsd"; }
 bool NotCosine(const CellConfig& config) { return config.Text("train.schedule") != "cosine"; }
+bool ReadsFiles(const std::string& format) { return format == "llmc" || format == "u16"; }
+template <const char* kFormat>
+bool NotFormat(const CellConfig& config) {
+  return config.Text("data.train.format") != kFormat;
+}
+constexpr char kWindows[] = "windows", kAnchor[] = "anchor", kMarkov[] = "markov";
 bool NotSynthetic(const CellConfig& config) {
   return config.Text("data.train.format") != "synthetic" &&
          config.Text("data.val.format") != "synthetic";
@@ -47,6 +53,9 @@ constexpr IdleRule kIdleRules[] = {
     {"train.cooldown", "only the wsd schedule has a cooldown", NotWsd},
     {"train.min_lr_ratio", "only the cosine schedule has it", NotCosine},
     {"data.synthetic.", "no format is synthetic", NotSynthetic},
+    {"data.windows.", "no format is windows", NotFormat<kWindows>},
+    {"data.anchor.", "no format is anchor", NotFormat<kAnchor>},
+    {"data.markov.", "no format is markov", NotFormat<kMarkov>},
 };
 
 class CellChecks {
@@ -69,6 +78,7 @@ class CellChecks {
 
  private:
   void CheckEps(const CellConfig& config) {
+    if (config.Text("model.norm") == "none") return;
     const double d = static_cast<double>(config.Int("model.d_model"));
     const double eps = config.Number("model.norm_eps");
     const bool fixed = HasSigma(config);
@@ -92,6 +102,7 @@ class CellChecks {
   }
 
   void CheckWarmup(const CellConfig& config) {
+    if (!config.IsNull("train.warmup_tokens")) return;
     const double warmup = config.Number("train.warmup");
     const double steps = static_cast<double>(config.steps());
     if (warmup == 0 || warmup * steps >= 1) return;
@@ -108,11 +119,11 @@ class CellChecks {
     constexpr int64_t kBytes = 256, kIds16 = 65'536;
     if (format == "u16" && vocab > kIds16) {
       vocab_.insert(absl::StrCat("16-bit ids end at 65535, and model.vocab is ", vocab));
-    } else if (format != "synthetic" && vocab < kBytes) {
+    } else if (ReadsFiles(format) && vocab < kBytes) {
       vocab_.insert(
           absl::StrCat("model.vocab is ", vocab, ", under the 256 ids of byte-packed text"));
     }
-    if (format == "synthetic") return;
+    if (!ReadsFiles(format)) return;
     CheckWindow("training", context_.train_data_tokens, config.Int("model.seq_len"));
     CheckWindow("validation", context_.val_data_tokens, config.Int("model.seq_len"));
     if (context_.train_data_tokens && config.tokens() > *context_.train_data_tokens) {

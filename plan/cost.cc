@@ -7,19 +7,49 @@ namespace {
 
 constexpr int64_t kFloat = 4;
 
+int64_t MlpMatrices(const ModelShape& model) {
+  return model.mlp == "swiglu" ? 3 : model.mlp == "none" ? 0 : 2;
+}
+
+// Parameters of one norm over the model's width.
+int64_t NormWidth(const ModelShape& model) {
+  return model.norm == "none" ? 0 : (model.norm == "layer" ? 2 : 1) * model.d_model;
+}
+
 // Weights of one block that tokens are multiplied with.
 int64_t BlockMatrices(const ModelShape& model) {
-  return model.d_model * (2 * model.d_model + 2 * model.kv_dim() + 3 * model.d_ff);
+  return model.d_model * ((model.gated_attention ? 3 : 2) * model.q_dim() + 2 * model.kv_dim() +
+                          MlpMatrices(model) * model.d_ff);
+}
+
+// Gains and biases of one block, and outside of the blocks.
+int64_t BlockVectors(const ModelShape& model) {
+  const int64_t branches = model.mlp == "none" ? 1 : 2;
+  int64_t vectors = branches * (model.sandwich_norm ? 2 : 1) * NormWidth(model);
+  if (model.qk_norm) vectors += 2 * model.head_dim();
+  if (!model.biases) return vectors;
+  const int64_t attention = (model.gated_attention ? 2 : 1) * model.q_dim() + 2 * model.kv_dim();
+  const int64_t mlp = (MlpMatrices(model) - 1) * model.d_ff + model.d_model;
+  return vectors + attention + model.d_model + (model.mlp == "none" ? 0 : mlp);
+}
+
+int64_t OuterVectors(const ModelShape& model) {
+  return ((model.post_norm ? 0 : 1) + (model.embed_norm ? 1 : 0)) * NormWidth(model);
 }
 
 // Bytes that one token's forward pass leaves for the backward pass, attention's
-// probabilities aside: in each block the stream twice in float32; two normed copies, the
-// attention's output, q, k, v, gate, up and their product in the computing type; then the
-// last stream and the logits.
+// probabilities aside: in each block the stream twice in float32, and with sandwich norms or
+// norms after the sum the inputs of those; two normed copies, the attention's output and its
+// gate, q, k, v, gate, up and their product in the computing type; then the last stream and the
+// logits.
 int64_t ActivationBytes(const ModelShape& model, int64_t type_bytes) {
   const int64_t d = model.d_model;
-  const int64_t typed = 4 * d + 2 * model.kv_dim() + 3 * model.d_ff;
-  return model.layers * (2 * kFloat * d + type_bytes * typed) + (kFloat + type_bytes) * d +
+  const int64_t q = model.q_dim(), kv = model.kv_dim();
+  const int64_t typed = 2 * d + 2 * q + 2 * kv + MlpMatrices(model) * model.d_ff +
+                        (model.gated_attention ? 2 * q : 0) + (model.qk_norm ? q + 2 * kv : 0) +
+                        (model.sandwich_norm ? 2 * d : 0);
+  const int64_t stream = model.sandwich_norm || model.post_norm ? 4 : 2;
+  return model.layers * (stream * kFloat * d + type_bytes * typed) + (kFloat + type_bytes) * d +
          kFloat * model.vocab;
 }
 
@@ -30,18 +60,21 @@ int64_t Bytes(double estimate) { return static_cast<int64_t>(std::min(estimate, 
 
 ParamCounts CountParams(const ModelShape& model) {
   ParamCounts counts;
-  const int64_t gains = model.d_model * (2 * model.layers + 1);
-  counts.non_embedding = model.layers * BlockMatrices(model) + gains;
-  counts.total = counts.non_embedding + model.vocab * model.d_model * (model.tied_head ? 1 : 2);
+  counts.non_embedding =
+      model.layers * (BlockMatrices(model) + BlockVectors(model)) + OuterVectors(model);
+  counts.total = counts.non_embedding + model.vocab * model.d_model * (model.tied_head ? 1 : 2) +
+                 (model.learned_positions ? model.seq_len * model.d_model : 0) +
+                 (model.head_bias ? model.vocab : 0);
   counts.active = counts.total;
   return counts;
 }
 
 double FlopsPerToken(const ModelShape& model) {
   const double layers = static_cast<double>(model.layers), d = static_cast<double>(model.d_model);
+  const double q = static_cast<double>(model.q_dim());
   const double matrices =
       layers * static_cast<double>(BlockMatrices(model)) + static_cast<double>(model.vocab) * d;
-  return 6 * matrices + 6 * layers * d * static_cast<double>(model.seq_len + 1);
+  return 6 * matrices + 6 * layers * q * static_cast<double>(model.seq_len + 1);
 }
 
 double SixN(const ModelShape& model) { return 6 * static_cast<double>(CountParams(model).total); }

@@ -12,16 +12,18 @@ inline constexpr char kCostFormula[] = "llama-matmul-causal-1";
 
 struct ParamCounts {
   int64_t total = 0;
-  int64_t non_embedding = 0;  // without the embedding and the output head
+  int64_t non_embedding = 0;  // without embedding, learned positions and output head
   int64_t active = 0;         // that a token passes through; all of them in a dense model
 };
 
 ParamCounts CountParams(const ModelShape& model);
 
 // Training FLOPs per token, a multiply-add counted as two and backward as twice forward:
-//   6 (L (2 d^2 + 2 d d_kv + 3 d d_ff) + V d) + 6 L d (T + 1).
-// The last term is causal attention: (T + 1) / 2 keys on average, in two products.
-// Norms, activations, softmax and optimizer are not counted. The trainer uses the same.
+//   6 (L ((2 + g) d d_q + 2 d d_kv + m d d_ff) + V d) + 6 L d_q (T + 1),
+// d_q and d_kv the widths of all query and all key heads (d_q is d unless head_dim is given), g 1
+// with gated attention and m the matrices of the MLP. The last term is causal attention: (T + 1) /
+// 2 keys on average, in two products. Norms, activations, softmax and optimizer are not counted.
+// The trainer uses the same.
 double FlopsPerToken(const ModelShape& model);
 
 // The literature's 6 N with N = all parameters.

@@ -66,9 +66,6 @@ bool ExpectMap(const SpecNode& node, const std::string& field_path, SpecDraft* d
 // Trial seeds as a field, for reading and checking them.
 const SpecField& SeedField();
 
-// The default of a field that has one.
-SpecValue DefaultOf(const SpecField& field);
-
 // True when axes or arms give `path` a value in every cell.
 bool IsCovered(const SweepSpec& spec, absl::string_view path);
 // True when some axis or arm sets it.

@@ -83,6 +83,25 @@ TEST(Expand, IdentityIsTheHashOfTheCanonicalConfiguration) {
             "\"schedule\":\"cosine\",\"tokens\":1280,\"warmup\":0.05,\"weight_decay\":0.1}}");
 }
 
+TEST(Expand, FieldsAddedLaterAreLeftOutAtTheirDefaults) {
+  const auto cell = [](const std::string& more) {
+    return MustExpand(MustParse(Small("axes: {D: {path: train.tokens, values: [1280]}}\n" + more)))
+        .cells[0];
+  };
+  const std::string plain = cell("").config_json;
+  EXPECT_EQ(plain.find("sandwich_norm"), std::string::npos);
+  const Cell set = cell("arms: {one: {model.sandwich_norm: true, train.decay_end: 50%}}\n");
+  EXPECT_THAT(set.config_json, HasSubstr("\"sandwich_norm\":true"));
+  EXPECT_THAT(set.config_json, HasSubstr("\"decay_end\":0.5"));
+  const Cell spelled = cell("arms: {one: {model.sandwich_norm: false, train.decay_end: 100%}}\n");
+  EXPECT_EQ(spelled.config_json, plain);
+  const auto read = ParseCellConfig(plain);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->Text("model.norm"), "rms");
+  EXPECT_EQ(read->CanonicalJson(), plain);
+  EXPECT_EQ(ParseCellConfig(set.config_json)->CanonicalJson(), set.config_json);
+}
+
 TEST(Expand, SameCellsHoweverTheSpecIsCut) {
   // The same point of the grid, once by an axis, once written into the base, under
   // another name, order, budget and fit: the same trial.

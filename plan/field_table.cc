@@ -23,10 +23,14 @@ class Rows {
  public:
   void BeginCell() { in_cell_ = true; }
   void EndCell() { in_cell_ = false; }
+  // Rows between these were added when cells were stored already.
+  void BeginLater() { added_later_ = true; }
+  void EndLater() { added_later_ = false; }
 
   void Add(std::string path, FieldType type, std::string fallback, const Limits& limits,
            std::string unit, std::string doc) {
     SpecField field{.path = std::move(path), .type = type, .in_cell = in_cell_};
+    field.added_later = added_later_;
     field.fallback = std::move(fallback);
     field.min = limits.min;
     field.max = limits.max;
@@ -73,7 +77,37 @@ class Rows {
  private:
   std::vector<SpecField> rows_;
   bool in_cell_ = false;
+  bool added_later_ = false;
 };
+
+// Each of these changes what gamma does, so none is ever set by the size of a model.
+void AddModelOptions(Rows* rows) {
+  rows->BeginLater();
+  rows->Integer("model.head_dim", "null", From(1, 1'000'000), "",
+                "Width of a head. null: d_model / heads.");
+  rows->Choice("model.norm", "rms", {"rms", "layer", "none"},
+               "rms: RMSNorm. layer: LayerNorm, with a bias.");
+  rows->Choice("model.norm_place", "pre", {"pre", "post"},
+               "pre: x + f(norm(x)). post: norm(x + f(x)), and no norm after the last block.");
+  rows->Choice("model.attn_norm_feeds", "qkv", {"qkv", "q"},
+               "What the norm before attention is for: queries, keys and values, or queries "
+               "alone, as in the released code of arXiv 2405.05409.");
+  rows->Flag("model.embed_norm", "false", "x0 = norm(E[token]).");
+  rows->Flag("model.sandwich_norm", "false",
+             "x + norm(f(norm(x))): normalizes away much of what gamma does to a branch.");
+  rows->Flag("model.qk_norm", "false",
+             "RMSNorm of each query and key head, before the rotary positions.");
+  rows->Flag("model.gated_attention", "false",
+             "The heads' output times sigmoid(W_g norm(x)) before W_O.");
+  rows->Choice("model.mlp", "swiglu", {"swiglu", "gelu", "relu", "none"},
+               "gelu is the exact one. none: attention only.");
+  rows->Choice("model.positions", "rope", {"rope", "learned", "none"},
+               "learned: a vector of each position is added to the embedding, drawn and decayed "
+               "like it.");
+  rows->Flag("model.biases", "false", "Biases, from 0, in every linear map but the output head.");
+  rows->Flag("model.head_bias", "false", "A bias, from 0, in the output head.");
+  rows->EndLater();
+}
 
 void AddModel(Rows* rows) {
   rows->Text("model.preset", "null",
@@ -82,10 +116,11 @@ void AddModel(Rows* rows) {
   rows->Integer("model.layers", kGiven, From(1, 1000), "", "Decoder blocks.");
   rows->Integer("model.d_model", kGiven, From(2, 1'000'000), "", "Width of the residual stream.");
   rows->Integer("model.heads", kGiven, From(1, 10'000), "",
-                "Query heads. d_model must be a multiple of heads, with an even quotient.");
+                "Query heads. d_model must be a multiple of heads, with an even quotient, unless "
+                "model.head_dim is given.");
   rows->Integer("model.kv_heads", kGiven, From(1, 10'000), "",
                 "Key-value heads. heads must be a multiple of kv_heads.");
-  rows->Integer("model.d_ff", kGiven, From(1, 10'000'000), "", "Inner width of the SwiGLU MLP.");
+  rows->Integer("model.d_ff", kGiven, From(1, 10'000'000), "", "Inner width of the MLP.");
   rows->Integer("model.vocab", kGiven, From(2, 10'000'000), "",
                 "Token ids run from 0 to vocab - 1.");
   rows->Integer("model.seq_len", kGiven, From(1, 10'000'000), "tokens",
@@ -95,6 +130,7 @@ void AddModel(Rows* rows) {
                "Added to the mean square in every RMSNorm, which runs in float32. It decides the "
                "signal instead of gamma when gamma > ln(1/eps) / (2 ln d_model).");
   rows->Number("model.rope_theta", "10000.0", Above(0, kHuge), "Base of the rotary positions.");
+  AddModelOptions(rows);
   rows->EndCell();
 }
 
@@ -123,6 +159,33 @@ void AddInit(Rows* rows) {
   rows->EndCell();
 }
 
+void AddTrainOptions(Rows* rows) {
+  rows->BeginLater();
+  rows->Count("train.warmup_tokens", "null", From(0, kHuge), "tokens",
+              "Length of the warm-up in tokens, in place of train.warmup.");
+  rows->Choice("train.cooldown_shape", "sqrt", {"sqrt", "linear"},
+               "How wsd cools down: 1 - sqrt(u) or 1 - u, u the share of the cooldown done.");
+  rows->Integer("train.mup_base_width", "null", From(1, 10'000'000), "",
+                "Transfers the learning rate over widths: that of hidden matrices and of an untied "
+                "head is lr * mup_base_width / d_model, others keep lr (arXiv 2203.03466).");
+  rows->Share("train.decay_begin", "0%", "Weights decay from this share of the run on ...");
+  rows->Share("train.decay_end", "100%", "... until this one: a window of lambda.");
+  const std::pair<const char*, const char*> decayed[] = {{"lm_head", "the output head"},
+                                                         {"qk", "the query and key matrices"},
+                                                         {"vo", "the value and output matrices"},
+                                                         {"attn_gate", "the gate of attention"},
+                                                         {"mlp", "the matrices of the MLP"}};
+  for (const auto& [group, words] : decayed) {
+    rows->Flag(std::string("train.decay_") + group, "true", std::string("Decay ") + words + ".");
+  }
+  rows->Flag("train.decay_norm", "false", "Decay the gains of norms.");
+  rows->Flag("train.decay_bias", "false", "Decay biases.");
+  rows->Number("train.z_loss", "0.0", From(0, 1000),
+               "Coefficient of the mean squared log normalizer, added to what is minimized and not "
+               "to loss/*.");
+  rows->EndLater();
+}
+
 void AddTrain(Rows* rows) {
   rows->BeginCell();
   rows->Choice("train.optimizer", "adamw", {"adamw"}, "AdamW with decoupled decay.");
@@ -133,14 +196,14 @@ void AddTrain(Rows* rows) {
   rows->Number("train.lr", kGiven, From(0, 100), "Peak learning rate.");
   rows->Share("train.min_lr_ratio", "0.1", "Where the cosine schedule ends, as a share of lr.");
   rows->Choice("train.schedule", "cosine", {"cosine", "wsd", "constant"},
-               "wsd: warm-up, constant, then 1 - sqrt over the cooldown share.");
+               "wsd: warm-up, constant, then a cooldown over its share.");
   rows->Share("train.warmup", "5%", "Share of the steps with linear warm-up.");
   rows->Share("train.cooldown", "20%", "Share of the steps that decay; wsd only.");
   rows->Number("train.weight_decay", "0.1", From(0, 1000), "lambda of AdamW.");
   rows->Choice("train.decay", "coupled", {"coupled", "independent"},
                "coupled: weights shrink by lr_t * lambda, as in PyTorch. independent: by "
                "lambda * lr_t / lr.");
-  rows->Flag("train.decay_embed", "true", "Decay the embedding too. Norm gains never decay.");
+  rows->Flag("train.decay_embed", "true", "Decay the embedding, and learned positions, too.");
   const Limits beta{0, 1, false, true};
   rows->Number("train.beta1", "0.9", beta, "Decay rate of the first moment.");
   rows->Number("train.beta2", "0.95", beta, "Decay rate of the second moment.");
@@ -148,17 +211,45 @@ void AddTrain(Rows* rows) {
   rows->Number("train.clip", "1.0", From(0, kHuge),
                "Global gradient norm is clipped here; 0: off.");
   rows->Choice("train.precision", "fp32", {"fp32", "bf16"}, "bf16 needs a GPU.");
+  AddTrainOptions(rows);
   rows->EndCell();
+}
+
+void AddGenerators(Rows* rows) {
+  rows->BeginLater();
+  rows->Integer("data.windows.keys", "16", From(2, 100'000), "",
+                "Keys, which each anchor permutes. keys + anchors ids must fit in model.vocab.");
+  rows->Integer("data.windows.anchors", "8", From(2, 10'000), "", "Anchors: random permutations.");
+  rows->Integer("data.windows.train_pairs", "45", From(1, 1e8), "",
+                "Ordered pairs of anchors that are trained; the rest are the set ood.");
+  rows->Integer("data.windows.seed", "0", From(0, 4294967295.0), "",
+                "Draws the permutations and which pairs are trained.");
+  rows->Choice("data.anchor.protocol", "without_34", {"without_34", "noninferential_34", "all"},
+               "Pairs of anchors that are trained: all but 3 4 and 4 3; all but 4 3, with 3 4 "
+               "answered by x - 6; all.");
+  rows->Integer("data.anchor.modulus", "7", From(7, 80), "",
+                "Keys with key mod modulus = position are held out there: 7 in the papers, 9 in "
+                "their released code.");
+  rows->Integer("data.anchor.noise_groups", "0", From(0, 6), "",
+                "The first so many of 12, 13, 14, 23, 24, 34 and their mirrors get answers of no "
+                "rule.");
+  rows->Add("data.markov.stay", FieldType::kNumber, "0.5", {0, 1, false, true}, "",
+            "Probability of staying in a state: P = stay I + (1 - stay) 1 pi^T.");
+  rows->Text("data.markov.pi", "0.75 0.19 0.05 0.01",
+             "Stationary law, a probability for each state.");
+  rows->EndLater();
 }
 
 void AddData(Rows* rows) {
   rows->BeginCell();
-  const std::vector<std::string> formats = {"llmc", "u16", "synthetic"};
+  const std::vector<std::string> formats = {"llmc",    "u16",    "synthetic",
+                                            "windows", "anchor", "markov"};
   rows->Choice("data.train.format", kGiven, formats,
                "llmc: .bin files of llm.c and of `loglog data pack`; u16: raw 16-bit ids; "
-               "synthetic: a built-in language whose entropy rate is known.");
+               "synthetic: a built-in language whose entropy rate is known; windows, anchor, "
+               "markov: tasks of the papers (see their sections), named in train and val alike.");
   rows->Text("data.train.glob", "null",
-             "Files, from the worker's data root. Must be given unless the format is synthetic.");
+             "Files, from the worker's data root. Must be given where the format reads files.");
   rows->Choice("data.val.format", kGiven, formats, "As data.train.format, for validation.");
   rows->Text("data.val.glob", "null", "As data.train.glob, for validation.");
   rows->Integer("data.synthetic.contexts", "512", From(2, 10'000'000), "",
@@ -170,6 +261,7 @@ void AddData(Rows* rows) {
                 "Answers of each context, with probability ~ 1/rank.");
   rows->Integer("data.synthetic.seed", "0", From(0, 4294967295.0), "",
                 "Draws the language; the trial's seed draws the sample.");
+  AddGenerators(rows);
   rows->EndCell();
 }
 
@@ -235,13 +327,20 @@ std::vector<SpecField> FieldTable() {
 
 std::vector<SpecSection> SectionTable() {
   return {
-      {"model", "The Llama that is trained: a preset, or its fields, or both."},
+      {"model",
+       "The decoder that is trained, a Llama unless told otherwise: a preset, or its "
+       "fields, or both."},
       {"init", "How weights start."},
       {"train", "Optimizer, schedule and token budget."},
       {"data", "Where tokens come from."},
       {"data.train", "Training data."},
       {"data.val", "Validation data."},
       {"data.synthetic", "The built-in language, used where a format is synthetic."},
+      {"data.windows",
+       "Critical windows (arXiv 2605.04396): key, a, b, answer pi_b(pi_a(key)). seq_len 3."},
+      {"data.anchor",
+       "Anchor functions (arXiv 2405.05409): a key among nine numbers, two anchors. seq_len 9."},
+      {"data.markov", "The Markov chain of focus and dilution (arXiv 2605.01199)."},
       {"eval", "Validation during the run."},
       {"metrics", "How often metrics are taken."},
       {"checkpoint", "Saved states to resume from. No part of a trial's identity."},

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "plan/value.h"
 
 namespace loglog {
 
@@ -25,6 +26,9 @@ struct SpecField {
   std::string path;
   FieldType type = FieldType::kText;
   bool in_cell = false;  // part of a cell's configuration and thereby of its identity
+  // Added when cells were stored already: left out of canonical JSON where it has its default,
+  // so that a cell that says nothing about it keeps its identity.
+  bool added_later = false;
   std::string fallback;  // the default as a spec would write it; "" when it must be given
   double min = 0;        // numbers
   double max = 0;
@@ -48,6 +52,10 @@ struct SpecSection {
 };
 
 const std::vector<SpecField>& SpecFields();
+// What the field has in a spec that does not mention it; it must not be required.
+SpecValue DefaultOf(const SpecField& field);
+// Whether canonical JSON leaves the field out.
+bool IsLeftOut(const SpecField& field, const SpecValue& value);
 const std::vector<SpecSection>& SpecSections();
 const SpecField* FindField(absl::string_view path);
 const SpecSection* FindSection(absl::string_view path);

@@ -1,31 +1,29 @@
 #include "plan/json_frame.h"
 
-#include <utility>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
 namespace loglog {
 
-JsonFrame MakeJsonFrame(const std::vector<std::string>& sorted_paths) {
-  JsonFrame frame;
-  std::vector<std::string> open;  // objects that the previous path was in
-  std::string text = "{";
-  for (const std::string& path : sorted_paths) {
-    std::vector<std::string> parts = absl::StrSplit(path, '.');
-    const std::string leaf = parts.back();
-    parts.pop_back();
-    size_t common = 0;
-    while (common < open.size() && common < parts.size() && open[common] == parts[common]) ++common;
-    text.append(open.size() - common, '}');
-    if (!frame.before.empty()) text += ',';
-    for (size_t i = common; i < parts.size(); ++i) absl::StrAppend(&text, "\"", parts[i], "\":{");
-    absl::StrAppend(&text, "\"", leaf, "\":");
-    frame.before.push_back(std::exchange(text, ""));
-    open = std::move(parts);
-  }
-  frame.after = text + std::string(open.size() + 1, '}');
-  return frame;
+JsonPath::JsonPath(absl::string_view dotted) : objects(absl::StrSplit(dotted, '.')) {
+  leaf = objects.back();
+  objects.pop_back();
 }
+
+void NestedJson::Add(const JsonPath& path, absl::string_view value) {
+  const std::vector<std::string>& objects = path.objects;
+  size_t common = 0;
+  while (common < open_.size() && common < objects.size() && open_[common] == objects[common]) {
+    ++common;
+  }
+  out_->append(open_.size() - common, '}');
+  if (!first_) *out_ += ',';
+  first_ = false;
+  for (size_t i = common; i < objects.size(); ++i) absl::StrAppend(out_, "\"", objects[i], "\":{");
+  absl::StrAppend(out_, "\"", path.leaf, "\":", value);
+  if (common != open_.size() || common != objects.size()) open_ = objects;
+}
+
+void NestedJson::Finish() { out_->append(open_.size() + 1, '}'); }
 
 }  // namespace loglog

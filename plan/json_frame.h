@@ -4,18 +4,32 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
+
 namespace loglog {
 
-// The text of a nested JSON object around its values:
-// before[0] value[0] before[1] value[1] ... after.
-struct JsonFrame {
-  std::vector<std::string> before;
-  std::string after;
+// A dotted path, cut: "data.synthetic.seed" lies in {"data", "synthetic"} under "seed".
+struct JsonPath {
+  explicit JsonPath(absl::string_view dotted);
+
+  std::vector<std::string> objects;
+  std::string leaf;
 };
 
-// For dotted paths in sorted order: {"train.lr", "train.tokens"} frames
-// {"train":{"lr":...,"tokens":...}}.
-JsonFrame MakeJsonFrame(const std::vector<std::string>& sorted_paths);
+// Writes a nested JSON object value by value: {"train":{"lr":...,"tokens":...}} from
+// train.lr and train.tokens. Paths come in sorted order.
+class NestedJson {
+ public:
+  explicit NestedJson(std::string* out) : out_(out) { *out_ += '{'; }
+
+  void Add(const JsonPath& path, absl::string_view value);
+  void Finish();
+
+ private:
+  std::string* out_;
+  std::vector<std::string> open_;  // objects that the last path was in
+  bool first_ = true;
+};
 
 }  // namespace loglog
 

@@ -2,6 +2,9 @@
 #include "plan/plan.h"
 
 #include <cmath>
+#include <fstream>
+#include <sstream>
+#include <string>
 
 #include "absl/strings/str_replace.h"
 #include "base/file.h"
@@ -48,6 +51,35 @@ TEST(Cost, CountsByHand) {
   tied.tied_head = true;
   EXPECT_EQ(CountParams(tied).total, CountParams(model).total - 40);
   EXPECT_EQ(CountParams(tied).non_embedding, CountParams(model).non_embedding);
+}
+
+// The same table as trainer/flops_test.cc's: what a plan promises is what is trained.
+TEST(Cost, AgreesWithTheTrainerForEveryOption) {
+  std::ifstream file(LOGLOG_PLAN_TESTDATA "/model_costs.txt");
+  int rows = 0;
+  for (std::string line; std::getline(file, line);) {
+    if (line.empty() || line[0] == '#') continue;
+    std::istringstream words(line);
+    int64_t total = 0, non_embedding = 0;
+    double flops = 0;
+    words >> total >> non_embedding >> flops;
+    std::string fields =
+        "layers: 3, d_model: 16, heads: 4, kv_heads: 2, d_ff: 20, vocab: 11, seq_len: 6";
+    for (std::string option; words >> option;) {
+      absl::StrAppend(&fields, ", ", absl::StrReplaceAll(option, {{"=", ": "}}));
+    }
+    const ModelShape model =
+        MustParse(absl::StrCat("apiVersion: loglog/v1\nname: cost\nmodel: {", fields,
+                               "}\ndata: {train: {format: llmc, glob: a}, val: {format: llmc, "
+                               "glob: b}}\neval: {tokens: 6}\n"
+                               "train: {lr: 0.1, batch_tokens: 6, tokens: 60}\n"))
+            .base.model();
+    EXPECT_EQ(CountParams(model).total, total) << line;
+    EXPECT_EQ(CountParams(model).non_embedding, non_embedding) << line;
+    EXPECT_EQ(FlopsPerToken(model), flops) << line;
+    ++rows;
+  }
+  EXPECT_GT(rows, 10);
 }
 
 TEST(Shapes, AreWhatTheirNamesSay) {
@@ -350,6 +382,10 @@ TEST(Examples, PlanAsWritten) {
   const Example examples[] = {
       {"quickstart", 20, 10, 2, 0, {}},
       {"text-bytes", 20, 10, 2, 0, {}},
+      {"critical-windows", 32, 4, 4, int64_t{7'680'000} * 32, {}},
+      {"anchor-model-a", 72, 24, 24, int64_t{1'345'536'000} * 72, {}},
+      {"anchor-model-b", 9, 3, 3, int64_t{184'320'000} * 9, {}},
+      {"focus-dilution", 9, 3, 3, int64_t{6'144'000} * 9, {}},
       // 28 x 200015872 tokens for each of 5 arms and 3 seeds; 7x is under a decade.
       {"paper-data-axis", 105, 35, 5, int64_t{28} * 200'015'872 * 15, {"RANGE"}},
       {"paper-size-axis", 75, 25, 5, int64_t{5} * 1'000'079'360 * 15, {}},

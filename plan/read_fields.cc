@@ -168,16 +168,6 @@ const SpecField& SeedField() {
   return *field;
 }
 
-SpecValue DefaultOf(const SpecField& field) {
-  SpecErrorSink sink;
-  SpecNode node;
-  node.kind = field.fallback == "null" ? SpecNode::Kind::kNull : SpecNode::Kind::kScalar;
-  node.text = field.fallback;
-  const auto value = ReadScalar(field, node, field.path, &sink);
-  LOGLOG_CHECK(value.has_value());
-  return *value;
-}
-
 const SpecField* ResolvePath(absl::string_view path, const SpecPlace& place,
                              const std::string& field_path, SpecDraft* draft) {
   if (IsSweepable(path)) return FindField(path);

@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 #include "base/duration.h"
 #include "plan/suggest.h"
 
@@ -287,6 +288,20 @@ std::optional<SpecValue> ReadScalar(const SpecField& field, const SpecNode& node
   }
   Report(node, field, field_path, std::move(complaint), sink);
   return std::nullopt;
+}
+
+SpecValue DefaultOf(const SpecField& field) {
+  SpecErrorSink sink;
+  SpecNode node;
+  node.kind = field.fallback == "null" ? SpecNode::Kind::kNull : SpecNode::Kind::kScalar;
+  node.text = field.fallback;
+  const auto value = ReadScalar(field, node, field.path, &sink);
+  LOGLOG_CHECK(value.has_value());
+  return *value;
+}
+
+bool IsLeftOut(const SpecField& field, const SpecValue& value) {
+  return field.added_later && value == DefaultOf(field);
 }
 
 }  // namespace loglog

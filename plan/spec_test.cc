@@ -374,7 +374,10 @@ TEST(CellFields, AreInJsonOrder) {
   std::vector<std::string> leaves;
   const auto flat = parsed.flatten();
   for (const auto& [path, value] : flat.items()) leaves.push_back(path);
-  ASSERT_EQ(leaves.size(), CellFieldPaths().size());
+  const auto& paths = CellFieldPaths();
+  EXPECT_EQ(leaves.size(), std::count_if(paths.begin(), paths.end(), [](const std::string& path) {
+              return !FindField(path)->added_later;
+            }));
   std::string keys_of_json, keys_of_sorted;
   for (const auto& [text, out] :
        {std::pair{json, &keys_of_json}, {parsed.dump(), &keys_of_sorted}}) {

@@ -13,6 +13,8 @@
 #include "shards/file_writer.h"
 #include "shards/json_integer.h"
 #include "shards/sha256.h"
+#include "trainer/branch.h"
+#include "trainer/safetensors.h"
 
 namespace loglog {
 namespace {
@@ -55,26 +57,6 @@ std::vector<int64_t> StepsIn(const std::string& dir) {
   }
   std::sort(steps.rbegin(), steps.rend());
   return steps;
-}
-
-// What a safetensors file of these buffers begins with: a length, then JSON padded so
-// that the data is aligned to 8 bytes.
-std::string SafetensorsHeader(const std::vector<StateBuffer>& buffers) {
-  ordered_json header;
-  header["__metadata__"] = {{"format", "pt"}};
-  int64_t offset = 0;
-  for (const StateBuffer& buffer : buffers) {
-    header[buffer.name] = {{"dtype", buffer.dtype},
-                           {"shape", buffer.shape},
-                           {"data_offsets", {offset, offset + buffer.bytes}}};
-    offset += buffer.bytes;
-  }
-  std::string text = header.dump();
-  text.append((8 - text.size() % 8) % 8, ' ');
-  const uint64_t length = text.size();
-  std::string prefix(8, '\0');
-  std::memcpy(prefix.data(), &length, 8);
-  return prefix + text;
 }
 
 struct WrittenFile {
@@ -142,6 +124,7 @@ std::vector<int64_t> Doomed(const std::vector<Dated>& dated, const CheckpointOpt
   const size_t keep = static_cast<size_t>(options.keep);
   std::optional<fs::file_time_type> held;
   for (size_t i = 0; i + keep < dated.size(); ++i) {
+    if (options.kept_steps.count(dated[i].step) > 0) continue;
     const bool known = dated.back().made - dated[i + 1].made >= options.events_lag;
     const bool crowded = held && dated[i].made - *held < options.events_lag / kHeldInLag;
     if (known || crowded) {
@@ -229,51 +212,87 @@ void CheckIdentity(const std::string& path, const ordered_json& manifest,
   }
 }
 
-LoadedCheckpoint LoadUnguarded(const std::string& path, const std::string& sha256,
-                               const CheckpointIdentity& identity,
-                               const std::vector<StateBuffer>& buffers) {
+// The manifest of a checkpoint that this trainer can read; `sha256`, unless empty, is what it must
+// hash to.
+ordered_json ReadManifest(const std::string& path, const std::string& sha256) {
   const std::string text = ReadWholeFile(path + "/" + kManifestFile);
   if (!sha256.empty() && Sha256Hex(text) != sha256) {
     throw DamagedCheckpoint(path + "/" + kManifestFile + ": is not the one asked for (SHA-256 " +
                             Sha256Hex(text).substr(0, 12) + ", expected " + sha256.substr(0, 12) +
                             ")");
   }
-  const ordered_json manifest = ParseShallow(text, path + "/" + kManifestFile);
+  ordered_json manifest = ParseShallow(text, path + "/" + kManifestFile);
   if (manifest.at("format") != kFormat || manifest.at("version") != kVersion) {
     throw ConfigError(path + ": is a checkpoint of format " + manifest.at("format").dump() +
                       " version " + manifest.at("version").dump() + ", and this trainer reads " +
                       kFormat + " version " + std::to_string(kVersion) +
                       "; resume it with the trainer that wrote it");
   }
-  CheckIdentity(path, manifest, identity);
+  return manifest;
+}
+
+LoadedCheckpoint ReadFiles(const std::string& path, const ordered_json& manifest) {
   LoadedCheckpoint loaded{.step = IntegerAt(manifest, "step"),
                           .path = path,
-                          .trainer_version = manifest.at("trainer_version").get<std::string>()};
+                          .trainer_version = manifest.at("trainer_version").get<std::string>(),
+                          .data_sha256 = manifest.at("data_sha256").get<std::string>()};
   for (const ordered_json& listed : manifest.at("files")) {
     std::string contents = ReadChecked(path, listed);
     if (listed.at("name") == kLoopFile)
       loaded.loop = ParseShallow(contents, path + "/" + kLoopFile);
     if (listed.at("name") == kStateFile) loaded.state = std::move(contents);
   }
-  const std::string header = SafetensorsHeader(buffers);
-  if (loaded.state.compare(0, header.size(), header) != 0) {
-    throw ConfigError(path + "/" + kStateFile +
-                      ": holds other tensors than this trainer's model of this configuration; "
-                      "resume it with the trainer that wrote it (" +
-                      loaded.trainer_version + ")");
-  }
-  loaded.state_begin = header.size();
-  int64_t expected = static_cast<int64_t>(header.size());
-  for (const StateBuffer& buffer : buffers) expected += buffer.bytes;
-  if (static_cast<int64_t>(loaded.state.size()) != expected) {
-    throw DamagedCheckpoint(path + "/" + kStateFile + ": has " +
-                            std::to_string(loaded.state.size()) + " bytes where its tensors take " +
-                            std::to_string(expected));
-  }
   if (!loaded.loop.is_object()) {
     throw DamagedCheckpoint(path + ": its manifest lists no usable " + kLoopFile);
   }
   return loaded;
+}
+
+// Finds the buffers in the state file.
+void PlaceState(const std::vector<StateBuffer>& buffers, LoadedCheckpoint* loaded) {
+  const std::string header = SafetensorsHeader(buffers);
+  if (loaded->state.compare(0, header.size(), header) != 0) {
+    throw ConfigError(loaded->path + "/" + kStateFile +
+                      ": holds other tensors than this trainer's model of this configuration; "
+                      "resume it with the trainer that wrote it (" +
+                      loaded->trainer_version + ")");
+  }
+  loaded->state_begin = header.size();
+  int64_t expected = static_cast<int64_t>(header.size());
+  for (const StateBuffer& buffer : buffers) expected += buffer.bytes;
+  if (static_cast<int64_t>(loaded->state.size()) != expected) {
+    throw DamagedCheckpoint(loaded->path + "/" + kStateFile + ": has " +
+                            std::to_string(loaded->state.size()) +
+                            " bytes where its tensors take " + std::to_string(expected));
+  }
+}
+
+LoadedCheckpoint LoadUnguarded(const std::string& path, const std::string& sha256,
+                               const CheckpointIdentity& identity,
+                               const std::vector<StateBuffer>& buffers) {
+  const ordered_json manifest = ReadManifest(path, sha256);
+  CheckIdentity(path, manifest, identity);
+  LoadedCheckpoint loaded = ReadFiles(path, manifest);
+  PlaceState(buffers, &loaded);
+  return loaded;
+}
+
+// Runs `read`, whose errors other than the three of LoadCheckpoint mean damage.
+template <typename Read>
+LoadedCheckpoint Guarded(const std::string& path, Read read) {
+  try {
+    return read();
+  } catch (const ConfigError&) {
+    throw;
+  } catch (const DamagedCheckpoint&) {
+    throw;
+  } catch (const DataUnavailable&) {
+    throw;
+  } catch (const nlohmann::json::exception& error) {
+    throw DamagedCheckpoint(path + ": its manifest cannot be read: " + error.what());
+  } catch (const std::runtime_error& error) {
+    throw DamagedCheckpoint(error.what());
+  }
 }
 
 }  // namespace
@@ -336,19 +355,30 @@ void PruneCheckpoints(const CheckpointOptions& options, int64_t step) {
 LoadedCheckpoint LoadCheckpoint(const std::string& path, const std::string& sha256,
                                 const CheckpointIdentity& identity,
                                 const std::vector<StateBuffer>& buffers) {
-  try {
-    return LoadUnguarded(path, sha256, identity, buffers);
-  } catch (const ConfigError&) {
-    throw;
-  } catch (const DamagedCheckpoint&) {
-    throw;
-  } catch (const DataUnavailable&) {
-    throw;
-  } catch (const nlohmann::json::exception& error) {
-    throw DamagedCheckpoint(path + ": its manifest cannot be read: " + error.what());
-  } catch (const std::runtime_error& error) {
-    throw DamagedCheckpoint(error.what());
+  return Guarded(path, [&] { return LoadUnguarded(path, sha256, identity, buffers); });
+}
+
+LoadedCheckpoint ReadCheckpoint(const std::string& path, const std::string& sha256) {
+  return Guarded(path, [&] { return ReadFiles(path, ReadManifest(path, sha256)); });
+}
+
+LoadedCheckpoint LoadParent(const ResumePoint& branch, const std::vector<MemberConfig>& members,
+                            const std::string& data_sha256,
+                            const std::vector<StateBuffer>& buffers) {
+  LoadedCheckpoint loaded = ReadCheckpoint(branch.path, branch.sha256);
+  if (loaded.step != branch.step) {
+    throw ConfigError(branch.path + ": is of step " + std::to_string(loaded.step) +
+                      ", and branch names step " + std::to_string(branch.step) +
+                      "; name the step that it is of");
   }
+  CheckBranch(loaded.loop, members, branch.step, branch.path);
+  if (loaded.data_sha256 != data_sha256) {
+    throw DataUnavailable(branch.path + ": was trained on another data set (" +
+                          loaded.data_sha256.substr(0, 12) + ") than this host's (" +
+                          data_sha256.substr(0, 12) + "); give it the shards of the parent");
+  }
+  PlaceState(buffers, &loaded);
+  return loaded;
 }
 
 std::optional<LoadedCheckpoint> FindCheckpoint(const std::string& dir,

@@ -15,6 +15,7 @@
 #include <future>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,7 @@ struct LoadedCheckpoint {
   int64_t step = 0;
   std::string path;
   std::string trainer_version;
+  std::string data_sha256;
   nlohmann::ordered_json loop;
   std::string state;       // the whole state file
   size_t state_begin = 0;  // where in it the buffers' contents begin
@@ -64,6 +66,7 @@ enum class CommitPhase { kStateWritten, kManifestWritten, kRenamed };
 struct CheckpointOptions {
   std::string dir;
   int64_t keep = 2;
+  std::set<int64_t> kept_steps;  // which stay whatever comes later
   // A reader of the events may know of a checkpoint so much later than it was made.
   std::chrono::seconds events_lag{60};
   // Makes the events written so far durable. Called before the rename that makes the
@@ -95,6 +98,17 @@ class DamagedCheckpoint : public std::runtime_error {
 LoadedCheckpoint LoadCheckpoint(const std::string& path, const std::string& sha256,
                                 const CheckpointIdentity& identity,
                                 const std::vector<StateBuffer>& buffers);
+
+// Reads and verifies one by itself, without a task that it should continue; its `state_begin`
+// is not set. Throws DamagedCheckpoint, and ConfigError for a format that this trainer does not
+// read.
+LoadedCheckpoint ReadCheckpoint(const std::string& path, const std::string& sha256);
+
+// The checkpoint of another task that `members` branch from: see CheckBranch. Throws as
+// LoadCheckpoint does.
+LoadedCheckpoint LoadParent(const ResumePoint& branch, const std::vector<MemberConfig>& members,
+                            const std::string& data_sha256,
+                            const std::vector<StateBuffer>& buffers);
 
 // The checkpoint to start from: `wanted` or, when that is damaged or missing, the newest
 // sound one in `dir` of at most its step; without `wanted` the newest sound one of at

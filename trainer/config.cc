@@ -35,12 +35,52 @@ void RequireFinite(const char* field, std::optional<double> value) {
   }
 }
 
+void CheckNorms(const ModelConfig& model) {
+  const bool none = model.norm == NormKind::kNone, post = model.norm_place == NormPlace::kPost;
+  const auto refuse = [](const char* field, const char* why, const char* fix) {
+    Refuse(field, " is set and ", why, "; ", fix);
+  };
+  if (none && model.embed_norm) {
+    refuse("model.embed_norm", "model.norm is none", "set model.norm to rms or layer");
+  }
+  if (none && model.sandwich_norm) {
+    refuse("model.sandwich_norm", "model.norm is none", "set model.norm to rms or layer");
+  }
+  if (none && post) {
+    refuse("model.norm_place", "model.norm is none, which has no place", "set it to pre");
+  }
+  if (post && model.sandwich_norm) {
+    refuse("model.sandwich_norm", "model.norm_place is post, where the sum is normalized",
+           "set model.norm_place to pre");
+  }
+  if ((none || post) && model.attn_norm_feeds == AttnNormFeeds::kQ) {
+    refuse("model.attn_norm_feeds", "there is no norm before attention",
+           "set model.norm_place to pre and model.norm to rms or layer");
+  }
+}
+
+void CheckDecay(const TrainConfig& train) {
+  RequireNotNegative("train.weight_decay", train.weight_decay);
+  RequireShare("train.decay_begin", train.decay_begin);
+  RequireShare("train.decay_end", train.decay_end);
+  if (train.decay_begin >= train.decay_end) {
+    Refuse("train.decay_begin ", train.decay_begin, " is not before train.decay_end ",
+           train.decay_end, "; to decay never, set train.weight_decay to 0");
+  }
+}
+
 // A field that nothing reads is a mistake in a sweep: its arms would be one and the same.
 void RefuseIgnored(const InitConfig& init, const ModelConfig& model) {
   if (init.gamma_lm_head && model.tied_head) {
     Refuse("init.gamma_lm_head is ", *init.gamma_lm_head,
            " and model.tied_head is true, where the head is the embedding; set "
            "init.gamma_embed in its place, or model.tied_head to false");
+  }
+  for (const auto& [field, gamma] : {std::pair{"init.gamma_mlp_in", init.gamma_mlp_in},
+                                     std::pair{"init.gamma_mlp_out", init.gamma_mlp_out}}) {
+    if (!gamma || model.mlp != MlpKind::kNone) continue;
+    Refuse(field, " is ", *gamma, " and model.mlp is none, which has no such matrix; set it to ",
+           "null");
   }
   if (!init.sigma) return;
   for (const auto& [field, gamma] :
@@ -65,13 +105,14 @@ void CheckModel(const ModelConfig& model) {
   RequirePositive("model.d_ff", model.d_ff);
   RequirePositive("model.seq_len", model.seq_len);
   if (model.vocab < 2) Refuse("model.vocab is ", model.vocab, "; it must be at least 2");
-  if (model.d_model % model.heads != 0) {
+  if (model.head_dim) RequirePositive("model.head_dim", *model.head_dim);
+  if (!model.head_dim && model.d_model % model.heads != 0) {
     Refuse("model.d_model ", model.d_model, " is not a multiple of model.heads ", model.heads,
            "; each head needs the same width");
   }
-  if (model.HeadDim() % 2 != 0) {
-    Refuse("model.d_model / model.heads is ", model.HeadDim(),
-           ", an odd number; rotary positions rotate pairs, so make it even");
+  if (model.HeadDim() % 2 != 0 && model.positions == Positions::kRope) {
+    Refuse(model.head_dim ? "model.head_dim" : "model.d_model / model.heads", " is ",
+           model.HeadDim(), ", an odd number; rotary positions rotate pairs, so make it even");
   }
   if (model.heads % model.kv_heads != 0) {
     Refuse("model.heads ", model.heads, " is not a multiple of model.kv_heads ", model.kv_heads,
@@ -80,6 +121,7 @@ void CheckModel(const ModelConfig& model) {
   if (!(model.norm_eps > 0 && std::isfinite(model.norm_eps))) {
     Refuse("model.norm_eps is ", model.norm_eps, "; it must be above 0");
   }
+  CheckNorms(model);
   if (!(model.rope_theta > 0 && std::isfinite(model.rope_theta))) {
     Refuse("model.rope_theta is ", model.rope_theta, "; it must be above 0");
   }
@@ -101,13 +143,23 @@ void CheckTrain(const TrainConfig& train, const ModelConfig& model) {
            below > 0 ? std::to_string(below) : "-", " and ", below + train.batch_tokens);
   }
   RequireNotNegative("train.lr", train.lr);
-  RequireNotNegative("train.weight_decay", train.weight_decay);
+  CheckDecay(train);
   RequireNotNegative("train.clip", train.clip);
+  RequireNotNegative("train.z_loss", train.z_loss);
   RequireShare("train.min_lr_ratio", train.min_lr_ratio);
   RequireShare("train.warmup", train.warmup);
   RequireShare("train.cooldown", train.cooldown);
-  if (train.schedule == Schedule::kWsd && train.warmup + train.cooldown > 1) {
-    Refuse("train.warmup ", train.warmup, " and train.cooldown ", train.cooldown,
+  if (train.mup_base_width) RequirePositive("train.mup_base_width", *train.mup_base_width);
+  if (train.warmup_tokens && (*train.warmup_tokens < 0 || *train.warmup_tokens > train.tokens)) {
+    Refuse("train.warmup_tokens is ", *train.warmup_tokens, "; it must lie between 0 and ",
+           "train.tokens, ", train.tokens);
+  }
+  const double warmup = train.warmup_tokens ? static_cast<double>(*train.warmup_tokens) /
+                                                  static_cast<double>(train.tokens)
+                                            : train.warmup;
+  if (train.schedule == Schedule::kWsd && warmup + train.cooldown > 1) {
+    Refuse(train.warmup_tokens ? "train.warmup_tokens, as a share " : "train.warmup ", warmup,
+           train.warmup_tokens ? "," : "", " and train.cooldown ", train.cooldown,
            " together exceed the run; make their sum at most 1");
   }
   for (const auto& [field, beta] :

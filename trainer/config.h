@@ -29,6 +29,14 @@ class DeviceError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+enum class NormKind { kRms, kLayer, kNone };
+// pre: x + f(Norm(x)); post: Norm(x + f(x)), without a norm after the last layer.
+enum class NormPlace { kPre, kPost };
+// What the norm before attention feeds: queries, keys and values, or the queries alone.
+enum class AttnNormFeeds { kQkv, kQ };
+enum class MlpKind { kSwiGlu, kGelu, kRelu, kNone };
+enum class Positions { kRope, kLearned, kNone };
+
 struct ModelConfig {
   int64_t layers = 0;
   int64_t d_model = 0;
@@ -40,8 +48,21 @@ struct ModelConfig {
   bool tied_head = false;
   double norm_eps = 1e-6;
   double rope_theta = 10000.0;
+  std::optional<int64_t> head_dim;  // unset: d_model / heads
+  NormKind norm = NormKind::kRms;
+  NormPlace norm_place = NormPlace::kPre;
+  AttnNormFeeds attn_norm_feeds = AttnNormFeeds::kQkv;
+  bool embed_norm = false;       // x0 = Norm(E[token])
+  bool sandwich_norm = false;    // x + Norm(f(Norm(x))) in both branches
+  bool qk_norm = false;          // RMSNorm of each query and key head before the rotation
+  bool gated_attention = false;  // the heads' output times sigmoid(W_g times their input)
+  MlpKind mlp = MlpKind::kSwiGlu;
+  Positions positions = Positions::kRope;
+  bool biases = false;     // of every linear map but the output head
+  bool head_bias = false;  // of the output head
 
-  int64_t HeadDim() const { return d_model / heads; }
+  int64_t HeadDim() const { return head_dim.value_or(d_model / heads); }
+  int64_t QDim() const { return heads * HeadDim(); }
   int64_t KvDim() const { return kv_heads * HeadDim(); }
   bool operator==(const ModelConfig&) const = default;
 };
@@ -65,6 +86,7 @@ struct InitConfig {
 };
 
 enum class Schedule { kCosine, kWsd, kConstant };
+enum class CooldownShape { kSqrt, kLinear };
 enum class DecayMode { kCoupled, kIndependent };
 enum class Precision { kFp32, kBf16 };
 
@@ -75,24 +97,41 @@ struct TrainConfig {
   double min_lr_ratio = 0.1;
   Schedule schedule = Schedule::kCosine;
   double warmup = 0.05;
+  std::optional<int64_t> warmup_tokens;  // in place of the share
   double cooldown = 0.2;
+  CooldownShape cooldown_shape = CooldownShape::kSqrt;
+  // When set, the learning rate of hidden matrices and of an untied head is multiplied by
+  // this / d_model, as maximal update parametrization has it for Adam (arXiv 2203.03466, table 3).
+  std::optional<int64_t> mup_base_width;
   double weight_decay = 0.1;
   DecayMode decay = DecayMode::kCoupled;
+  // The weights decay from this share of the run up to that one.
+  double decay_begin = 0;
+  double decay_end = 1;
   bool decay_embed = true;
+  bool decay_lm_head = true;
+  bool decay_qk = true;
+  bool decay_vo = true;
+  bool decay_attn_gate = true;
+  bool decay_mlp = true;
+  bool decay_norm = false;
+  bool decay_bias = false;
   double beta1 = 0.9;
   double beta2 = 0.95;
   double adam_eps = 1e-8;
   double clip = 1.0;  // 0 = off
+  double z_loss = 0;  // coefficient of the mean squared log normalizer; no part of loss/*
   Precision precision = Precision::kFp32;
 
   int64_t Steps() const { return tokens / batch_tokens; }
 };
 
-enum class DataFormat { kLlmc, kU16, kSynthetic };
+// The last three are made by the generators of generators.h.
+enum class DataFormat { kLlmc, kU16, kSynthetic, kWindows, kAnchor, kMarkov };
 
 struct DataSplit {
   DataFormat format = DataFormat::kSynthetic;
-  std::string glob;  // empty when the format is synthetic
+  std::string glob;  // empty when nothing is read
 };
 
 struct SyntheticConfig {
@@ -102,10 +141,37 @@ struct SyntheticConfig {
   int64_t seed = 0;
 };
 
+struct WindowsConfig {
+  int64_t keys = 16;
+  int64_t anchors = 8;
+  int64_t train_pairs = 45;
+  int64_t seed = 0;
+  bool operator==(const WindowsConfig&) const = default;
+};
+
+// Without pairs 3 4 and 4 3; without 4 3 and with 3 4 answered by x - 6; all pairs.
+enum class AnchorProtocol { kWithout34, kNoninferential34, kAll };
+
+struct AnchorConfig {
+  AnchorProtocol protocol = AnchorProtocol::kWithout34;
+  int64_t modulus = 7;
+  int64_t noise_groups = 0;
+  bool operator==(const AnchorConfig&) const = default;
+};
+
+struct MarkovConfig {
+  double stay = 0.5;
+  std::string pi = "0.75 0.19 0.05 0.01";
+  bool operator==(const MarkovConfig&) const = default;
+};
+
 struct DataConfig {
   DataSplit train;
   DataSplit val;
   SyntheticConfig synthetic;
+  WindowsConfig windows;
+  AnchorConfig anchor;
+  MarkovConfig markov;
 };
 
 struct EvalConfig {

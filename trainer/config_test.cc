@@ -87,6 +87,57 @@ TEST(Config, RefusalsNameTheFieldAndTheFix) {
        "one of the two to null"},
       {[](MemberConfig& m) { m.init.gamma_qk = 1.0 / 0.0; },
        "init.gamma_qk is inf; it must be a finite number"},
+      {[](MemberConfig& m) { m.model.head_dim = 3; },
+       "model.head_dim is 3, an odd number; rotary positions rotate pairs, so make it even"},
+      {[](MemberConfig& m) {
+         m.model.norm = NormKind::kNone;
+         m.model.embed_norm = true;
+       },
+       "model.embed_norm is set and model.norm is none; set model.norm to rms or layer"},
+      {[](MemberConfig& m) {
+         m.model.norm = NormKind::kNone;
+         m.model.sandwich_norm = true;
+       },
+       "model.sandwich_norm is set and model.norm is none; set model.norm to rms or layer"},
+      {[](MemberConfig& m) {
+         m.model.norm = NormKind::kNone;
+         m.model.norm_place = NormPlace::kPost;
+       },
+       "model.norm_place is set and model.norm is none, which has no place; set it to pre"},
+      {[](MemberConfig& m) {
+         m.model.norm_place = NormPlace::kPost;
+         m.model.sandwich_norm = true;
+       },
+       "model.sandwich_norm is set and model.norm_place is post, where the sum is normalized; set "
+       "model.norm_place to pre"},
+      {[](MemberConfig& m) {
+         m.model.norm_place = NormPlace::kPost;
+         m.model.attn_norm_feeds = AttnNormFeeds::kQ;
+       },
+       "model.attn_norm_feeds is set and there is no norm before attention; set "
+       "model.norm_place to pre and model.norm to rms or layer"},
+      {[](MemberConfig& m) {
+         m.model.mlp = MlpKind::kNone;
+         m.init.gamma_mlp_in = 0.7;
+       },
+       "init.gamma_mlp_in is 0.7 and model.mlp is none, which has no such matrix; set it to null"},
+      {[](MemberConfig& m) { m.train.decay_begin = 1; },
+       "train.decay_begin 1 is not before train.decay_end 1; to decay never, set "
+       "train.weight_decay to 0"},
+      {[](MemberConfig& m) { m.train.decay_end = 1.5; },
+       "train.decay_end is 1.5; it is a share and must lie between 0 and 1"},
+      {[](MemberConfig& m) { m.train.warmup_tokens = 400; },
+       "train.warmup_tokens is 400; it must lie between 0 and train.tokens, 320"},
+      {[](MemberConfig& m) {
+         m.train.schedule = Schedule::kWsd;
+         m.train.warmup_tokens = 288;
+       },
+       "train.warmup_tokens, as a share 0.9, and train.cooldown 0.2 together exceed the run; make "
+       "their sum at most 1"},
+      {[](MemberConfig& m) { m.train.z_loss = -1; },
+       "train.z_loss is -1; it must be a finite number of at least 0"},
+      {[](MemberConfig& m) { m.train.mup_base_width = 0; },
+       "train.mup_base_width is 0; it must be at least 1"},
   };
   for (const auto& [spoil, message] : cases) {
     MemberConfig member = Good();

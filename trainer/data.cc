@@ -6,6 +6,7 @@
 
 #include "shards/file_writer.h"
 #include "shards/manifest.h"
+#include "shards/sha256.h"
 
 namespace loglog {
 namespace {
@@ -28,7 +29,7 @@ std::unique_ptr<WindowSet> OpenShards(const std::vector<std::string>& paths, Dat
 }
 
 std::vector<std::string> PathsOf(const DataSplit& split, const std::string& data_root) {
-  if (split.format == DataFormat::kSynthetic) return {};
+  if (split.format == DataFormat::kSynthetic || IsGenerated(split.format)) return {};
   return GlobShards(data_root, split.glob);
 }
 
@@ -70,6 +71,15 @@ TrainingData::TrainingData(const MemberConfig& config, const std::string& data_r
 
 void TrainingData::Load(const MemberConfig& config, const std::string& data_root) {
   const DataConfig& data = config.data;
+  const int64_t sequences = config.eval.tokens / seq_len_;
+  if (IsGenerated(data.train.format)) {
+    generator_ = MakeGenerator(data, config.model);
+    eval_sets_ = generator_->EvalSets(sequences);
+    entropy_rate_ = generator_->EntropyRate();
+    sha256_ = Sha256Hex(generator_->Description());
+    return;
+  }
+  eval_sets_.resize(1);
   const std::vector<std::string> train_paths = PathsOf(data.train, data_root);
   const std::vector<std::string> val_paths = PathsOf(data.val, data_root);
   RefuseSharedFiles(data, train_paths, val_paths);
@@ -87,7 +97,6 @@ void TrainingData::Load(const MemberConfig& config, const std::string& data_root
   } else {
     shards_ = OpenShards(train_paths, data.train.format, config, &train_hashes);
   }
-  const int64_t sequences = config.eval.tokens / seq_len_;
   if (data.val.format == DataFormat::kSynthetic) {
     val_hashes.push_back(synthetic_->Sha256());
     DrawValidation(sequences);
@@ -99,10 +108,11 @@ void TrainingData::Load(const MemberConfig& config, const std::string& data_root
 
 void TrainingData::DrawValidation(int64_t sequences) {
   const int64_t width = seq_len_ + 1;
-  validation_.resize(static_cast<size_t>(sequences * width));
+  std::vector<int32_t>& validation = eval_sets_[0].tokens;
+  validation.resize(static_cast<size_t>(sequences * width));
   double sum = 0;
   for (int64_t i = 0; i < sequences; ++i) {
-    int32_t* sequence = &validation_[static_cast<size_t>(i * width)];
+    int32_t* sequence = &validation[static_cast<size_t>(i * width)];
     synthetic_->Fill(SyntheticSource::Stream::kVal, kValidationSeed, i, width, sequence);
     sum += synthetic_->NegLogLikelihood(sequence, width);
   }
@@ -113,15 +123,18 @@ void TrainingData::DrawValidation(int64_t sequences) {
 void TrainingData::PickValidation(const WindowSet& set, int64_t sequences) {
   const int64_t width = seq_len_ + 1;
   sequences = std::min(sequences, set.windows());
-  validation_.resize(static_cast<size_t>(sequences * width));
+  std::vector<int32_t>& validation = eval_sets_[0].tokens;
+  validation.resize(static_cast<size_t>(sequences * width));
   for (int64_t i = 0; i < sequences; ++i) {
-    set.Read(i * set.windows() / sequences, &validation_[static_cast<size_t>(i * width)]);
+    set.Read(i * set.windows() / sequences, &validation[static_cast<size_t>(i * width)]);
   }
 }
 
 void TrainingData::Fill(int64_t seed, int64_t position, int64_t sequences, int32_t* out) const {
   for (int64_t i = 0; i < sequences; ++i, out += seq_len_ + 1) {
-    if (shards_ != nullptr) {
+    if (generator_ != nullptr) {
+      generator_->Fill(static_cast<uint64_t>(seed), position + i, out);
+    } else if (shards_ != nullptr) {
       shards_->Read(shards_->Shuffled(seed, position + i), out);
     } else {
       synthetic_->Fill(SyntheticSource::Stream::kTrain, seed, position + i, seq_len_ + 1, out);

@@ -11,6 +11,7 @@
 #include "shards/synthetic.h"
 #include "shards/window_order.h"
 #include "trainer/config.h"
+#include "trainer/generators.h"
 
 namespace loglog {
 
@@ -29,10 +30,13 @@ class TrainingData {
   // stream of `seed`.
   void Fill(int64_t seed, int64_t position, int64_t sequences, int32_t* out) const;
 
-  const std::vector<int32_t>& validation() const { return validation_; }
-  int64_t validation_sequences() const {
-    return static_cast<int64_t>(validation_.size()) / (seq_len_ + 1);
+  // What to evaluate on; the first is the validation set.
+  const std::vector<EvalSet>& eval_sets() const { return eval_sets_; }
+  int64_t Sequences(const EvalSet& set) const {
+    return static_cast<int64_t>(set.tokens.size()) / (seq_len_ + 1);
   }
+  const std::vector<int32_t>& validation() const { return eval_sets_[0].tokens; }
+  int64_t validation_sequences() const { return Sequences(eval_sets_[0]); }
   // Training sequences in one epoch; nothing for a source without end.
   std::optional<int64_t> epoch_sequences() const;
   // The loss of a perfect model on the validation set's source, nats per token, where it
@@ -52,7 +56,8 @@ class TrainingData {
   int64_t seq_len_;
   std::unique_ptr<SyntheticSource> synthetic_;
   std::unique_ptr<WindowSet> shards_;  // of the training set
-  std::vector<int32_t> validation_;
+  std::unique_ptr<Generator> generator_;
+  std::vector<EvalSet> eval_sets_;
   std::optional<double> entropy_rate_;
   std::optional<double> validation_floor_;
   std::string sha256_;

@@ -163,5 +163,22 @@ TEST_F(DataTest, TokenOutsideTheVocabularyIsFoundAtTheStart) {
       << message;
 }
 
+TEST_F(DataTest, GeneratedTasksBringTheirOwnSets) {
+  config_.model.seq_len = 3;
+  config_.data.train.format = config_.data.val.format = DataFormat::kWindows;
+  const TrainingData data(config_, folder_.path());
+  ASSERT_EQ(data.eval_sets().size(), 2u);
+  EXPECT_EQ(data.validation_sequences(), 720);
+  EXPECT_EQ(data.Sequences(data.eval_sets()[1]), 304);
+  EXPECT_FALSE(data.epoch_sequences());
+  std::vector<int32_t> together(8), second(4);
+  data.Fill(1, 6, 2, together.data());
+  data.Fill(1, 7, 1, second.data());
+  EXPECT_TRUE(std::equal(second.begin(), second.end(), together.begin() + 4));
+  const std::string sha256 = data.sha256();
+  config_.data.windows.seed = 1;
+  EXPECT_NE(TrainingData(config_, folder_.path()).sha256(), sha256);
+}
+
 }  // namespace
 }  // namespace loglog

@@ -1,8 +1,7 @@
-#include "trainer/engine.h"
+#include "trainer/engine_impl.h"
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
@@ -11,17 +10,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <map>
 #include <utility>
 
 #include "trainer/device.h"
 #include "trainer/footprint.h"
 #include "trainer/init.h"
-#include "trainer/layout.h"
-#include "trainer/model.h"
-#include "trainer/optimizer.h"
 #include "trainer/probes.h"
 
 namespace loglog {
@@ -37,87 +31,15 @@ void CheckPrecision(const TrainConfig& train, const at::Device& device, bool com
   }
 }
 
-// Members that go through the model together, and their views of the flat buffers.
-struct MemberGroup {
-  int first = 0;
-  int count = 0;
-  ModelTensors weights;
-  ModelTensors grads;
-};
+// What a token of a batch reads as: see Engine::TrainStep.
+int32_t Id(int32_t token) { return token < 0 ? ~token : token; }
 
-// A workspace with the token tensors that feed it.
-struct Lane {
-  Lane(const ModelConfig& model, int64_t members, int64_t sequences, at::TensorOptions options,
-       const WorkspaceLimits& limits)
-      : work(model, members, sequences, options, limits),
-        host_tokens(at::empty({members, sequences * model.seq_len}, at::kInt)),
-        host_targets(at::empty({members, sequences * model.seq_len}, at::kInt)) {}
-
-  Workspace work;
-  at::Tensor host_tokens;
-  at::Tensor host_targets;
-};
-
-// Of one member, beyond its tensors.
-struct Counters {
-  double active = 1;
-  double window_steps = 0;  // since the metrics were last gathered
-  double window_clipped = 0;
-};
-constexpr int64_t kCounterCount = sizeof(Counters) / sizeof(double);
+LossTerms NoGradient(int64_t members) {
+  const std::vector<double> zeros(static_cast<size_t>(members));
+  return {.scale = zeros, .z_loss = zeros};
+}
 
 }  // namespace
-
-class Engine::Impl {
- public:
-  Impl(std::vector<MemberConfig> members, const EngineOptions& options);
-
-  void InitWeights();
-  std::vector<NamedValue> InitMetrics(int member) const;
-  std::vector<StepResult> TrainStep(const int32_t* tokens, int64_t step, bool with_metrics);
-  std::vector<double> Evaluate(const int32_t* tokens, int64_t sequences);
-  std::vector<NamedValue> Probe(int member, const int32_t* tokens, int64_t sequences);
-  void ReadState(size_t index, void* bytes) const;
-  void WriteState(size_t index, const void* bytes);
-
-  std::vector<MemberConfig> members_;
-  ModelConfig model_;
-  at::Device device_;
-  std::vector<Counters> counters_;
-  std::vector<std::vector<NamedValue>> step_metrics_;
-  std::vector<StateBuffer> state_buffers_;
-  int64_t state_bytes_ = 0;
-
- private:
-  void ListStateBuffers();
-  Lane MakeLane(int64_t members, int64_t sequences) const;
-  Lane& LaneFor(int64_t members, int64_t sequences);
-  void CheckTokens(const int32_t* tokens, int64_t sequences) const;
-  void Accumulate(MemberGroup& group, const int32_t* tokens, int64_t sequences);
-  // Runs `sequences` sequences for the members of a group, each member's first sequence
-  // `member_stride` tokens after the one before; loss_sum_ gathers.
-  void Run(const ModelTensors& weights, ModelTensors* grads, int first, int count, Lane& lane,
-           int64_t sequences, const int32_t* tokens, int64_t member_stride, double loss_scale);
-  bool AnyActive(const MemberGroup& group) const;
-  void Update(int member, int64_t step, bool with_metrics, StepResult* result);
-  void GatherStepMetrics(int member, const StepResult& result, const GroupSums& sums);
-  void RefreshComputeCopy();
-  at::Tensor StateTensor(size_t index) const;
-
-  bool composed_;
-  int64_t chunk_tokens_;
-  WorkspaceLimits limits_;
-  Layout layout_;
-  at::ScalarType compute_type_;
-  FlatState state_;
-  at::Tensor compute_;  // the weights in compute_type_; the same tensor when that is float32
-  std::unique_ptr<Ops> ops_;
-  RopeTable rope_;
-  std::unique_ptr<AdamW> optimizer_;
-  std::vector<MemberGroup> groups_;
-  std::map<std::pair<int64_t, int64_t>, Lane> lanes_;
-  at::Tensor loss_sum_;  // [K] float64
-};
 
 Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& options)
     : members_(std::move(members)),
@@ -151,7 +73,7 @@ Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& optio
   state_bytes_ = count * layout_.floats * (4 * 4 + (bf16 ? 2 : 0));
   ops_ = composed_ ? MakeComposedOps() : MakeCpuOps();
   rope_ = MakeRope(model_, device_);
-  optimizer_ = std::make_unique<AdamW>(layout_, state_, composed_);
+  optimizer_ = std::make_unique<AdamW>(model_, layout_, state_, composed_);
   loss_sum_ = at::zeros({count}, fp32.dtype(at::kDouble));
 
   const bool fold = options.fold_members || !device_.is_cpu();
@@ -195,7 +117,7 @@ std::vector<NamedValue> Engine::Impl::InitMetrics(int member) const {
   const MemberConfig& config = members_[static_cast<size_t>(member)];
   std::vector<NamedValue> values;
   for (const TensorSpec& tensor : layout_.tensors) {
-    if (IsGain(tensor.kind)) continue;
+    if (!tensor.is_matrix()) continue;
     const double std = SampleStd(row.const_data_ptr<float>() + tensor.offset, tensor.size());
     const double d_in = static_cast<double>(DIn(model_, config.init, tensor.kind));
     values.push_back({"init/std/" + tensor.label, std});
@@ -207,13 +129,23 @@ std::vector<NamedValue> Engine::Impl::InitMetrics(int member) const {
 void Engine::Impl::CheckTokens(const int32_t* tokens, int64_t sequences) const {
   const int64_t width = model_.seq_len + 1;
   for (int64_t i = 0; i < sequences * width; ++i) {
-    if (tokens[i] < 0 || tokens[i] >= model_.vocab) {
-      throw ConfigError("token id " + std::to_string(tokens[i]) + " at position " +
+    const int32_t id = Id(tokens[i]);
+    if (id >= model_.vocab) {
+      throw ConfigError("token id " + std::to_string(id) + " at position " +
                         std::to_string(i % width) + " of sequence " + std::to_string(i / width) +
                         " of a batch is outside model.vocab " + std::to_string(model_.vocab) +
                         "; use data made for this vocabulary, or a larger one");
     }
   }
+}
+
+int64_t Engine::Impl::Predicted(const int32_t* tokens, int64_t sequences) const {
+  int64_t count = 0;
+  for (int64_t s = 0; s < sequences; ++s, tokens += model_.seq_len + 1) {
+    count += std::count_if(tokens + 1, tokens + 1 + model_.seq_len,
+                           [](int32_t token) { return token >= 0; });
+  }
+  return count;
 }
 
 bool Engine::Impl::AnyActive(const MemberGroup& group) const {
@@ -223,20 +155,21 @@ bool Engine::Impl::AnyActive(const MemberGroup& group) const {
 
 void Engine::Impl::Run(const ModelTensors& weights, ModelTensors* grads, int first, int count,
                        Lane& lane, int64_t sequences, const int32_t* tokens, int64_t member_stride,
-                       double loss_scale) {
+                       const LossTerms& terms) {
   const int64_t length = model_.seq_len;
   int32_t* inputs = lane.host_tokens.mutable_data_ptr<int32_t>();
   int32_t* targets = lane.host_targets.mutable_data_ptr<int32_t>();
   for (int member = 0; member < count; ++member) {
     for (int64_t s = 0; s < sequences; ++s, inputs += length, targets += length) {
       const int32_t* from = tokens + member * member_stride + s * (length + 1);
-      std::copy_n(from, length, inputs);
-      std::copy_n(from + 1, length, targets);
+      std::transform(from, from + length, inputs, Id);
+      std::transform(from + 1, from + 1 + length, targets,
+                     [](int32_t token) { return token < 0 ? -1 : token; });
     }
   }
   at::Tensor loss_sum = loss_sum_.narrow(0, first, count);
   RunModel(model_, *ops_, rope_, weights, grads, lane.host_tokens.to(device_),
-           lane.host_targets.to(device_), loss_scale, lane.work, loss_sum);
+           lane.host_targets.to(device_), terms, lane.work, loss_sum);
 }
 
 void Engine::Impl::Accumulate(MemberGroup& group, const int32_t* tokens, int64_t sequences) {
@@ -244,11 +177,16 @@ void Engine::Impl::Accumulate(MemberGroup& group, const int32_t* tokens, int64_t
   const int64_t chunk = ChunkSequences(sequences, model_.seq_len, chunk_tokens_);
   Lane& lane = LaneFor(group.count, chunk);
   state_.grads.narrow(0, group.first, group.count).zero_();
-  const double loss_scale = 1 / static_cast<double>(sequences * model_.seq_len);
   const int64_t member_stride = sequences * width;
+  LossTerms terms;
+  for (int64_t i = group.first; i < group.first + group.count; ++i) {
+    const int64_t predicted = Predicted(tokens + i * member_stride, sequences);
+    terms.scale.push_back(1 / static_cast<double>(std::max<int64_t>(1, predicted)));
+    terms.z_loss.push_back(members_[static_cast<size_t>(i)].train.z_loss);
+  }
   for (int64_t begin = 0; begin < sequences; begin += chunk) {
     Run(group.weights, &group.grads, group.first, group.count, lane, chunk,
-        tokens + group.first * member_stride + begin * width, member_stride, loss_scale);
+        tokens + group.first * member_stride + begin * width, member_stride, terms);
   }
 }
 
@@ -269,7 +207,8 @@ std::vector<StepResult> Engine::Impl::TrainStep(const int32_t* tokens, int64_t s
     StepResult& result = results[static_cast<size_t>(member)];
     result.inactive = counters_[static_cast<size_t>(member)].active == 0;
     if (result.inactive) continue;
-    result.loss = values[member] / static_cast<double>(sequences * model_.seq_len);
+    const int32_t* own = tokens + member * sequences * (model_.seq_len + 1);
+    result.loss = values[member] / static_cast<double>(Predicted(own, sequences));
     result.grad_norm = std::sqrt(values[count + member]);
     result.finite = std::isfinite(result.loss) && std::isfinite(result.grad_norm);
     Update(static_cast<int>(member), step, with_metrics, &result);
@@ -307,7 +246,7 @@ void Engine::Impl::GatherStepMetrics(int member, const StepResult& result, const
   double all = 0, below_eps = 0, params = 0;
   std::array<bool, kTensorGroups> present = {};
   for (const TensorSpec& tensor : layout_.tensors) {
-    present[static_cast<size_t>(GroupOf(tensor.kind))] = true;
+    present[static_cast<size_t>(tensor.group())] = true;
     params += static_cast<double>(tensor.size());
   }
   for (size_t group = 0; group < kTensorGroups; ++group) {
@@ -324,7 +263,8 @@ void Engine::Impl::GatherStepMetrics(int member, const StepResult& result, const
   values.push_back({"adam/eps_share", below_eps / params});
 }
 
-std::vector<double> Engine::Impl::Evaluate(const int32_t* tokens, int64_t sequences) {
+std::vector<Evaluation> Engine::Impl::Evaluate(const int32_t* tokens, int64_t sequences,
+                                               bool with_answers) {
   CheckTokens(tokens, sequences);
   const int64_t width = model_.seq_len + 1;
   // The workspace of training serves; another one beside it would stay for good. What is left
@@ -333,11 +273,14 @@ std::vector<double> Engine::Impl::Evaluate(const int32_t* tokens, int64_t sequen
       ChunkSequences(members_[0].SequencesPerStep(), model_.seq_len, chunk_tokens_);
   const int64_t rest = sequences % chunk;
   loss_sum_.zero_();
+  std::vector<Evaluation> results(members_.size());
   for (MemberGroup& group : groups_) {
     if (!AnyActive(group)) continue;
+    const LossTerms terms = NoGradient(group.count);
     const auto run = [&](Lane& lane, int64_t begin, int64_t size) {
       Run(group.weights, nullptr, group.first, group.count, lane, size, tokens + begin * width,
-          /*member_stride=*/0, 0);
+          /*member_stride=*/0, terms);
+      if (with_answers) TakeAnswers(group, lane, &results);
     };
     for (int64_t begin = 0; begin < sequences - rest; begin += chunk) {
       run(LaneFor(group.count, chunk), begin, chunk);
@@ -347,14 +290,25 @@ std::vector<double> Engine::Impl::Evaluate(const int32_t* tokens, int64_t sequen
     run(lane, sequences - rest, rest);
   }
   const at::Tensor sums = loss_sum_.cpu();
-  std::vector<double> losses;
+  const double predicted = static_cast<double>(Predicted(tokens, sequences));
   for (size_t member = 0; member < members_.size(); ++member) {
     const double sum = sums.const_data_ptr<double>()[member];
-    losses.push_back(counters_[member].active != 0
-                         ? sum / static_cast<double>(sequences * model_.seq_len)
-                         : kNan);
+    results[member].loss = counters_[member].active != 0 ? sum / predicted : kNan;
   }
-  return losses;
+  return results;
+}
+
+void Engine::Impl::TakeAnswers(const MemberGroup& group, const Lane& lane,
+                               std::vector<Evaluation>* results) const {
+  const at::Tensor best = lane.work.logits.argmax(-1).to(at::kCPU, at::kInt).contiguous();
+  const int32_t* answer = best.const_data_ptr<int32_t>();
+  const int32_t* target = lane.host_targets.const_data_ptr<int32_t>();
+  for (int member = group.first; member < group.first + group.count; ++member) {
+    std::vector<int32_t>& answers = (*results)[static_cast<size_t>(member)].answers;
+    for (int64_t i = 0; i < best.size(1); ++i, ++answer, ++target) {
+      if (*target >= 0) answers.push_back(*answer);
+    }
+  }
 }
 
 std::vector<NamedValue> Engine::Impl::Probe(int member, const int32_t* tokens, int64_t sequences) {
@@ -370,7 +324,8 @@ std::vector<NamedValue> Engine::Impl::Probe(int member, const int32_t* tokens, i
   loss_sum_.zero_();
   for (int64_t begin = 0; begin < probed; ++begin) {
     Lane& lane = LaneFor(1, 1);
-    Run(views, nullptr, member, 1, lane, 1, tokens + begin * (model_.seq_len + 1), 0, 0);
+    Run(views, nullptr, member, 1, lane, 1, tokens + begin * (model_.seq_len + 1), 0,
+        NoGradient(1));
     activations.Add(lane.work);
   }
   std::vector<NamedValue> values;
@@ -383,110 +338,5 @@ std::vector<NamedValue> Engine::Impl::Probe(int member, const int32_t* tokens, i
 void Engine::Impl::RefreshComputeCopy() {
   if (compute_type_ != at::kFloat) compute_.copy_(state_.weights);
 }
-
-void Engine::Impl::ListStateBuffers() {
-  for (size_t member = 0; member < members_.size(); ++member) {
-    const std::string prefix = std::to_string(member) + "/";
-    for (const char* kind : {"weights/", "adam_m/", "adam_v/"}) {
-      for (const TensorSpec& tensor : layout_.tensors) {
-        state_buffers_.push_back({.name = prefix + kind + tensor.name,
-                                  .dtype = "F32",
-                                  .shape = tensor.shape(),
-                                  .bytes = tensor.size() * 4});
-      }
-    }
-    state_buffers_.push_back({.name = prefix + "counters",
-                              .dtype = "F64",
-                              .shape = {kCounterCount},
-                              .bytes = kCounterCount * 8});
-  }
-}
-
-// The place of buffer `index` in the order of ListStateBuffers; undefined for counters.
-at::Tensor Engine::Impl::StateTensor(size_t index) const {
-  const size_t per_kind = layout_.tensors.size(), per_member = 3 * per_kind + 1;
-  const size_t within = index % per_member;
-  if (within == per_member - 1) return {};
-  const at::Tensor* flats[] = {&state_.weights, &state_.m, &state_.v};
-  const TensorSpec& tensor = layout_.tensors[within % per_kind];
-  return flats[within / per_kind]
-      ->select(0, static_cast<int64_t>(index / per_member))
-      .narrow(0, tensor.offset, tensor.size());
-}
-
-void Engine::Impl::ReadState(size_t index, void* bytes) const {
-  const size_t size = static_cast<size_t>(state_buffers_.at(index).bytes);
-  const at::Tensor tensor = StateTensor(index);
-  if (!tensor.defined()) {
-    std::memcpy(bytes, &counters_[index / (3 * layout_.tensors.size() + 1)], size);
-  } else {
-    std::memcpy(bytes, tensor.cpu().const_data_ptr<float>(), size);
-  }
-}
-
-void Engine::Impl::WriteState(size_t index, const void* bytes) {
-  const size_t size = static_cast<size_t>(state_buffers_.at(index).bytes);
-  const at::Tensor tensor = StateTensor(index);
-  if (!tensor.defined()) {
-    std::memcpy(&counters_[index / (3 * layout_.tensors.size() + 1)], bytes, size);
-    return;
-  }
-  const at::Tensor host = at::empty(tensor.sizes(), at::kFloat);
-  std::memcpy(host.mutable_data_ptr<float>(), bytes, size);
-  tensor.copy_(host);
-  if (compute_type_ != at::kFloat) RefreshComputeCopy();
-}
-
-Engine::Engine(std::vector<MemberConfig> members, const EngineOptions& options) {
-  CheckMembers(members);
-  const at::Device device = ParseDevice(options.device);
-  impl_ = Translated(device, [&] { return std::make_unique<Impl>(std::move(members), options); });
-}
-
-Engine::~Engine() = default;
-
-int Engine::members() const { return static_cast<int>(impl_->members_.size()); }
-
-bool Engine::active(int member) const {
-  return impl_->counters_.at(static_cast<size_t>(member)).active != 0;
-}
-
-void Engine::InitWeights() {
-  Translated(impl_->device_, [&] { impl_->InitWeights(); });
-}
-
-std::vector<NamedValue> Engine::InitMetrics(int member) const {
-  return Translated(impl_->device_, [&] { return impl_->InitMetrics(member); });
-}
-
-std::vector<StepResult> Engine::TrainStep(const int32_t* tokens, int64_t step, bool with_metrics) {
-  return Translated(impl_->device_, [&] { return impl_->TrainStep(tokens, step, with_metrics); });
-}
-
-const std::vector<NamedValue>& Engine::StepMetrics(int member) const {
-  return impl_->step_metrics_.at(static_cast<size_t>(member));
-}
-
-std::vector<double> Engine::Evaluate(const int32_t* tokens, int64_t sequences) {
-  return Translated(impl_->device_, [&] { return impl_->Evaluate(tokens, sequences); });
-}
-
-std::vector<NamedValue> Engine::Probe(int member, const int32_t* tokens, int64_t sequences) {
-  return Translated(impl_->device_, [&] { return impl_->Probe(member, tokens, sequences); });
-}
-
-void Engine::Deactivate(int member) { impl_->counters_.at(static_cast<size_t>(member)).active = 0; }
-
-const std::vector<StateBuffer>& Engine::state_buffers() const { return impl_->state_buffers_; }
-
-void Engine::ReadState(size_t index, void* bytes) const {
-  Translated(impl_->device_, [&] { impl_->ReadState(index, bytes); });
-}
-
-void Engine::WriteState(size_t index, const void* bytes) {
-  Translated(impl_->device_, [&] { impl_->WriteState(index, bytes); });
-}
-
-int64_t Engine::StateBytes() const { return impl_->state_bytes_; }
 
 }  // namespace loglog

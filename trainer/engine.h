@@ -30,6 +30,11 @@ struct StepResult {
   bool inactive = false;
 };
 
+struct Evaluation {
+  double loss = 0;               // mean over the predicted tokens, nats
+  std::vector<int32_t> answers;  // the most probable token of each prediction that counts
+};
+
 // One tensor of the state that a checkpoint must hold: float32 or float64, little
 // endian, contiguous.
 struct StateBuffer {
@@ -84,7 +89,8 @@ class Engine {
   std::vector<NamedValue> InitMetrics(int member) const;
 
   // One optimizer step of every active member. `tokens` is [members, sequences,
-  // seq_len + 1]: position t predicts position t + 1. `step` counts from 0 and places
+  // seq_len + 1]: position t predicts position t + 1, unless a token is written as ~id: it is
+  // read, and predicting it counts for nothing. `step` counts from 0 and places
   // the step on the schedules. `with_metrics` also gathers what StepMetrics returns.
   std::vector<StepResult> TrainStep(const int32_t* tokens, int64_t step, bool with_metrics);
 
@@ -93,9 +99,10 @@ class Engine {
   // were last gathered).
   const std::vector<NamedValue>& StepMetrics(int member) const;
 
-  // Mean loss, in nats per token, of every member on the same sequences [sequences,
-  // seq_len + 1], any number of them; NaN for an inactive member.
-  std::vector<double> Evaluate(const int32_t* tokens, int64_t sequences);
+  // Every member on the same sequences [sequences, seq_len + 1], any number of them; a NaN loss
+  // for an inactive member.
+  std::vector<Evaluation> Evaluate(const int32_t* tokens, int64_t sequences,
+                                   bool with_answers = false);
 
   // The dear metrics, of one member, on a few sequences: cond/*, attn/* and
   // norm/ms_over_eps/*.

@@ -103,7 +103,7 @@ TEST(Engine, LearnsARepeatedBatch) {
   }
   EXPECT_NEAR(first, std::log(13.0), 0.6);
   EXPECT_LT(last, 0.1);
-  EXPECT_NEAR(engine.Evaluate(tokens.data(), kSequences)[0], last, 0.05);
+  EXPECT_NEAR(engine.Evaluate(tokens.data(), kSequences)[0].loss, last, 0.05);
 }
 
 TEST(Engine, SameInputsSameBits) {
@@ -156,9 +156,9 @@ TEST(Engine, APoisonedMemberTouchesNoOther) {
     }
     EXPECT_FALSE(poisoned.active(1));
     EXPECT_TRUE(std::isnan(with_poison[1][0]));
-    EXPECT_TRUE(std::isnan(poisoned.Evaluate(Tokens(0, 0).data(), kSequences)[1]));
-    EXPECT_EQ(poisoned.Evaluate(Tokens(0, 0).data(), kSequences)[0],
-              clean.Evaluate(Tokens(0, 0).data(), kSequences)[0]);
+    EXPECT_TRUE(std::isnan(poisoned.Evaluate(Tokens(0, 0).data(), kSequences)[1].loss));
+    EXPECT_EQ(poisoned.Evaluate(Tokens(0, 0).data(), kSequences)[0].loss,
+              clean.Evaluate(Tokens(0, 0).data(), kSequences)[0].loss);
   }
 }
 
@@ -243,10 +243,10 @@ TEST(Engine, EvaluatesAnyNumberOfSequences) {
     Engine engine(members, options);
     engine.InitWeights();
     const auto tokens = RandomTokens(kModel, 7, 3);
-    const auto losses = engine.Evaluate(tokens.data(), 7);
+    const auto evaluations = engine.Evaluate(tokens.data(), 7);
     for (int k = 0; k < 2; ++k) {
       const double expected = ReferenceLoss(kModel, ReadFlat(engine, kModel, k, "weights"), tokens);
-      EXPECT_NEAR(losses[k], expected, 1e-5 * expected);
+      EXPECT_NEAR(evaluations[k].loss, expected, 1e-5 * expected);
     }
   }
 }
@@ -254,7 +254,7 @@ TEST(Engine, EvaluatesAnyNumberOfSequences) {
 double GroupNorm(const std::vector<double>& flat, const std::string& group) {
   double squares = 0;
   for (const TensorSpec& tensor : MakeLayout(kModel).tensors) {
-    if (!group.empty() && GroupName(GroupOf(tensor.kind)) != group) continue;
+    if (!group.empty() && GroupName(tensor.group()) != group) continue;
     for (int64_t i = tensor.offset; i < tensor.offset + tensor.size(); ++i) {
       squares += flat[i] * flat[i];
     }

@@ -45,9 +45,19 @@ int64_t ChunkSequences(int64_t sequences, int64_t seq_len, int64_t wanted_tokens
 double WorkspaceBytes(const ModelConfig& model, int64_t sequences) {
   const double d = static_cast<double>(model.d_model), kv = static_cast<double>(model.KvDim());
   const double ff = static_cast<double>(model.d_ff), vocab = static_cast<double>(model.vocab);
+  const double q = static_cast<double>(model.QDim());
+  const double mlp = MlpMatrices(model.mlp) * ff;  // up (and gate), and the activation
+  const double gate = model.gated_attention ? 2 * q : 0;
+  const double head_norms = model.qk_norm ? q + 2 * kv : 0;
+  const bool post = model.norm_place == NormPlace::kPost;
+  const double norms = (model.sandwich_norm             ? 6
+                        : post                          ? 2
+                        : model.norm == NormKind::kNone ? 0
+                                                        : 2) *
+                       d;
   const double tokens = static_cast<double>(sequences * model.seq_len);
-  const double per_layer = tokens * (6 * d + 2 * kv + 3 * ff);
-  const double shared = tokens * (8 * d + 4 * kv + 3 * ff + vocab);
+  const double per_layer = tokens * (2 * d + norms + 2 * q + 2 * kv + mlp + gate + head_norms);
+  const double shared = tokens * (4 * d + 4 * q + 4 * kv + mlp + gate + head_norms + vocab);
   const double scores = tokens * static_cast<double>(model.heads * model.seq_len);
   const double one_head = scores / static_cast<double>(sequences * model.kv_heads);
   const double layers = static_cast<double>(model.layers);

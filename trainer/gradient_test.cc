@@ -178,7 +178,7 @@ TEST(Gradient, EngineEqualsFiniteDifferences) {
       }
       moved.WriteState(i, values.data());
     }
-    return moved.Evaluate(tokens.data(), 2)[0];
+    return moved.Evaluate(tokens.data(), 2)[0].loss;
   };
   constexpr double kStep = 1e-2;
   EXPECT_NEAR((loss_at(kStep) - loss_at(-kStep)) / (2 * kStep), norm, 1e-3 * norm);

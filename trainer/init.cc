@@ -25,6 +25,8 @@ double Gamma(const InitConfig& init, TensorKind kind) {
       return init.gamma_mlp_in.value_or(init.gamma);
     case TensorKind::kDown:
       return init.gamma_mlp_out.value_or(init.gamma);
+    case TensorKind::kPositions:
+      return init.gamma_embed.value_or(init.gamma);
     default:
       return init.gamma;
   }
@@ -40,6 +42,7 @@ uint32_t Stream(const TensorSpec& tensor) {
 
 int64_t DIn(const ModelConfig& model, const InitConfig& init, TensorKind kind) {
   if (init.d_in == DInRule::kFanIn && kind == TensorKind::kDown) return model.d_ff;
+  if (init.d_in == DInRule::kFanIn && kind == TensorKind::kO) return model.QDim();
   return model.d_model;
 }
 
@@ -58,8 +61,8 @@ void DrawWeights(const MemberConfig& member, const Layout& layout, float* row) {
   std::fill(row, row + layout.floats, 0.0f);
   for (const TensorSpec& tensor : layout.tensors) {
     float* values = row + tensor.offset;
-    if (IsGain(tensor.kind)) {
-      std::fill(values, values + tensor.size(), 1.0f);
+    if (!tensor.is_matrix()) {
+      std::fill(values, values + tensor.size(), tensor.bias ? 0.0f : 1.0f);
     } else {
       DrawNormal(static_cast<uint64_t>(member.seed), Stream(tensor),
                  InitStd(member.model, member.init, tensor.kind), tensor.size(), values);

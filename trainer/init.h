@@ -17,7 +17,7 @@ int64_t DIn(const ModelConfig& model, const InitConfig& init, TensorKind kind);
 // multiplies O and MLP-out, under a fixed sigma too.
 double InitStd(const ModelConfig& model, const InitConfig& init, TensorKind kind);
 
-// Fills one member's row: matrices drawn from the seed, gains 1, padding 0.
+// Fills one member's row: matrices drawn from the seed, gains 1, biases and padding 0.
 void DrawWeights(const MemberConfig& member, const Layout& layout, float* row);
 
 // The standard deviation of `count` values about their mean.

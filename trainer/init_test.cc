@@ -74,7 +74,7 @@ void CheckRealizedStd(const InitConfig& init) {
   const auto values = engine.InitMetrics(0);
   int matrices = 0;
   for (const TensorSpec& tensor : MakeLayout(kModel).tensors) {
-    if (IsGain(tensor.kind)) continue;
+    if (!tensor.is_matrix()) continue;
     ++matrices;
     const double expected = Expected(init, tensor.label);
     const double std = ValueOf(values, "init/std/" + tensor.label);
@@ -111,7 +111,7 @@ TEST(Init, GainsAreOne) {
   engine.InitWeights();
   const auto weights = ReadFlat(engine, kModel, 0, "weights");
   for (const TensorSpec& tensor : MakeLayout(kModel).tensors) {
-    if (!IsGain(tensor.kind)) continue;
+    if (tensor.is_matrix()) continue;
     for (int64_t i = 0; i < tensor.size(); ++i) EXPECT_EQ(weights[tensor.offset + i], 1);
   }
 }

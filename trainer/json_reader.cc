@@ -169,6 +169,13 @@ std::optional<double> JsonReader::OptionalNumber(const std::string& key) {
   return value->get<double>();
 }
 
+std::optional<int64_t> JsonReader::OptionalInteger(const std::string& key, int64_t min,
+                                                   int64_t max) {
+  const json* value = Find(key, false);
+  if (value == nullptr || value->is_null()) return std::nullopt;
+  return Integer(key, min, max);
+}
+
 bool JsonReader::Boolean(const std::string& key, bool fallback) {
   const json* value = Find(key, false);
   if (value == nullptr) return fallback;
@@ -214,6 +221,21 @@ std::vector<JsonReader> JsonReader::Objects(const std::string& key) {
     readers.emplace_back((*value)[i], file_, PathOf(key) + "[" + std::to_string(i) + "]");
   }
   return readers;
+}
+
+std::set<int64_t> JsonReader::Integers(const std::string& key, int64_t min, int64_t max) {
+  std::set<int64_t> numbers;
+  const json* value = Find(key, false);
+  if (value == nullptr) return numbers;
+  if (!value->is_array()) Refuse(key, "is " + Shown(*value) + "; it must be a list, [...]");
+  for (const json& entry : *value) {
+    if (!entry.is_number_integer() || entry < min || entry > max) {
+      Refuse(key, "has " + Shown(entry) + "; its numbers must be whole and lie between " +
+                      std::to_string(min) + " and " + std::to_string(max));
+    }
+    numbers.insert(entry.get<int64_t>());
+  }
+  return numbers;
 }
 
 void JsonReader::Finish() const {

@@ -7,6 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,7 @@ class JsonReader {
   double Number(const std::string& key, std::optional<double> fallback = std::nullopt);
   // Nothing when the key is absent or null.
   std::optional<double> OptionalNumber(const std::string& key);
+  std::optional<int64_t> OptionalInteger(const std::string& key, int64_t min, int64_t max);
   bool Boolean(const std::string& key, bool fallback);
   // Refuses null unless there is a fallback, which then stands for it too.
   std::string String(const std::string& key, std::optional<std::string> fallback = std::nullopt);
@@ -40,6 +42,8 @@ class JsonReader {
   JsonReader Object(const std::string& key, bool required);
   // Readers of the elements, which must be objects, of the array under `key`.
   std::vector<JsonReader> Objects(const std::string& key);
+  // Empty when the key is absent.
+  std::set<int64_t> Integers(const std::string& key, int64_t min, int64_t max);
   bool Has(const std::string& key) const;
 
   // Refuses keys that were never asked for, with a suggestion.

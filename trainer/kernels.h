@@ -44,6 +44,12 @@ struct Kernels {
   // Adds the gradients to dx and dgain.
   void (*rms_norm_backward)(const float* dy, const float* x, const float* gain, const float* rstd,
                             int64_t rows, int64_t width, float* dx, float* dgain);
+  // y = (x - mean) * rstd * gain + bias with rstd = 1 / sqrt(variance + eps) of each row.
+  void (*layer_norm)(const float* x, const float* gain, const float* bias, float eps, int64_t rows,
+                     int64_t width, float* y, float* rstd);
+  // Adds the gradients to dx, dgain and dbias.
+  void (*layer_norm_backward)(const float* dy, const float* x, const float* gain, const float* rstd,
+                              int64_t rows, int64_t width, float* dx, float* dgain, float* dbias);
 
   // qkv [B, T, (H + 2 KV) E] -> q [B, H, T, E], k and v [B, KV, T, E]; q and k rotated by
   // rotate-half with cos and sin [T, E / 2].
@@ -66,10 +72,16 @@ struct Kernels {
   void (*swiglu_backward)(const float* dout, const float* gate_up, int64_t rows, int64_t width,
                           float* dgate_up);
 
-  // The sum over rows of -log softmax(logits)[target]. With `gradient`, logits become
-  // scale * (softmax - onehot).
+  // out = x * sigmoid(gate).
+  void (*sigmoid_gate)(const float* x, const float* gate, int64_t count, float* out);
+  void (*sigmoid_gate_backward)(const float* dout, const float* x, const float* gate, int64_t count,
+                                float* dx, float* dgate);
+
+  // The sum over rows of -log softmax(logits)[target]; rows with a target below 0 count for
+  // nothing. With `gradient`, logits become the gradient of scale * (that + z_loss * lse^2),
+  // lse = log sum exp(logits): scale * ((1 + 2 z_loss lse) softmax - onehot).
   double (*cross_entropy)(float* logits, const int32_t* targets, int64_t rows, int64_t vocab,
-                          float scale, bool gradient);
+                          float scale, float z_loss, bool gradient);
 
   double (*sum_squares)(const float* x, int64_t count);
   // One AdamW step with decoupled decay; `sums`, when given, is added to.

@@ -98,9 +98,43 @@ void RmsNormBackward(const float* dy, const float* x, const float* gain, const f
   }
 }
 
-// Rotates by the angle whose cosine and sine are given; `turn` -1 rotates back.
-inline void Rotate(const float* from, const float* cos, const float* sin, float turn, int64_t half,
+void LayerNorm(const float* x, const float* gain, const float* bias, float eps, int64_t rows,
+               int64_t width, float* y, float* rstd) {
+  const float count = static_cast<float>(width);
+  for (int64_t row = 0; row < rows; ++row, x += width, y += width) {
+    const float mean = Sum(width, [x](int64_t i) { return x[i]; }) / count;
+    const float squares =
+        Sum(width, [x, mean](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
+    const float scale = 1.0f / sqrtf(squares / count + eps);
+    rstd[row] = scale;
+    for (int64_t i = 0; i < width; ++i) y[i] = (x[i] - mean) * scale * gain[i] + bias[i];
+  }
+}
+
+void LayerNormBackward(const float* dy, const float* x, const float* gain, const float* rstd,
+                       int64_t rows, int64_t width, float* dx, float* dgain, float* dbias) {
+  const float count = static_cast<float>(width);
+  for (int64_t row = 0; row < rows; ++row, dy += width, x += width, dx += width) {
+    const float scale = rstd[row];
+    const float mean = Sum(width, [x](int64_t i) { return x[i]; }) / count;
+    const float flat = Sum(width, [=](int64_t i) { return dy[i] * gain[i]; }) / count;
+    const float dot = Sum(width, [=](int64_t i) { return dy[i] * gain[i] * (x[i] - mean); });
+    const float pull = dot * scale * scale / count;
+    for (int64_t i = 0; i < width; ++i) {
+      const float centered = x[i] - mean;
+      dgain[i] += dy[i] * centered * scale;
+      dbias[i] += dy[i];
+      dx[i] += scale * (dy[i] * gain[i] - flat - centered * pull);
+    }
+  }
+}
+
+// Rotates by the angle whose cosine and sine are given; `turn` -1 rotates back. The last of an
+// odd number of entries has no partner and stays.
+inline void Rotate(const float* from, const float* cos, const float* sin, float turn, int64_t width,
                    float* to) {
+  const int64_t half = width / 2;
+  if (width % 2 != 0) to[width - 1] = from[width - 1];
   for (int64_t i = 0; i < half; ++i) {
     const float a = from[i], b = from[i + half];
     to[i] = a * cos[i] - turn * b * sin[i];
@@ -120,10 +154,10 @@ void SplitHeads(const float* qkv, const float* cos, const float* sin, const Head
       const float* c = cos + t * half;
       const float* s = sin + t * half;
       for (int64_t h = 0; h < shape.heads; ++h, qkv += width) {
-        Rotate(qkv, c, s, 1, half, q + ((b * shape.heads + h) * length + t) * width);
+        Rotate(qkv, c, s, 1, width, q + ((b * shape.heads + h) * length + t) * width);
       }
       for (int64_t h = 0; h < shape.kv_heads; ++h, qkv += width) {
-        Rotate(qkv, c, s, 1, half, k + ((b * shape.kv_heads + h) * length + t) * width);
+        Rotate(qkv, c, s, 1, width, k + ((b * shape.kv_heads + h) * length + t) * width);
       }
       for (int64_t h = 0; h < shape.kv_heads; ++h, qkv += width) {
         Copy(qkv, width, v + ((b * shape.kv_heads + h) * length + t) * width);
@@ -140,10 +174,10 @@ void SplitHeadsBackward(const float* dq, const float* dk, const float* dv, const
       const float* c = cos + t * half;
       const float* s = sin + t * half;
       for (int64_t h = 0; h < shape.heads; ++h, dqkv += width) {
-        Rotate(dq + ((b * shape.heads + h) * length + t) * width, c, s, -1, half, dqkv);
+        Rotate(dq + ((b * shape.heads + h) * length + t) * width, c, s, -1, width, dqkv);
       }
       for (int64_t h = 0; h < shape.kv_heads; ++h, dqkv += width) {
-        Rotate(dk + ((b * shape.kv_heads + h) * length + t) * width, c, s, -1, half, dqkv);
+        Rotate(dk + ((b * shape.kv_heads + h) * length + t) * width, c, s, -1, width, dqkv);
       }
       for (int64_t h = 0; h < shape.kv_heads; ++h, dqkv += width) {
         Copy(dv + ((b * shape.kv_heads + h) * length + t) * width, width, dqkv);
@@ -226,10 +260,30 @@ void SwiGluBackward(const float* dout, const float* gate_up, int64_t rows, int64
   }
 }
 
+void SigmoidGate(const float* x, const float* gate, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = x[i] / (1.0f + Exp(-gate[i]));
+}
+
+void SigmoidGateBackward(const float* dout, const float* x, const float* gate, int64_t count,
+                         float* dx, float* dgate) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float grad = dout[i];
+    const float sigmoid = 1.0f / (1.0f + Exp(-gate[i]));
+    dgate[i] = grad * x[i] * sigmoid * (1.0f - sigmoid);
+    dx[i] = grad * sigmoid;
+  }
+}
+
 double CrossEntropy(float* logits, const int32_t* targets, int64_t rows, int64_t vocab, float scale,
-                    bool gradient) {
+                    float z_loss, bool gradient) {
   double total = 0;
   for (int64_t row = 0; row < rows; ++row, logits += vocab) {
+    if (targets[row] < 0) {
+      if (gradient) {
+        for (int64_t i = 0; i < vocab; ++i) logits[i] = 0;
+      }
+      continue;
+    }
     const float* x = logits;
     const float top = Max(x, vocab);
     const float at_target = x[targets[row]];
@@ -237,7 +291,8 @@ double CrossEntropy(float* logits, const int32_t* targets, int64_t rows, int64_t
     if (gradient) {
       for (int64_t i = 0; i < vocab; ++i) logits[i] = Exp(logits[i] - top);
       sum = Sum(vocab, [x](int64_t i) { return x[i]; });
-      const float factor = scale / sum;
+      float factor = scale / sum;
+      if (z_loss != 0) factor *= 1.0f + 2.0f * z_loss * (logf(sum) + top);
       for (int64_t i = 0; i < vocab; ++i) logits[i] *= factor;
       logits[targets[row]] -= scale;
     } else {
@@ -307,6 +362,8 @@ extern const Kernels LOGLOG_KERNELS;
 const Kernels LOGLOG_KERNELS = {
     .rms_norm = RmsNorm,
     .rms_norm_backward = RmsNormBackward,
+    .layer_norm = LayerNorm,
+    .layer_norm_backward = LayerNormBackward,
     .split_heads = SplitHeads,
     .split_heads_backward = SplitHeadsBackward,
     .heads_to_rows = HeadsToRows,
@@ -315,6 +372,8 @@ const Kernels LOGLOG_KERNELS = {
     .causal_softmax_backward = CausalSoftmaxBackward,
     .swiglu = SwiGlu,
     .swiglu_backward = SwiGluBackward,
+    .sigmoid_gate = SigmoidGate,
+    .sigmoid_gate_backward = SigmoidGateBackward,
     .cross_entropy = CrossEntropy,
     .sum_squares = SumSquares,
     .adamw = AdamW,

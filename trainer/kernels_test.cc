@@ -114,7 +114,7 @@ TEST_P(KernelsTest, CrossEntropyAndItsGradient) {
     const auto logits = Random(3 * vocab, 7, 5);
     auto with_gradient = logits, without = logits;
     const double loss =
-        kernels().cross_entropy(with_gradient.data(), targets.data(), 3, vocab, 0.25f, true);
+        kernels().cross_entropy(with_gradient.data(), targets.data(), 3, vocab, 0.25f, 0, true);
     double expected = 0;
     for (int64_t r = 0; r < 3; ++r) {
       double total = 0;
@@ -126,7 +126,7 @@ TEST_P(KernelsTest, CrossEntropyAndItsGradient) {
       }
     }
     EXPECT_NEAR(loss, expected, kTolerance * expected);
-    EXPECT_NEAR(kernels().cross_entropy(without.data(), targets.data(), 3, vocab, 0.25f, false),
+    EXPECT_NEAR(kernels().cross_entropy(without.data(), targets.data(), 3, vocab, 0.25f, 0, false),
                 expected, kTolerance * expected);
     EXPECT_EQ(without, logits);
   }
@@ -139,7 +139,8 @@ TEST_P(KernelsTest, NanIsNotLost) {
     auto values = Random(40, 8);
     values[place] = nan;
     auto logits = values;
-    EXPECT_TRUE(std::isnan(kernels().cross_entropy(logits.data(), target.data(), 1, 40, 1, true)));
+    EXPECT_TRUE(
+        std::isnan(kernels().cross_entropy(logits.data(), target.data(), 1, 40, 1, 0, true)));
     EXPECT_TRUE(std::isnan(kernels().sum_squares(values.data(), 40)));
     std::vector<float> out(20);
     kernels().swiglu(values.data(), 1, 20, out.data());

@@ -11,6 +11,7 @@
 
 namespace loglog {
 
+// The numbers of drawn matrices address their streams of random numbers and stay as they are.
 enum class TensorKind {
   kEmbed,
   kAttnNorm,
@@ -23,37 +24,50 @@ enum class TensorKind {
   kUp,
   kDown,
   kFinalNorm,
-  kLmHead
+  kLmHead,
+  kAttnGate,
+  kPositions,
+  kEmbedNorm,
+  kAttnPostNorm,
+  kMlpPostNorm,
+  kQNorm,
+  kKNorm
 };
 
-// The groups over which norms and update ratios are summed.
-enum class TensorGroup { kEmbed, kLmHead, kQk, kVo, kMlp, kNorm };
-inline constexpr int kTensorGroups = 6;
+// The groups over which norms and update ratios are summed, and by which weights decay.
+enum class TensorGroup { kEmbed, kLmHead, kQk, kVo, kMlp, kNorm, kAttnGate, kBias };
+inline constexpr int kTensorGroups = 8;
 
-TensorGroup GroupOf(TensorKind kind);
-const char* GroupName(TensorGroup group);  // embed, lm_head, qk, vo, mlp, norm
-bool IsGain(TensorKind kind);
+// embed, lm_head, qk, vo, mlp, norm, attn_gate, bias
+const char* GroupName(TensorGroup group);
 
 struct TensorSpec {
   TensorKind kind = TensorKind::kEmbed;
+  bool bias = false;  // the vector that is added after the matrix or the gain of this kind
   int64_t layer = 0;
   std::string name;   // as in Hugging Face's Llama: model.layers.0.self_attn.q_proj.weight
   std::string label;  // in metric names: layers.0.q
-  int64_t rows = 0;   // output width; 1 for a gain
+  int64_t rows = 0;   // output width; 1 for a gain or a bias
   int64_t cols = 0;   // input width
   int64_t offset = 0;
 
   int64_t size() const { return rows * cols; }
+  TensorGroup group() const;  // the learned positions are embeddings
+  // Drawn at the start and of two dimensions; gains start at 1 and biases at 0.
+  bool is_matrix() const;
   std::vector<int64_t> shape() const;
 };
 
-// q, k, v of a layer are adjacent, and so are gate and up: each group is also one matrix.
+// q, k, v of a layer are adjacent, and so are their biases, and gate and up and theirs: each of
+// these is also one matrix or vector.
 struct Layout {
   std::vector<TensorSpec> tensors;
   int64_t floats = 0;  // with the padding that starts every matrix on 64 bytes
 
-  const TensorSpec& Find(TensorKind kind, int64_t layer = 0) const&;
-  const TensorSpec& Find(TensorKind kind, int64_t layer = 0) && = delete;  // would dangle
+  // Throws std::logic_error when the model has no such tensor.
+  const TensorSpec& Find(TensorKind kind, int64_t layer = 0, bool bias = false) const&;
+  const TensorSpec& Find(TensorKind kind, int64_t layer = 0,
+                         bool bias = false) && = delete;  // would dangle
 };
 
 Layout MakeLayout(const ModelConfig& model);

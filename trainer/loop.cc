@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "shards/file_writer.h"
+#include "trainer/branch.h"
 #include "trainer/checkpoint.h"
 #include "trainer/data.h"
 #include "trainer/engine.h"
@@ -76,6 +77,7 @@ class Loop {
   Engine engine_;
   std::vector<MemberState> states_;
   std::vector<std::string> passed_over_;  // checkpoints, and why
+  bool branched_ = false;                 // begun at another task's checkpoint
   int64_t done_ = 0;                      // steps completed
   int64_t checkpointed_step_ = -1;        // the last one handed to the writer
   std::vector<int32_t> batch_;
@@ -116,6 +118,10 @@ void Loop::Resume() {
                               std::fprintf(stderr, "%s\n", text.c_str());
                               passed_over_.push_back(text);
                             });
+  }
+  if (!loaded && task_.branch) {
+    branched_ = true;
+    loaded = LoadParent(*task_.branch, task_.members, data_.sha256(), engine_.state_buffers());
   }
   if (!loaded) {
     if (task_.BeginStep() > 0) {
@@ -258,14 +264,18 @@ void Loop::NoteSpikes(size_t member, const StepResult& result) {
 }
 
 void Loop::Evaluate(std::vector<std::vector<NamedValue>>* rows) {
-  const std::vector<double> losses =
-      engine_.Evaluate(data_.validation().data(), data_.validation_sequences());
-  for (size_t i = 0; i < states_.size(); ++i) {
-    if (states_[i].diverged()) continue;
-    (*rows)[i].push_back({"loss/val", losses[i]});
-    // Finite on its batch and not on the validation set: diverged all the same.
-    if (!std::isfinite(losses[i])) engine_.Deactivate(static_cast<int>(i));
+  for (const EvalSet& set : data_.eval_sets()) {
+    const std::vector<Evaluation> evaluations = engine_.Evaluate(
+        set.tokens.data(), data_.Sequences(set), set.report != EvalSet::Report::kLoss);
+    const bool validation = &set == &data_.eval_sets()[0];
+    for (size_t i = 0; i < states_.size(); ++i) {
+      if (states_[i].diverged()) continue;
+      AppendEvaluation(set, validation, evaluations[i], &(*rows)[i]);
+      // Finite on its batch and not on the validation set: diverged all the same.
+      if (!std::isfinite(evaluations[i].loss)) engine_.Deactivate(static_cast<int>(i));
+    }
   }
+  for (size_t i = 0; i < states_.size(); ++i) states_[i].ChooseAccuracies((*rows)[i]);
 }
 
 void Loop::Probe(std::vector<std::vector<NamedValue>>* rows) {
@@ -313,7 +323,10 @@ void Loop::StartCheckpoint() {
   }
   ordered_json members = ordered_json::array();
   for (const MemberState& state : states_) members.push_back(state.ToJson());
-  snapshot.loop = {{"step", done_}, {"tokens", TokensAt(done_)}, {"members", members}};
+  snapshot.loop = {{"step", done_},
+                   {"tokens", TokensAt(done_)},
+                   {"members", members},
+                   {"configs", ConfigsJson(task_.members)}};
   checkpointed_step_ = done_;
   writer_->Start(std::move(snapshot));
 }
@@ -377,12 +390,13 @@ LoopResult Loop::Run() {
   RemoveUnfinished(task_.checkpoint_dir);
   Resume();
   events_ = std::make_unique<EventLog>(
-      task_.run_dir, done_ > 0 ? EventLog::Mode::kContinue : EventLog::Mode::kFresh,
+      task_.run_dir, done_ > 0 && !branched_ ? EventLog::Mode::kContinue : EventLog::Mode::kFresh,
       options_.bell_fd);
-  writer_ = std::make_unique<CheckpointWriter>(CheckpointOptions{
-      .dir = task_.checkpoint_dir, .keep = task_.checkpoint_keep, .sync_events = [this] {
-        events_->Sync();
-      }});
+  writer_ = std::make_unique<CheckpointWriter>(
+      CheckpointOptions{.dir = task_.checkpoint_dir,
+                        .keep = task_.checkpoint_keep,
+                        .kept_steps = task_.checkpoint_at,
+                        .sync_events = [this] { events_->Sync(); }});
   progress_ = std::make_unique<Progress>(
       done_, task_.EndStep(),
       task_.first().train.batch_tokens * static_cast<int64_t>(task_.members.size()));

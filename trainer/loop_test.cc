@@ -257,6 +257,56 @@ TEST_F(LoopTest, ResumeNamedByTheTask) {
             std::string::npos);
 }
 
+// A trunk of 60 steps with a checkpoint that stays, and a cooldown of its own from there: the
+// child ends with every byte of a run that had the child's schedule from the start.
+TEST_F(LoopTest, ABranchEqualsARunOfItsOwn) {
+  TemporaryFolder trunk_folder, child_folder, whole_folder;
+  json trunk = SmallTask();
+  trunk["members"][0]["config"]["train"].update(
+      {{"schedule", "wsd"}, {"warmup_tokens", 4 * 512}, {"weight_decay", 1}});
+  trunk["checkpoint"] = {{"every", 5}, {"keep", 1}, {"at", {23}}};
+  ASSERT_EQ(Run(trunk_folder, trunk).code, 0);
+  const std::string point = trunk_folder / "checkpoints/step-00000023";
+  ASSERT_TRUE(std::filesystem::exists(point)) << "a branch point was removed";
+
+  json child = trunk;
+  child["members"][0]["config"]["train"].update(
+      {{"tokens", 40 * 512}, {"cooldown", 0.4}, {"cooldown_shape", "linear"}});
+  child["checkpoint"] = {{"every", 10}, {"keep", 2}};
+  ASSERT_EQ(Run(whole_folder, child).code, 0);
+  child["token_begin"] = 23 * 512;
+  child["branch"] = {{"step", 23}, {"path", point}};
+  ASSERT_EQ(Run(child_folder, child).code, 0);
+  const std::string last = "/step-00000040/";
+  const auto whole = CheckpointFiles(whole_folder), branched = CheckpointFiles(child_folder);
+  EXPECT_EQ(branched.at(last + "state.safetensors"), whole.at(last + "state.safetensors"));
+  EXPECT_EQ(ReadStory(child_folder / "events.jsonl").resume_steps, std::vector<int64_t>{23});
+
+  child["members"][0]["config"]["train"]["cooldown"] = 0.6;
+  const ProcessExit late = Run(child_folder, child);
+  EXPECT_EQ(late.code, 20);
+  EXPECT_NE(late.LastWords().find("had another learning rate or decay at step 17"),
+            std::string::npos)
+      << late.LastWords();
+}
+
+TEST_F(LoopTest, ACheckpointIsVerifiedAndExported) {
+  TemporaryFolder folder;
+  ASSERT_EQ(Run(folder, SmallTask()).code, 0);
+  const std::string point = folder / "checkpoints/step-00000060";
+  ProcessExit exit = TrainerRun(folder.path(), {"verify", point}).Wait();
+  EXPECT_EQ(exit.code, 0);
+  EXPECT_NE(exit.LastWords().find("sound, step 60"), std::string::npos) << exit.errors;
+  exit = TrainerRun(folder.path(), {"export", point, "--out", folder / "hf"}).Wait();
+  EXPECT_EQ(exit.code, 0) << exit.errors;
+  EXPECT_TRUE(std::filesystem::exists(folder / "hf/model.safetensors"));
+  std::filesystem::resize_file(point + "/state.safetensors", 100);
+  exit = TrainerRun(folder.path(), {"verify", point}).Wait();
+  EXPECT_EQ(exit.code, 1);
+  EXPECT_NE(exit.LastWords().find("has 100 bytes where its manifest says"), std::string::npos);
+  EXPECT_EQ(TrainerRun(folder.path(), {"export", point}).Wait().code, 2);
+}
+
 // The end of a shorter task may be a step that the longer one did not evaluate at.
 TEST_F(LoopTest, ResumedAtItsEndEvaluatesThere) {
   TemporaryFolder folder;

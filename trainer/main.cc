@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <torch/headeronly/version.h>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -11,12 +12,16 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "shards/file_writer.h"
 #include "shards/token_shard.h"
+#include "trainer/checkpoint.h"
 #include "trainer/config.h"
 #include "trainer/events.h"
+#include "trainer/export_hf.h"
 #include "trainer/loop.h"
+#include "trainer/safetensors.h"
 #include "trainer/task.h"
 
 namespace loglog {
@@ -39,6 +44,10 @@ constexpr char kHelp[] =
 
   loglog-trainer TASK.json             from the start, or from the checkpoint the task names
   loglog-trainer TASK.json --resume    from the newest sound checkpoint, if there is one
+  loglog-trainer export CHECKPOINT --out FOLDER [--member N]
+                                       config.json and model.safetensors for Hugging Face's
+                                       transformers, of one member (default 0)
+  loglog-trainer verify CHECKPOINT     is it whole? its files against their SHA-256
   loglog-trainer --version
   loglog-trainer --help
 
@@ -109,10 +118,48 @@ int Fail(int code, const char* what) {
   return code;
 }
 
-int Main(int argc, char** argv) {
-  FollowParent();
-  const int bell_fd = FindBell();
-  HandleSignals();
+// What is done with a checkpoint and needs no training.
+int Export(const std::vector<std::string>& arguments) {
+  std::string checkpoint, out;
+  int64_t member = 0;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const bool has_value = i + 1 < arguments.size();
+    if (arguments[i] == "--out" && has_value) {
+      out = arguments[++i];
+    } else if (arguments[i] == "--member" && has_value) {
+      char* end = nullptr;
+      member = std::strtoll(arguments[++i].c_str(), &end, 10);
+      if (*end != '\0') return Fail(kExitUsage, "--member takes a whole number");
+    } else if (checkpoint.empty() && arguments[i].substr(0, 1) != "-") {
+      checkpoint = arguments[i];
+    } else {
+      return Fail(kExitUsage,
+                  ("unexpected '" + arguments[i] + "'; see loglog-trainer --help").c_str());
+    }
+  }
+  if (checkpoint.empty() || out.empty()) {
+    return Fail(kExitUsage, "name a checkpoint's folder, and with --out where to write");
+  }
+  const ExportResult result = ExportHuggingFace(checkpoint, member, out);
+  std::printf("%s: %lld parameters of step %lld, for transformers' LlamaForCausalLM\n", out.c_str(),
+              static_cast<long long>(result.parameters), static_cast<long long>(result.step));
+  return kExitDone;
+}
+
+int Verify(const std::vector<std::string>& arguments) {
+  if (arguments.size() != 1) return Fail(kExitUsage, "name a checkpoint's folder");
+  const LoadedCheckpoint loaded = ReadCheckpoint(arguments[0], "");
+  const auto tensors = ParseSafetensors(loaded.state, loaded.path + "/state.safetensors");
+  std::printf("%s: sound, step %lld, %zu tensors, written by trainer %s\n", loaded.path.c_str(),
+              static_cast<long long>(loaded.step), tensors.size(), loaded.trainer_version.c_str());
+  return kExitDone;
+}
+
+int Run(int argc, char** argv, int bell_fd) {
+  const std::string_view command = argc > 1 ? argv[1] : "";
+  const std::vector<std::string> arguments(argv + std::min(argc, 2), argv + argc);
+  if (command == "export") return Export(arguments);
+  if (command == "verify") return Verify(arguments);
   std::string file;
   bool resume = false;
   for (int i = 1; i < argc; ++i) {
@@ -136,12 +183,21 @@ int Main(int argc, char** argv) {
     }
   }
   if (file.empty()) return Fail(kExitUsage, "name a task file; see loglog-trainer --help");
+  return Train(file, resume, bell_fd);
+}
+
+int Main(int argc, char** argv) {
+  FollowParent();
+  const int bell_fd = FindBell();
+  HandleSignals();
   try {
-    return Train(file, resume, bell_fd);
+    return Run(argc, argv, bell_fd);
   } catch (const ConfigError& error) {
     return Fail(kExitRefused, error.what());
   } catch (const DataUnavailable& error) {
     return Fail(kExitHost, error.what());
+  } catch (const DamagedCheckpoint& error) {
+    return Fail(kExitFailed, error.what());
   } catch (const ShardError& error) {
     return Fail(kExitRefused, error.what());
   } catch (const OutOfMemoryError& error) {

@@ -36,8 +36,53 @@ MemberState MemberState::FromJson(const ordered_json& json) {
   return state;
 }
 
+void MemberState::ChooseAccuracies(const std::vector<NamedValue>& evaluation) {
+  const auto find = [&](const std::string& name) {
+    return std::find_if(evaluation.begin(), evaluation.end(),
+                        [&](const NamedValue& value) { return value.name == name; });
+  };
+  const auto is_better = [&](const std::string& kept, double value) {
+    const auto old = latest.find(kept);
+    return old == latest.end() || value > old->second;
+  };
+  if (const auto ood = find("acc/ood"); ood != evaluation.end()) {
+    if (is_better("best/acc/ood", ood->value)) latest["best/acc/ood"] = ood->value;
+  }
+  const auto id = find("acc/id");
+  if (id == evaluation.end() || !is_better("chosen/acc/id", id->value)) return;
+  for (const NamedValue& value : evaluation) {
+    if (value.name.rfind("acc/", 0) == 0) latest["chosen/" + value.name] = value.value;
+  }
+}
+
+void AppendEvaluation(const EvalSet& set, bool first, const Evaluation& evaluation,
+                      std::vector<NamedValue>* values) {
+  using Report = EvalSet::Report;
+  const bool with_loss = set.report == Report::kLoss || set.report == Report::kLossAndAccuracy;
+  if (with_loss) {
+    values->push_back({first ? "loss/val" : "loss/val/" + set.name, evaluation.loss});
+  }
+  const std::vector<int32_t>& answers = evaluation.answers;
+  if (set.report == Report::kLoss || answers.empty()) return;
+  double right = 0, asked = 0;
+  if (set.report == Report::kAgreement) {
+    for (size_t i = 0; i + 1 < answers.size(); i += 2) {
+      right += answers[i] == answers[i + 1] ? 1 : 0;
+      asked += 1;
+    }
+  } else {
+    for (const int32_t token : set.tokens) {
+      if (token < 0) continue;
+      right += token == answers[static_cast<size_t>(asked)] ? 1 : 0;
+      asked += 1;
+    }
+  }
+  values->push_back({"acc/" + set.name, right / asked});
+}
+
 Cadence::Cadence(const Task& task)
-    : run_steps_(task.first().train.Steps()),
+    : checkpoint_at_(task.checkpoint_at),
+      run_steps_(task.first().train.Steps()),
       end_step_(task.EndStep()),
       metrics_every_(task.first().metrics.every),
       probe_every_(task.first().metrics.probe_every),
@@ -63,6 +108,7 @@ bool Cadence::Probe(int64_t step) const {
 }
 
 bool Cadence::Checkpoint(int64_t step) const {
+  if (checkpoint_at_.count(step) > 0) return true;
   if (checkpoint_every_ == 0) return false;
   return step == end_step_ || step % checkpoint_every_ == 0;
 }

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "trainer/engine.h"
+#include "trainer/generators.h"
 #include "trainer/spike.h"
 #include "trainer/task.h"
 
@@ -24,6 +26,12 @@ struct MemberState {
   int64_t diverged_updates = 0;
 
   bool diverged() const { return diverged_step >= 0; }
+
+  // Accuracies are reported at three checkpoints that are kept apart: the last; the first one
+  // that was best on held-out examples of what was trained (chosen/acc/*, of acc/id); and,
+  // optimistic because it was picked by what it reports, the best on the untrained
+  // (best/acc/ood). Takes what `evaluation` says of the latter two into `latest`.
+  void ChooseAccuracies(const std::vector<NamedValue>& evaluation);
 
   nlohmann::ordered_json ToJson() const;
   static MemberState FromJson(const nlohmann::ordered_json& json);
@@ -41,9 +49,15 @@ class Cadence {
   bool Checkpoint(int64_t step) const;
 
  private:
+  std::set<int64_t> checkpoint_at_;
   int64_t run_steps_, end_step_, metrics_every_, probe_every_, checkpoint_every_;
   double eval_every_;
 };
+
+// What an evaluation on a set is reported as: see EvalSet::Report. The first set's loss is
+// loss/val.
+void AppendEvaluation(const EvalSet& set, bool first, const Evaluation& evaluation,
+                      std::vector<NamedValue>* values);
 
 // The lines of events.jsonl.
 nlohmann::ordered_json RowLine(int member, int64_t step, int64_t tokens,

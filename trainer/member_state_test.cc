@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include <cmath>
 #include <random>
 
@@ -141,6 +143,44 @@ TEST(ProgressText, IsShort) {
   EXPECT_EQ(ProgressText(1, 1000, 5, 1.5e6, 3'600'000'000),
             "step 1/1000 (0%)  loss 5.0000  1.50M tok/s  40m00s left");
   EXPECT_EQ(ProgressText(1, 1000, 5, 0, 100), "step 1/1000 (0%)  loss 5.0000");
+}
+
+EvalSet SetOf(const std::string& name, EvalSet::Report report) {
+  return {.name = name, .tokens = {~1, 5, ~1, 6, ~1, 7}, .report = report};
+}
+
+TEST(Evaluations, AreReportedBySet) {
+  using Report = EvalSet::Report;
+  const Evaluation evaluation{.loss = 0.5, .answers = {5, 6, 6}};
+  const auto names = [&](Report report, bool first) {
+    std::map<std::string, double> values;
+    std::vector<NamedValue> row;
+    AppendEvaluation(SetOf("ood", report), first, evaluation, &row);
+    for (const NamedValue& value : row) values[value.name] = value.value;
+    return values;
+  };
+  using Values = std::map<std::string, double>;
+  EXPECT_EQ(names(Report::kLoss, true), (Values{{"loss/val", 0.5}}));
+  EXPECT_EQ(names(Report::kLossAndAccuracy, false),
+            (Values{{"loss/val/ood", 0.5}, {"acc/ood", 2.0 / 3}}));
+  EXPECT_EQ(names(Report::kAccuracy, false), (Values{{"acc/ood", 2.0 / 3}}));
+  // The third answer has no partner.
+  EXPECT_EQ(names(Report::kAgreement, false), (Values{{"acc/ood", 0.0}}));
+}
+
+// A later checkpoint that is no better on held-out examples is not chosen, however good it is
+// on the untrained.
+TEST(Evaluations, ThreeCheckpointsAreKeptApart) {
+  MemberState state;
+  state.ChooseAccuracies({{"acc/id", 0.5}, {"acc/ood", 0.4}});
+  state.ChooseAccuracies({{"acc/id", 0.9}, {"acc/ood", 0.2}});
+  state.ChooseAccuracies({{"acc/id", 0.9}, {"acc/ood", 0.8}});
+  state.ChooseAccuracies({{"acc/id", 0.7}, {"acc/ood", 0.3}});
+  EXPECT_EQ(state.latest.at("chosen/acc/id"), 0.9);
+  EXPECT_EQ(state.latest.at("chosen/acc/ood"), 0.2);
+  EXPECT_EQ(state.latest.at("best/acc/ood"), 0.8);
+  state.ChooseAccuracies({{"loss/val", 0.1}});
+  EXPECT_EQ(state.latest.size(), 3u);
 }
 
 }  // namespace

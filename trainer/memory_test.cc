@@ -78,7 +78,7 @@ FlatState FlatOf(const at::Tensor& grads) { return {grads, grads, grads, grads};
 TEST(Memory, GradientNormTakesNoCopyOfTheGradient) {
   constexpr int64_t kFloats = (int64_t{1} << 25) + 3;
   const at::Tensor grads = at::full({1, kFloats}, 0.5f, at::TensorOptions().dtype(at::kFloat));
-  const AdamW optimizer(MakeLayout(kModel), FlatOf(grads), /*composed=*/true);
+  const AdamW optimizer(kModel, MakeLayout(kModel), FlatOf(grads), /*composed=*/true);
   AllocationCounter counter;
   EXPECT_EQ(optimizer.GradSquares().item<double>(), 0.25 * kFloats);
   EXPECT_LT(counter.peak(), 140 * kMegabyte);
@@ -90,10 +90,10 @@ TEST(Memory, GradientNormDoesNotDependOnWhoElseIsThere) {
   float* values = grads.mutable_data_ptr<float>();
   for (int64_t i = 0; i < 3 * kFloats; ++i) values[i] = 1.0f / static_cast<float>(i % 977 + 3);
   const Layout layout = MakeLayout(kModel);
-  const at::Tensor together = AdamW(layout, FlatOf(grads), true).GradSquares();
+  const at::Tensor together = AdamW(kModel, layout, FlatOf(grads), true).GradSquares();
   for (int64_t member = 0; member < 3; ++member) {
     const at::Tensor row = grads.narrow(0, member, 1).clone();
-    EXPECT_EQ(AdamW(layout, FlatOf(row), true).GradSquares().item<double>(),
+    EXPECT_EQ(AdamW(kModel, layout, FlatOf(row), true).GradSquares().item<double>(),
               together.select(0, member).item<double>());
   }
 }

@@ -3,15 +3,15 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/addmm.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/baddbmm.h>
 #include <ATen/ops/bmm.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/gelu_backward.h>
 #include <ATen/ops/mm.h>
-#include <ATen/ops/outer.h>
-#include <ATen/ops/pow.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/threshold_backward.h>
 
-#include <algorithm>
+#include <utility>
 
 #include "trainer/attention.h"
 
@@ -28,15 +28,20 @@ void Product(at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
   }
 }
 
-// out = x w^T.
-void Linear(at::Tensor& out, const at::Tensor& x, const at::Tensor& w) {
-  Product(out, x, w.transpose(1, 2));
+void AddBias(at::Tensor& out, const at::Tensor& bias) {
+  if (bias.defined()) out.add_(bias.unsqueeze(1));
 }
 
-// sum = residual + x w^T, with the residual stream in float32 whatever x and w are.
+// out = x w^T + bias.
+void Linear(at::Tensor& out, const at::Tensor& x, const LinearTensors& w) {
+  Product(out, x, w.weight.transpose(1, 2));
+  AddBias(out, w.bias);
+}
+
+// sum = residual + x w^T + bias, with the residual stream in float32 whatever x and w are.
 void LinearOntoResidual(at::Tensor& sum, const at::Tensor& residual, const at::Tensor& x,
-                        const at::Tensor& w) {
-  const at::Tensor w_t = w.transpose(1, 2);
+                        const LinearTensors& w) {
+  const at::Tensor w_t = w.weight.transpose(1, 2);
   if (x.scalar_type() != at::kFloat) {
     at::add_out(sum, residual, at::bmm(x, w_t));
   } else if (x.size(0) == 1) {
@@ -45,6 +50,7 @@ void LinearOntoResidual(at::Tensor& sum, const at::Tensor& residual, const at::T
   } else {
     at::baddbmm_out(sum, residual, x, w_t);
   }
+  AddBias(sum, w.bias);
 }
 
 // dw += dy^T x.
@@ -59,175 +65,312 @@ void AddWeightGradient(const at::Tensor& dw, const at::Tensor& dy, const at::Ten
   }
 }
 
-}  // namespace
+void AddLinearGradient(const LinearTensors& g, const at::Tensor& dy, const at::Tensor& x) {
+  AddWeightGradient(g.weight, dy, x);
+  if (g.bias.defined()) g.bias.add_(dy.sum({1}, /*keepdim=*/false, at::kFloat));
+}
 
-ModelTensors MakeViews(const ModelConfig& model, const Layout& layout, const at::Tensor& matrices,
-                       const at::Tensor& gains) {
-  const int64_t members = matrices.size(0);
-  const auto matrix = [&](TensorKind first, int64_t layer, int64_t rows) {
-    const TensorSpec& spec = layout.Find(first, layer);
-    return matrices.narrow(1, spec.offset, rows * spec.cols).view({members, rows, spec.cols});
-  };
-  const auto gain = [&](TensorKind kind, int64_t layer) {
-    const TensorSpec& spec = layout.Find(kind, layer);
-    return gains.narrow(1, spec.offset, spec.cols);
-  };
-  ModelTensors views;
-  views.embed = matrix(TensorKind::kEmbed, 0, model.vocab);
-  for (int64_t layer = 0; layer < model.layers; ++layer) {
-    views.layers.push_back({
-        .attn_norm = gain(TensorKind::kAttnNorm, layer),
-        .qkv = matrix(TensorKind::kQ, layer, model.d_model + 2 * model.KvDim()),
-        .o = matrix(TensorKind::kO, layer, model.d_model),
-        .mlp_norm = gain(TensorKind::kMlpNorm, layer),
-        .gate_up = matrix(TensorKind::kGate, layer, 2 * model.d_ff),
-        .down = matrix(TensorKind::kDown, layer, model.d_model),
-    });
+// A point of the stream in the type that products take; often the same tensor.
+void Cast(const at::Tensor& x, at::Tensor& out) {
+  if (!out.is_same(x)) out.copy_(x);
+}
+
+class Pass {
+ public:
+  Pass(const ModelConfig& model, const Ops& ops, const RopeTable& rope, const ModelTensors& weights,
+       const at::Tensor& tokens, Workspace& work)
+      : model_(model),
+        ops_(ops),
+        rope_(rope),
+        weights_(weights),
+        tokens_(tokens),
+        work_(work),
+        post_(model.norm_place == NormPlace::kPost),
+        splits_norm_(model.attn_norm_feeds == AttnNormFeeds::kQ) {}
+
+  void Forward();
+  // Starts from the gradient of the logits, in work.logits.
+  void Backward(ModelTensors& grads);
+
+ private:
+  void Norm(const NormTensors& w, NormSite& site) const;
+  // Adds to dx.
+  void NormBackward(const NormTensors& w, NormTensors& g, const NormSite& site,
+                    const at::Tensor& dy, at::Tensor& dx) const;
+  void Embed();
+  void EmbedBackward(ModelTensors& grads);
+  void QkvForward(const LayerTensors& w, LayerActivations& a);
+  // From work.dqkv to work.dh, the gradient of attn_in.
+  void QkvBackward(const LayerTensors& w, LayerTensors& g, LayerActivations& a);
+  // From attn_in to o_in.
+  void Attention(const LayerTensors& w, LayerActivations& a);
+  void AttentionBackward(const LayerTensors& w, LayerTensors& g, LayerActivations& a);
+  // From mlp_in to act.
+  void Mlp(const LayerTensors& w, LayerActivations& a);
+  void MlpBackward(const LayerTensors& w, LayerTensors& g, LayerActivations& a);
+  // sum = x + the branch that ends in the linear map w of `in`.
+  void AddBranch(const at::Tensor& x, const at::Tensor& in, const LinearTensors& w,
+                 const NormTensors& norm, NormSite& site, at::Tensor& sum) const;
+  // From work.dx, the gradient of the sum, to that of `in`.
+  void BranchBackward(const LinearTensors& w, LinearTensors& g, const NormTensors& norm,
+                      NormTensors& dnorm, const NormSite& site, const at::Tensor& in,
+                      at::Tensor& din);
+  // Takes work.dx from the output of a norm on the stream to its input.
+  void StreamNormBackward(const NormTensors& w, NormTensors& g, const NormSite& site);
+  // The stream's gradient is float32; products take it in the weights' type.
+  at::Tensor Typed(const at::Tensor& x) const { return x.to(work_.dh.scalar_type()); }
+
+  const ModelConfig& model_;
+  const Ops& ops_;
+  const RopeTable& rope_;
+  const ModelTensors& weights_;
+  const at::Tensor& tokens_;
+  Workspace& work_;
+  bool post_;
+  bool splits_norm_;
+};
+
+void Pass::Norm(const NormTensors& w, NormSite& site) const {
+  switch (model_.norm) {
+    case NormKind::kRms:
+      return ops_.RmsNorm(site.in, w.gain, model_.norm_eps, site.out, site.rstd);
+    case NormKind::kLayer:
+      return ops_.LayerNorm(site.in, w.gain, w.bias, model_.norm_eps, site.out, site.rstd);
+    case NormKind::kNone:
+      return Cast(site.in, site.out);
   }
-  views.final_norm = gain(TensorKind::kFinalNorm, 0);
-  views.lm_head = model.tied_head ? views.embed : matrix(TensorKind::kLmHead, 0, model.vocab);
-  return views;
 }
 
-RopeTable MakeRope(const ModelConfig& model, at::Device device) {
-  const at::TensorOptions options = at::TensorOptions().dtype(at::kDouble);
-  const int64_t half = model.HeadDim() / 2;
-  const at::Tensor exponents = at::arange(half, options) * (-1.0 / static_cast<double>(half));
-  const at::Tensor frequencies = at::pow(model.rope_theta, exponents);
-  const at::Tensor angles = at::outer(at::arange(model.seq_len, options), frequencies);
-  return {.cos = angles.cos().to(device, at::kFloat), .sin = angles.sin().to(device, at::kFloat)};
-}
-
-Workspace::Workspace(const ModelConfig& model, int64_t members, int64_t sequences,
-                     at::TensorOptions options, const WorkspaceLimits& limits) {
-  heads = {.sequences = members * sequences,
-           .positions = model.seq_len,
-           .heads = model.heads,
-           .kv_heads = model.kv_heads,
-           .head_dim = model.HeadDim()};
-  const int64_t tokens = sequences * model.seq_len;
-  const int64_t d = model.d_model, kv = model.KvDim(), ff = model.d_ff;
-  const int64_t pairs = heads.sequences * model.kv_heads;
-  const int64_t group_rows = model.heads / model.kv_heads * model.seq_len;
-  const auto rows = [&](int64_t width) { return at::empty({members, tokens, width}, options); };
-  const auto rows_fp32 = [&](int64_t width) {
-    return at::empty({members, tokens, width}, options.dtype(at::kFloat));
-  };
-  const auto per_token = [&] { return at::empty({members, tokens}, options.dtype(at::kFloat)); };
-  const auto by_head = [&](int64_t row_count, int64_t width) {
-    return at::empty({pairs, row_count, width}, options);
-  };
-
-  const int64_t pair_bytes = group_rows * model.seq_len * 4;
-  attention_block = std::clamp<int64_t>(limits.attention_block_bytes / pair_bytes, 1, pairs);
-  keeps_probabilities = pairs * pair_bytes * model.layers <= limits.kept_probability_bytes;
-  const auto scores = [&](int64_t count) {
-    return at::empty({count, group_rows, model.seq_len}, options);
-  };
-  if (!keeps_probabilities) p_block = scores(attention_block);
-  dp_block = scores(attention_block);
-
-  for (int64_t layer = 0; layer < model.layers; ++layer) {
-    layers.push_back({
-        .x = rows_fp32(d),
-        .attn_rstd = per_token(),
-        .attn_in = rows(d),
-        .q = by_head(group_rows, model.HeadDim()),
-        .k = by_head(model.seq_len, model.HeadDim()),
-        .v = by_head(model.seq_len, model.HeadDim()),
-        .p = keeps_probabilities ? scores(pairs) : p_block,
-        .attn_out = rows(d),
-        .x_mid = rows_fp32(d),
-        .mlp_rstd = per_token(),
-        .mlp_in = rows(d),
-        .gate_up = rows(2 * ff),
-        .act = rows(ff),
-    });
+void Pass::NormBackward(const NormTensors& w, NormTensors& g, const NormSite& site,
+                        const at::Tensor& dy, at::Tensor& dx) const {
+  switch (model_.norm) {
+    case NormKind::kRms:
+      return ops_.RmsNormBackward(dy, site.in, w.gain, site.rstd, dx, g.gain);
+    case NormKind::kLayer:
+      return ops_.LayerNormBackward(dy, site.in, w.gain, site.rstd, dx, g.gain, g.bias);
+    case NormKind::kNone:
+      dx.add_(dy);
   }
-  x_final = rows_fp32(d);
-  final_rstd = per_token();
-  final_in = rows(d);
-  logits = rows(model.vocab);
-  qkv = rows(d + 2 * kv);
-  attn_heads = by_head(group_rows, model.HeadDim());
-  dq = by_head(group_rows, model.HeadDim());
-  dk = by_head(model.seq_len, model.HeadDim());
-  dv = by_head(model.seq_len, model.HeadDim());
-  dx = rows_fp32(d);
-  dh = rows(d);
-  dattn = rows(d);
-  dact = rows(ff);
-  dgate_up = rows(2 * ff);
 }
 
-namespace {
-
-void Forward(const ModelConfig& model, const Ops& ops, const RopeTable& rope,
-             const ModelTensors& weights, const at::Tensor& tokens, Workspace& work) {
-  ops.Embed(weights.embed, tokens, work.layers[0].x);
-  for (int64_t i = 0; i < model.layers; ++i) {
-    const LayerTensors& w = weights.layers[i];
-    LayerActivations& a = work.layers[i];
-    ops.RmsNorm(a.x, w.attn_norm, model.norm_eps, a.attn_in, a.attn_rstd);
-    Linear(work.qkv, a.attn_in, w.qkv);
-    ops.SplitHeads(work.qkv, rope, work.heads, a.q, a.k, a.v);
-    AttentionForward(ops, {a.q, a.k, a.v}, work.attention_block, a.p, work.attn_heads);
-    ops.HeadsToRows(work.attn_heads, work.heads, a.attn_out);
-    LinearOntoResidual(a.x_mid, a.x, a.attn_out, w.o);
-    ops.RmsNorm(a.x_mid, w.mlp_norm, model.norm_eps, a.mlp_in, a.mlp_rstd);
-    Linear(a.gate_up, a.mlp_in, w.gate_up);
-    ops.SwiGlu(a.gate_up, a.act);
-    at::Tensor& next = i + 1 < model.layers ? work.layers[i + 1].x : work.x_final;
-    LinearOntoResidual(next, a.x_mid, a.act, w.down);
+void Pass::Embed() {
+  at::Tensor& x = work_.layers[0].x;
+  if (model_.embed_norm) {
+    ops_.Embed(weights_.embed, tokens_, work_.embed_norm.in);
+    Norm(weights_.embed_norm, work_.embed_norm);
+  } else {
+    ops_.Embed(weights_.embed, tokens_, x);
   }
-  ops.RmsNorm(work.x_final, weights.final_norm, model.norm_eps, work.final_in, work.final_rstd);
-  Linear(work.logits, work.final_in, weights.lm_head);
+  if (!weights_.positions.defined()) return;
+  x.view({x.size(0), -1, model_.seq_len, model_.d_model}).add_(weights_.positions.unsqueeze(1));
 }
 
-// Starts from the gradient of the logits, in work.logits.
-void Backward(const ModelConfig& model, const Ops& ops, const RopeTable& rope,
-              const ModelTensors& weights, ModelTensors& grads, const at::Tensor& tokens,
-              Workspace& work) {
-  // The residual stream's gradient is float32; products take it in the weights' type.
-  const auto dx = [&] { return work.dx.to(work.dh.scalar_type()); };
-  AddWeightGradient(grads.lm_head, work.logits, work.final_in);
-  Product(work.dh, work.logits, weights.lm_head);
-  work.dx.zero_();
-  ops.RmsNormBackward(work.dh, work.x_final, weights.final_norm, work.final_rstd, work.dx,
-                      grads.final_norm);
-  for (int64_t i = model.layers - 1; i >= 0; --i) {
-    const LayerTensors& w = weights.layers[i];
+void Pass::EmbedBackward(ModelTensors& grads) {
+  if (grads.positions.defined()) {
+    const at::Tensor& dx = work_.dx;
+    grads.positions.add_(dx.view({dx.size(0), -1, model_.seq_len, model_.d_model}).sum(1));
+  }
+  if (model_.embed_norm) {
+    StreamNormBackward(weights_.embed_norm, grads.embed_norm, work_.embed_norm);
+  }
+  ops_.EmbedBackward(work_.dx, tokens_, grads.embed);
+}
+
+void Pass::QkvForward(const LayerTensors& w, LayerActivations& a) {
+  at::Tensor& out = model_.qk_norm ? a.qkv_raw : work_.qkv;
+  if (!splits_norm_) return Linear(out, a.attn_in, w.qkv);
+  const int64_t q = model_.QDim(), rest = 2 * model_.KvDim();
+  at::Tensor q_out = out.narrow(2, 0, q), kv_out = out.narrow(2, q, rest);
+  Product(q_out, a.attn_in, w.qkv.weight.narrow(1, 0, q).transpose(1, 2));
+  Product(kv_out, a.kv_in, w.qkv.weight.narrow(1, q, rest).transpose(1, 2));
+  AddBias(out, w.qkv.bias);
+}
+
+void Pass::QkvBackward(const LayerTensors& w, LayerTensors& g, LayerActivations& a) {
+  if (!splits_norm_) {
+    AddLinearGradient(g.qkv, work_.dqkv, a.attn_in);
+    return Product(work_.dh, work_.dqkv, w.qkv.weight);
+  }
+  const int64_t q = model_.QDim(), rest = 2 * model_.KvDim();
+  const at::Tensor dq = work_.dqkv.narrow(2, 0, q), dkv = work_.dqkv.narrow(2, q, rest);
+  AddWeightGradient(g.qkv.weight.narrow(1, 0, q), dq, a.attn_in);
+  AddWeightGradient(g.qkv.weight.narrow(1, q, rest), dkv, a.kv_in);
+  if (g.qkv.bias.defined()) g.qkv.bias.add_(work_.dqkv.sum({1}, /*keepdim=*/false, at::kFloat));
+  Product(work_.dh, dq, w.qkv.weight.narrow(1, 0, q));
+  work_.dx.add_(at::bmm(dkv, w.qkv.weight.narrow(1, q, rest)));
+}
+
+void Pass::Attention(const LayerTensors& w, LayerActivations& a) {
+  QkvForward(w, a);
+  if (model_.qk_norm) {
+    ops_.HeadNorm(a.qkv_raw, w.q_norm, w.k_norm, model_.norm_eps, work_.heads, work_.qkv,
+                  a.head_rstd);
+  }
+  ops_.SplitHeads(work_.qkv, rope_, work_.heads, a.q, a.k, a.v);
+  AttentionForward(ops_, {a.q, a.k, a.v}, work_.attention_block, a.p, work_.attn_heads);
+  ops_.HeadsToRows(work_.attn_heads, work_.heads, a.attn_out);
+  if (!model_.gated_attention) return;
+  Linear(a.attn_gate, a.attn_in, w.attn_gate);
+  ops_.SigmoidGate(a.attn_out, a.attn_gate, a.o_in);
+}
+
+void Pass::AttentionBackward(const LayerTensors& w, LayerTensors& g, LayerActivations& a) {
+  if (model_.gated_attention) {
+    ops_.SigmoidGateBackward(work_.do_in, a.attn_out, a.attn_gate, work_.dattn, work_.dgate);
+  }
+  ops_.RowsToHeads(work_.dattn, work_.heads, work_.attn_heads);
+  loglog::AttentionBackward(ops_, {a.q, a.k, a.v}, work_.attention_block, work_.keeps_probabilities,
+                            work_.attn_heads, a.p, work_.dp_block, work_.dq, work_.dk, work_.dv);
+  ops_.SplitHeadsBackward(work_.dq, work_.dk, work_.dv, rope_, work_.heads, work_.qkv);
+  if (model_.qk_norm) {
+    ops_.HeadNormBackward(work_.qkv, a.qkv_raw, w.q_norm, w.k_norm, a.head_rstd, work_.heads,
+                          work_.dqkv, g.q_norm, g.k_norm);
+  }
+  QkvBackward(w, g, a);
+  if (!model_.gated_attention) return;
+  AddLinearGradient(g.attn_gate, work_.dgate, a.attn_in);
+  work_.dh.baddbmm_(work_.dgate, w.attn_gate.weight);
+}
+
+void Pass::Mlp(const LayerTensors& w, LayerActivations& a) {
+  Linear(a.up, a.mlp_in, w.up);
+  switch (model_.mlp) {
+    case MlpKind::kSwiGlu:
+      return ops_.SwiGlu(a.up, a.act);
+    case MlpKind::kGelu:
+      at::gelu_out(a.act, a.up);
+      return;
+    case MlpKind::kRelu:
+      at::relu_out(a.act, a.up);
+      return;
+    case MlpKind::kNone:
+      return;
+  }
+}
+
+void Pass::MlpBackward(const LayerTensors& w, LayerTensors& g, LayerActivations& a) {
+  switch (model_.mlp) {
+    case MlpKind::kSwiGlu:
+      ops_.SwiGluBackward(work_.dact, a.up, work_.dup);
+      break;
+    case MlpKind::kGelu:
+      at::gelu_backward_out(work_.dup, work_.dact, a.up);
+      break;
+    case MlpKind::kRelu:
+      at::threshold_backward_out(work_.dup, work_.dact, a.up, 0);
+      break;
+    case MlpKind::kNone:
+      break;
+  }
+  AddLinearGradient(g.up, work_.dup, a.mlp_in);
+  Product(work_.dh, work_.dup, w.up.weight);
+}
+
+void Pass::AddBranch(const at::Tensor& x, const at::Tensor& in, const LinearTensors& w,
+                     const NormTensors& norm, NormSite& site, at::Tensor& sum) const {
+  if (!model_.sandwich_norm) return LinearOntoResidual(sum, x, in, w);
+  site.in.zero_();
+  LinearOntoResidual(site.in, site.in, in, w);
+  Norm(norm, site);
+  at::add_out(sum, x, site.out);
+}
+
+void Pass::BranchBackward(const LinearTensors& w, LinearTensors& g, const NormTensors& norm,
+                          NormTensors& dnorm, const NormSite& site, const at::Tensor& in,
+                          at::Tensor& din) {
+  if (model_.sandwich_norm) {
+    work_.dbranch.zero_();
+    NormBackward(norm, dnorm, site, work_.dx, work_.dbranch);
+  }
+  const at::Tensor dy = Typed(model_.sandwich_norm ? work_.dbranch : work_.dx);
+  AddLinearGradient(g, dy, in);
+  Product(din, dy, w.weight);
+}
+
+void Pass::StreamNormBackward(const NormTensors& w, NormTensors& g, const NormSite& site) {
+  work_.dbranch.zero_();
+  NormBackward(w, g, site, work_.dx, work_.dbranch);
+  std::swap(work_.dx, work_.dbranch);
+}
+
+void Pass::Forward() {
+  Embed();
+  for (size_t i = 0; i < weights_.layers.size(); ++i) {
+    const LayerTensors& w = weights_.layers[i];
+    LayerActivations& a = work_.layers[i];
+    if (post_) {
+      Cast(a.x, a.attn_in);
+    } else {
+      Norm(w.attn_norm, a.attn_norm);
+    }
+    if (splits_norm_) Cast(a.x, a.kv_in);
+    Attention(w, a);
+    AddBranch(a.x, a.o_in, w.o, w.attn_post_norm, a.attn_post_norm,
+              post_ ? a.attn_norm.in : a.x_mid);
+    if (post_) Norm(w.attn_norm, a.attn_norm);
+    if (model_.mlp == MlpKind::kNone) continue;
+    at::Tensor& next = i + 1 < work_.layers.size() ? work_.layers[i + 1].x : work_.x_final;
+    if (post_) {
+      Cast(a.x_mid, a.mlp_in);
+    } else {
+      Norm(w.mlp_norm, a.mlp_norm);
+    }
+    Mlp(w, a);
+    AddBranch(a.x_mid, a.act, w.down, w.mlp_post_norm, a.mlp_post_norm,
+              post_ ? a.mlp_norm.in : next);
+    if (post_) Norm(w.mlp_norm, a.mlp_norm);
+  }
+  if (post_) {
+    Cast(work_.x_final, work_.final_in);
+  } else {
+    Norm(weights_.final_norm, work_.final_norm);
+  }
+  Linear(work_.logits, work_.final_in, weights_.lm_head);
+}
+
+void Pass::Backward(ModelTensors& grads) {
+  AddLinearGradient(grads.lm_head, work_.logits, work_.final_in);
+  Product(work_.dh, work_.logits, weights_.lm_head.weight);
+  // Through the norm that a branch begins with, onto the stream's gradient.
+  const auto leave_branch = [&](const NormTensors& w, NormTensors& g, const NormSite& site) {
+    if (post_) {
+      work_.dx.add_(work_.dh);
+    } else {
+      NormBackward(w, g, site, work_.dh, work_.dx);
+    }
+  };
+  work_.dx.zero_();
+  leave_branch(weights_.final_norm, grads.final_norm, work_.final_norm);
+  for (size_t i = weights_.layers.size(); i-- > 0;) {
+    const LayerTensors& w = weights_.layers[i];
     LayerTensors& g = grads.layers[i];
-    LayerActivations& a = work.layers[i];
-
-    AddWeightGradient(g.down, dx(), a.act);
-    Product(work.dact, dx(), w.down);
-    ops.SwiGluBackward(work.dact, a.gate_up, work.dgate_up);
-    AddWeightGradient(g.gate_up, work.dgate_up, a.mlp_in);
-    Product(work.dh, work.dgate_up, w.gate_up);
-    ops.RmsNormBackward(work.dh, a.x_mid, w.mlp_norm, a.mlp_rstd, work.dx, g.mlp_norm);
-
-    AddWeightGradient(g.o, dx(), a.attn_out);
-    Product(work.dattn, dx(), w.o);
-    ops.RowsToHeads(work.dattn, work.heads, work.attn_heads);
-    AttentionBackward(ops, {a.q, a.k, a.v}, work.attention_block, work.keeps_probabilities,
-                      work.attn_heads, a.p, work.dp_block, work.dq, work.dk, work.dv);
-    ops.SplitHeadsBackward(work.dq, work.dk, work.dv, rope, work.heads, work.qkv);
-    AddWeightGradient(g.qkv, work.qkv, a.attn_in);
-    Product(work.dh, work.qkv, w.qkv);
-    ops.RmsNormBackward(work.dh, a.x, w.attn_norm, a.attn_rstd, work.dx, g.attn_norm);
+    LayerActivations& a = work_.layers[i];
+    if (model_.mlp != MlpKind::kNone) {
+      if (post_) StreamNormBackward(w.mlp_norm, g.mlp_norm, a.mlp_norm);
+      BranchBackward(w.down, g.down, w.mlp_post_norm, g.mlp_post_norm, a.mlp_post_norm, a.act,
+                     work_.dact);
+      MlpBackward(w, g, a);
+      leave_branch(w.mlp_norm, g.mlp_norm, a.mlp_norm);
+    }
+    if (post_) StreamNormBackward(w.attn_norm, g.attn_norm, a.attn_norm);
+    BranchBackward(w.o, g.o, w.attn_post_norm, g.attn_post_norm, a.attn_post_norm, a.o_in,
+                   work_.do_in);
+    AttentionBackward(w, g, a);
+    leave_branch(w.attn_norm, g.attn_norm, a.attn_norm);
   }
-  ops.EmbedBackward(work.dx, tokens, grads.embed);
+  EmbedBackward(grads);
 }
 
 }  // namespace
 
 void RunModel(const ModelConfig& model, const Ops& ops, const RopeTable& rope,
               const ModelTensors& weights, ModelTensors* grads, const at::Tensor& tokens,
-              const at::Tensor& targets, double loss_scale, Workspace& work, at::Tensor& loss_sum) {
-  Forward(model, ops, rope, weights, tokens, work);
-  ops.CrossEntropy(work.logits, targets, loss_scale, grads != nullptr, loss_sum);
-  if (grads != nullptr) Backward(model, ops, rope, weights, *grads, tokens, work);
+              const at::Tensor& targets, const LossTerms& terms, Workspace& work,
+              at::Tensor& loss_sum) {
+  Pass pass(model, ops, rope, weights, tokens, work);
+  pass.Forward();
+  ops.CrossEntropy(work.logits, targets, terms, grads != nullptr, loss_sum);
+  if (grads != nullptr) pass.Backward(*grads);
 }
 
 }  // namespace loglog

@@ -1,5 +1,5 @@
-// The Llama decoder, forward and backward written out by hand over preallocated tensors.
-// No autograd: every gradient is accumulated where it belongs, in the flat buffers.
+// The decoder, forward and backward written out by hand over preallocated tensors. No
+// autograd: every gradient is accumulated where it belongs, in the flat buffers.
 #ifndef LOGLOG_TRAINER_MODEL_H_
 #define LOGLOG_TRAINER_MODEL_H_
 
@@ -13,43 +13,75 @@
 
 namespace loglog {
 
-// Views of a flat buffer [K, floats], every tensor with the leading member dimension K.
+// Views of a flat buffer [K, floats], every tensor with the leading member dimension K. What a
+// model does not have is undefined.
+struct NormTensors {
+  at::Tensor gain;  // [K, d]
+  at::Tensor bias;  // [K, d]
+};
+
+struct LinearTensors {
+  at::Tensor weight;  // [K, out, in]
+  at::Tensor bias;    // [K, out]
+};
+
 struct LayerTensors {
-  at::Tensor attn_norm;  // [K, d]
-  at::Tensor qkv;        // [K, (H + 2 KV) E, d]
-  at::Tensor o;          // [K, d, H E]
-  at::Tensor mlp_norm;   // [K, d]
-  at::Tensor gate_up;    // [K, 2 F, d]
-  at::Tensor down;       // [K, d, F]
+  NormTensors attn_norm;
+  LinearTensors qkv;          // d -> (H + 2 KV) E
+  at::Tensor q_norm, k_norm;  // [K, E]
+  LinearTensors attn_gate;    // d -> H E
+  LinearTensors o;            // H E -> d
+  NormTensors attn_post_norm;
+  NormTensors mlp_norm;
+  LinearTensors up;    // d -> 2 F, gate and up, or d -> F
+  LinearTensors down;  // F -> d
+  NormTensors mlp_post_norm;
 };
 
 struct ModelTensors {
-  at::Tensor embed;  // [K, V, d]
+  at::Tensor embed;      // [K, V, d]
+  at::Tensor positions;  // [K, T, d]
+  NormTensors embed_norm;
   std::vector<LayerTensors> layers;
-  at::Tensor final_norm;  // [K, d]
-  at::Tensor lm_head;     // [K, V, d]; the embedding when tied
+  NormTensors final_norm;
+  LinearTensors lm_head;  // d -> V; its weight is the embedding when tied
 };
 
-// The gains come from `gains` (float32), the matrices from `matrices`: the same buffer, or
-// its bf16 copy.
+// Gains, biases and positions come from `vectors` (float32), the matrices from `matrices`: the
+// same buffer, or its bf16 copy.
 ModelTensors MakeViews(const ModelConfig& model, const Layout& layout, const at::Tensor& matrices,
-                       const at::Tensor& gains);
+                       const at::Tensor& vectors);
+
+// Of angle 0 throughout for a model without rotary positions.
 
 RopeTable MakeRope(const ModelConfig& model, at::Device device);
 
-// What the forward pass leaves for the backward pass and for probes, of one layer.
+// A norm's input [K, M, d] float32, its scale of each token [K, M] float32, and its output.
+struct NormSite {
+  at::Tensor in, rstd, out;
+};
+
+// What the forward pass leaves for the backward pass and for probes, of one layer. Two names
+// may share a tensor: where nothing stands between them, input and output are the same.
 struct LayerActivations {
-  at::Tensor x;          // [K, M, d] float32, input of the layer
-  at::Tensor attn_rstd;  // [K, M] float32
-  at::Tensor attn_in;    // [K, M, d], normalized
-  at::Tensor q, k, v;    // as in AttentionInputs, rotated
-  at::Tensor p;          // probabilities, when they are kept
-  at::Tensor attn_out;   // [K, M, H E]
-  at::Tensor x_mid;      // [K, M, d] float32, after attention
-  at::Tensor mlp_rstd;
+  at::Tensor x;             // [K, M, d] float32, input of the layer
+  NormSite attn_norm;       // pre: x -> attn_in; post: x + attention -> x_mid
+  at::Tensor attn_in;       // [K, M, d], what queries and the gate are computed from
+  at::Tensor kv_in;         // keys and values; attn_in itself, unless that is for queries alone
+  at::Tensor qkv_raw;       // [K, M, (H + 2 KV) E], before the heads' norms
+  at::Tensor head_rstd;     // [K, M, H + KV] float32
+  at::Tensor q, k, v;       // as in AttentionInputs, rotated
+  at::Tensor p;             // probabilities, when they are kept
+  at::Tensor attn_out;      // [K, M, H E]
+  at::Tensor attn_gate;     // [K, M, H E], before the sigmoid
+  at::Tensor o_in;          // [K, M, H E], after the gate
+  NormSite attn_post_norm;  // of the branch alone
+  at::Tensor x_mid;         // [K, M, d] float32, after attention
+  NormSite mlp_norm;        // pre: x_mid -> mlp_in; post: x_mid + MLP -> the next layer's x
   at::Tensor mlp_in;
-  at::Tensor gate_up;  // [K, M, 2 F]
-  at::Tensor act;      // [K, M, F]
+  at::Tensor up;   // [K, M, 2 F or F]
+  at::Tensor act;  // [K, M, F]
+  NormSite mlp_post_norm;
 };
 
 struct WorkspaceLimits {
@@ -65,19 +97,24 @@ struct Workspace {
   HeadShape heads;  // sequences = K * sequences
   int64_t attention_block = 1;
   bool keeps_probabilities = true;
+  NormSite embed_norm;
   std::vector<LayerActivations> layers;
-  at::Tensor x_final, final_rstd, final_in;  // around the last norm
-  at::Tensor logits;                         // [K, M, V]
+  at::Tensor x_final;   // [K, M, d] float32, output of the last layer
+  NormSite final_norm;  // x_final -> final_in
+  at::Tensor final_in;
+  at::Tensor logits;  // [K, M, V]
   // Temporaries, reused from layer to layer.
-  at::Tensor qkv, attn_heads, p_block, dp_block, dq, dk, dv, dx, dh, dattn, dact, dgate_up;
+  at::Tensor qkv, attn_heads, p_block, dp_block, dq, dk, dv, dqkv, dx, dbranch, dh, do_in, dattn,
+      dgate, dact, dup;
 };
 
 // Runs `tokens` [K, M] against `targets` [K, M] (int32) and adds each member's sum of token
-// losses to `loss_sum` [K] float64. With `grads`, also adds the gradient of loss_scale times
-// that sum to the float32 views in `grads`.
+// losses to `loss_sum` [K] float64; a target below 0 is not predicted. With `grads`, also adds the
+// gradient of what `terms` make of that sum to the float32 views in `grads`.
 void RunModel(const ModelConfig& model, const Ops& ops, const RopeTable& rope,
               const ModelTensors& weights, ModelTensors* grads, const at::Tensor& tokens,
-              const at::Tensor& targets, double loss_scale, Workspace& work, at::Tensor& loss_sum);
+              const at::Tensor& targets, const LossTerms& terms, Workspace& work,
+              at::Tensor& loss_sum);
 
 }  // namespace loglog
 

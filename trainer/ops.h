@@ -10,6 +10,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <vector>
 
 #include "trainer/kernels.h"
 
@@ -19,6 +20,12 @@ namespace loglog {
 struct RopeTable {
   at::Tensor cos;
   at::Tensor sin;
+};
+
+// What each member's loss is multiplied by, and its coefficient of z-loss; [K] each.
+struct LossTerms {
+  std::vector<double> scale;
+  std::vector<double> z_loss;
 };
 
 // Immutable. The results are written into tensors that the caller allocated; "adds to"
@@ -39,6 +46,25 @@ class Ops {
   // Adds to dx and dgain.
   virtual void RmsNormBackward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& gain,
                                const at::Tensor& rstd, at::Tensor& dx, at::Tensor& dgain) const = 0;
+
+  // As above, with the mean taken off first and bias [K, d] added last.
+  virtual void LayerNorm(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias,
+                         double eps, at::Tensor& y, at::Tensor& rstd) const = 0;
+  // Adds to dx, dgain and dbias.
+  virtual void LayerNormBackward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& gain,
+                                 const at::Tensor& rstd, at::Tensor& dx, at::Tensor& dgain,
+                                 at::Tensor& dbias) const = 0;
+
+  // qkv [K, M, (H + 2 KV) E] -> out, alike, with each query and key head under its own RMSNorm,
+  // q_gain and k_gain [K, E]; rstd [K, M, H + KV] float32.
+  virtual void HeadNorm(const at::Tensor& qkv, const at::Tensor& q_gain, const at::Tensor& k_gain,
+                        double eps, const HeadShape& shape, at::Tensor& out,
+                        at::Tensor& rstd) const = 0;
+  // dout -> dqkv; adds to dq_gain and dk_gain.
+  virtual void HeadNormBackward(const at::Tensor& dout, const at::Tensor& qkv,
+                                const at::Tensor& q_gain, const at::Tensor& k_gain,
+                                const at::Tensor& rstd, const HeadShape& shape, at::Tensor& dqkv,
+                                at::Tensor& dq_gain, at::Tensor& dk_gain) const = 0;
 
   // qkv [K, M, (H + 2 KV) E] -> q [K * B * KV, G * T, E], k and v [K * B * KV, T, E], q and k
   // rotated by their positions. `shape.sequences` is K * B.
@@ -64,9 +90,16 @@ class Ops {
   virtual void SwiGluBackward(const at::Tensor& dout, const at::Tensor& gate_up,
                               at::Tensor& dgate_up) const = 0;
 
-  // logits [K, M, V], targets [K, M]: adds each member's sum of -log p(target) to loss_sum
-  // [K] float64; with `gradient`, logits become scale * (softmax - onehot).
-  virtual void CrossEntropy(at::Tensor& logits, const at::Tensor& targets, double scale,
+  // out = x * sigmoid(gate), all of one shape.
+  virtual void SigmoidGate(const at::Tensor& x, const at::Tensor& gate, at::Tensor& out) const = 0;
+  virtual void SigmoidGateBackward(const at::Tensor& dout, const at::Tensor& x,
+                                   const at::Tensor& gate, at::Tensor& dx,
+                                   at::Tensor& dgate) const = 0;
+
+  // logits [K, M, V], targets [K, M], below 0 where nothing is to be predicted: adds each
+  // member's sum of -log p(target) to loss_sum [K] float64; with `gradient`, logits become the
+  // gradient of the member's scale * (that sum + z_loss * sum of squared log normalizers).
+  virtual void CrossEntropy(at::Tensor& logits, const at::Tensor& targets, const LossTerms& terms,
                             bool gradient, at::Tensor& loss_sum) const = 0;
 };
 

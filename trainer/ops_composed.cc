@@ -7,10 +7,13 @@
 #include <ATen/ops/exp.h>
 #include <ATen/ops/gather.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softmax.h>
+#include <ATen/ops/tensor.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "trainer/ops.h"
@@ -24,8 +27,22 @@ at::Tensor Fp32(const at::Tensor& tensor) { return tensor.to(at::kFloat); }
 at::Tensor Rotated(const at::Tensor& x, const RopeTable& rope, double turn) {
   const int64_t half = x.size(3) / 2;
   const at::Tensor a = Fp32(x.narrow(3, 0, half)), b = Fp32(x.narrow(3, half, half));
+  const at::Tensor rest = Fp32(x.narrow(3, 2 * half, x.size(3) - 2 * half));
   const at::Tensor sin = rope.sin * turn;
-  return at::cat({a * rope.cos - b * sin, b * rope.cos + a * sin}, 3);
+  return at::cat({a * rope.cos - b * sin, b * rope.cos + a * sin, rest}, 3);
+}
+
+at::Tensor Centered(const at::Tensor& x) { return x - x.mean(-1, /*keepdim=*/true); }
+
+// The gradient of x from that of y = x * rstd * gain, rstd = 1 / sqrt(mean(x^2) + eps), with
+// `scaled` = dy * gain and `unit` = x * rstd.
+at::Tensor NormGradient(const at::Tensor& scaled, const at::Tensor& unit, const at::Tensor& rstd) {
+  return (scaled - unit * (scaled * unit).mean(-1, /*keepdim=*/true)) * rstd;
+}
+
+// One number for each member, over [K, 1, 1].
+at::Tensor PerMember(const std::vector<double>& values, const at::Tensor& like) {
+  return at::tensor(values, at::kFloat).to(like.device()).view({-1, 1, 1});
 }
 
 // [.., T, T], true above the diagonal: the keys that a position may not see.
@@ -62,9 +79,53 @@ class ComposedOps final : public Ops {
     const at::Tensor unit = x * scale;
     const at::Tensor grad = Fp32(dy);
     dgain.add_((grad * unit).sum(1));
-    const at::Tensor scaled = grad * gain.unsqueeze(1);
-    const at::Tensor pull = (scaled * unit).mean(-1, /*keepdim=*/true);
-    dx.add_((scaled - unit * pull) * scale);
+    dx.add_(NormGradient(grad * gain.unsqueeze(1), unit, scale));
+  }
+
+  void LayerNorm(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias, double eps,
+                 at::Tensor& y, at::Tensor& rstd) const override {
+    const at::Tensor centered = Centered(x);
+    rstd.copy_(centered.square().mean(-1).add_(eps).rsqrt_());
+    y.copy_(centered * rstd.unsqueeze(-1) * gain.unsqueeze(1) + bias.unsqueeze(1));
+  }
+
+  void LayerNormBackward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& gain,
+                         const at::Tensor& rstd, at::Tensor& dx, at::Tensor& dgain,
+                         at::Tensor& dbias) const override {
+    const at::Tensor scale = rstd.unsqueeze(-1);
+    const at::Tensor unit = Centered(x) * scale;
+    const at::Tensor grad = Fp32(dy);
+    dgain.add_((grad * unit).sum(1));
+    dbias.add_(grad.sum(1));
+    dx.add_(Centered(NormGradient(grad * gain.unsqueeze(1), unit, scale)));
+  }
+
+  void HeadNorm(const at::Tensor& qkv, const at::Tensor& q_gain, const at::Tensor& k_gain,
+                double eps, const HeadShape& shape, at::Tensor& out,
+                at::Tensor& rstd) const override {
+    const int64_t normed = shape.heads + shape.kv_heads;
+    const at::Tensor x = Fp32(Heads(qkv, shape).narrow(2, 0, normed));
+    rstd.copy_(x.square().mean(-1).add_(eps).rsqrt_());
+    out.copy_(qkv);
+    Heads(out, shape)
+        .narrow(2, 0, normed)
+        .copy_(x * rstd.unsqueeze(-1) * HeadGains(q_gain, k_gain, shape));
+  }
+
+  void HeadNormBackward(const at::Tensor& dout, const at::Tensor& qkv, const at::Tensor& q_gain,
+                        const at::Tensor& k_gain, const at::Tensor& rstd, const HeadShape& shape,
+                        at::Tensor& dqkv, at::Tensor& dq_gain, at::Tensor& dk_gain) const override {
+    const int64_t normed = shape.heads + shape.kv_heads;
+    const at::Tensor scale = rstd.unsqueeze(-1);
+    const at::Tensor unit = Fp32(Heads(qkv, shape).narrow(2, 0, normed)) * scale;
+    const at::Tensor grad = Fp32(Heads(dout, shape).narrow(2, 0, normed));
+    const at::Tensor dgains = (grad * unit).sum(1);
+    dq_gain.add_(dgains.narrow(1, 0, shape.heads).sum(1));
+    dk_gain.add_(dgains.narrow(1, shape.heads, shape.kv_heads).sum(1));
+    dqkv.copy_(dout);
+    Heads(dqkv, shape)
+        .narrow(2, 0, normed)
+        .copy_(NormGradient(grad * HeadGains(q_gain, k_gain, shape), unit, scale));
   }
 
   void SplitHeads(const at::Tensor& qkv, const RopeTable& rope, const HeadShape& shape,
@@ -132,15 +193,32 @@ class ComposedOps final : public Ops {
     dgate_up.narrow(2, width, width).copy_(dout * silu);
   }
 
-  void CrossEntropy(at::Tensor& logits, const at::Tensor& targets, double scale, bool gradient,
-                    at::Tensor& loss_sum) const override {
-    at::Tensor log_p = at::log_softmax(Fp32(logits), -1);
-    const at::Tensor index = targets.to(at::kLong).unsqueeze(-1);
-    loss_sum.sub_(at::gather(log_p, 2, index).to(at::kDouble).sum({1, 2}));
+  void SigmoidGate(const at::Tensor& x, const at::Tensor& gate, at::Tensor& out) const override {
+    out.copy_(Fp32(x) * at::sigmoid(Fp32(gate)));
+  }
+
+  void SigmoidGateBackward(const at::Tensor& dout, const at::Tensor& x, const at::Tensor& gate,
+                           at::Tensor& dx, at::Tensor& dgate) const override {
+    const at::Tensor grad = Fp32(dout), sigmoid = at::sigmoid(Fp32(gate));
+    dgate.copy_(grad * Fp32(x) * sigmoid * (1 - sigmoid));
+    dx.copy_(grad * sigmoid);
+  }
+
+  void CrossEntropy(at::Tensor& logits, const at::Tensor& targets, const LossTerms& terms,
+                    bool gradient, at::Tensor& loss_sum) const override {
+    const at::Tensor in = Fp32(logits);
+    at::Tensor log_p = at::log_softmax(in, -1);
+    const at::Tensor scored = targets.ge(0).unsqueeze(-1);
+    const at::Tensor index = targets.to(at::kLong).clamp_min(0).unsqueeze(-1);
+    loss_sum.sub_(at::gather(log_p, 2, index).to(at::kDouble).mul_(scored).sum({1, 2}));
     if (!gradient) return;
     at::Tensor grad = log_p.exp_();
+    if (std::any_of(terms.z_loss.begin(), terms.z_loss.end(), [](double z) { return z != 0; })) {
+      const at::Tensor normalizer = at::logsumexp(in, {-1}, /*keepdim=*/true);
+      grad.mul_(normalizer * PerMember(terms.z_loss, in) * 2 + 1);
+    }
     grad.scatter_add_(2, index, at::ones({}, grad.options()).neg().expand(index.sizes()));
-    logits.copy_(grad.mul_(scale));
+    logits.copy_(grad.mul_(scored).mul_(PerMember(terms.scale, in)));
   }
 
  private:
@@ -150,6 +228,21 @@ class ComposedOps final : public Ops {
 
   static at::Tensor ByRow(const at::Tensor& rows, const HeadShape& shape) {
     return rows.view({shape.sequences, shape.positions, shape.heads, shape.head_dim});
+  }
+
+  // qkv by head: [K, M, H + 2 KV, E].
+  static at::Tensor Heads(const at::Tensor& qkv, const HeadShape& shape) {
+    return qkv.view({qkv.size(0), qkv.size(1), shape.heads + 2 * shape.kv_heads, shape.head_dim});
+  }
+
+  // [K, 1, H + KV, E]
+  static at::Tensor HeadGains(const at::Tensor& q_gain, const at::Tensor& k_gain,
+                              const HeadShape& shape) {
+    const int64_t members = q_gain.size(0), width = shape.head_dim;
+    return at::cat(
+        {q_gain.reshape({members, 1, 1, width}).expand({members, 1, shape.heads, width}),
+         k_gain.reshape({members, 1, 1, width}).expand({members, 1, shape.kv_heads, width})},
+        2);
   }
 
   // [n, G * T, T] -> [n * G, T, T].

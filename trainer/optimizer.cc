@@ -15,9 +15,33 @@ namespace loglog {
 namespace {
 
 bool Decays(TensorGroup group, const TrainConfig& train) {
-  if (group == TensorGroup::kNorm) return false;
-  if (group == TensorGroup::kEmbed) return train.decay_embed;
+  switch (group) {
+    case TensorGroup::kEmbed:
+      return train.decay_embed;
+    case TensorGroup::kLmHead:
+      return train.decay_lm_head;
+    case TensorGroup::kQk:
+      return train.decay_qk;
+    case TensorGroup::kVo:
+      return train.decay_vo;
+    case TensorGroup::kMlp:
+      return train.decay_mlp;
+    case TensorGroup::kNorm:
+      return train.decay_norm;
+    case TensorGroup::kAttnGate:
+      return train.decay_attn_gate;
+    case TensorGroup::kBias:
+      return train.decay_bias;
+  }
   return true;
+}
+
+// The factor of a group's learning rate: see TrainConfig::mup_base_width.
+double LearningRateFactor(TensorGroup group, const TrainConfig& train, int64_t d_model) {
+  const bool vector_like =
+      group == TensorGroup::kEmbed || group == TensorGroup::kNorm || group == TensorGroup::kBias;
+  if (!train.mup_base_width || vector_like) return 1;
+  return static_cast<double>(*train.mup_base_width) / static_cast<double>(d_model);
 }
 
 double Number(const at::Tensor& scalar) { return scalar.to(at::kCPU, at::kDouble).item<double>(); }
@@ -36,10 +60,10 @@ at::Tensor SquareSum(const at::Tensor& values) {
 
 }  // namespace
 
-AdamW::AdamW(const Layout& layout, FlatState state, bool composed)
-    : state_(std::move(state)), composed_(composed) {
+AdamW::AdamW(const ModelConfig& model, const Layout& layout, FlatState state, bool composed)
+    : d_model_(model.d_model), state_(std::move(state)), composed_(composed) {
   for (const TensorSpec& tensor : layout.tensors) {
-    const TensorGroup group = GroupOf(tensor.kind);
+    const TensorGroup group = tensor.group();
     Segment* last = segments_.empty() ? nullptr : &segments_.back();
     if (last != nullptr && last->group == group && last->begin + last->size == tensor.offset) {
       last->size += tensor.size();
@@ -67,7 +91,7 @@ at::Tensor AdamW::GradSquares() const {
 void AdamW::Step(int64_t member, const TrainConfig& train, int64_t step, double grad_scale,
                  GroupSums* sums) {
   const double t = static_cast<double>(step + 1);
-  AdamWStep with_decay = {
+  const AdamWStep base = {
       .grad_scale = static_cast<float>(grad_scale),
       .beta1 = static_cast<float>(train.beta1),
       .beta2 = static_cast<float>(train.beta2),
@@ -76,10 +100,14 @@ void AdamW::Step(int64_t member, const TrainConfig& train, int64_t step, double 
       .inv_sqrt_bias2 = static_cast<float>(1 / std::sqrt(1 - std::pow(train.beta2, t))),
       .decay = static_cast<float>(DecayRate(train, step)),
   };
-  AdamWStep without_decay = with_decay;
-  without_decay.decay = 0;
   for (const Segment& segment : segments_) {
-    StepSegment(member, segment, Decays(segment.group, train) ? with_decay : without_decay,
+    AdamWStep own = base;
+    if (!Decays(segment.group, train)) own.decay = 0;
+    if (const double factor = LearningRateFactor(segment.group, train, d_model_); factor != 1) {
+      own.step_size *= static_cast<float>(factor);
+      if (train.decay == DecayMode::kCoupled) own.decay *= static_cast<float>(factor);
+    }
+    StepSegment(member, segment, own,
                 sums == nullptr ? nullptr : &(*sums)[static_cast<size_t>(segment.group)]);
   }
 }

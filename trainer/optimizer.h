@@ -24,12 +24,13 @@ struct FlatState {
 using GroupSums = std::array<AdamWSums, kTensorGroups>;
 
 // theta <- theta - lr_t * adam(g) - decay_t * theta, decay_t as DecayRate of schedule.h, with
-// PyTorch's bias corrections. Matrices decay, gains do not, the embedding as `decay_embed`
-// says (a tied head is the embedding; a head of its own is a matrix).
+// PyTorch's bias corrections. Which groups decay is for `decay_<group>` to say (a tied head is
+// the embedding). A learning rate that is scaled by width scales coupled decay along, as
+// PyTorch's parameter groups do.
 class AdamW {
  public:
   // `composed` uses ATen operators in place of the CPU loops.
-  AdamW(const Layout& layout, FlatState state, bool composed);
+  AdamW(const ModelConfig& model, const Layout& layout, FlatState state, bool composed);
 
   // The squared global norm of each member's gradient, [members] float64 on the device.
   at::Tensor GradSquares() const;
@@ -52,6 +53,7 @@ class AdamW {
 
   void StepSegment(int64_t member, const Segment& segment, const AdamWStep& step, AdamWSums* sums);
 
+  int64_t d_model_;
   FlatState state_;
   bool composed_;
   std::vector<Segment> segments_;

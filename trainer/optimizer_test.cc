@@ -51,7 +51,25 @@ std::vector<MemberConfig> Arms() {
   plain.train.weight_decay = 1;
   plain.train.clip = 0;
   plain.train.schedule = Schedule::kConstant;
-  return {coupled, independent, clipped, plain};
+  MemberConfig window = Member(5);
+  window.train.weight_decay = 2;
+  window.train.decay_begin = 0.25;
+  window.train.decay_end = 0.75;
+  window.train.warmup_tokens = 5 * window.train.batch_tokens;
+  window.train.schedule = Schedule::kWsd;
+  window.train.cooldown_shape = CooldownShape::kLinear;
+  MemberConfig masked = Member(6);
+  masked.train.weight_decay = 3;
+  masked.train.decay_lm_head = masked.train.decay_vo = masked.train.decay_mlp = false;
+  masked.train.decay_norm = true;
+  MemberConfig transferred = Member(7);
+  transferred.train.weight_decay = 2;
+  transferred.train.mup_base_width = 4;
+  MemberConfig transferred_independent = transferred;
+  transferred_independent.train.decay = DecayMode::kIndependent;
+  transferred_independent.train.weight_decay = 0.02;
+  return {coupled, independent, clipped,     plain,
+          window,  masked,      transferred, transferred_independent};
 }
 
 std::vector<int32_t> StepTokens(int64_t step, int members) {
@@ -119,8 +137,7 @@ TEST(Optimizer, DecaySparesGainsAndObeysTheEmbeddingSwitch) {
     engine.TrainStep(StepTokens(0, 1).data(), 0, false);
     const auto after = ReadFlat(engine, kModel, 0, "weights");
     for (const TensorSpec& tensor : MakeLayout(kModel).tensors) {
-      const bool decays =
-          !IsGain(tensor.kind) && (tensor.kind != TensorKind::kEmbed || decay_embed);
+      const bool decays = tensor.is_matrix() && (tensor.kind != TensorKind::kEmbed || decay_embed);
       // One Adam step moves an entry by at most lr = 3e-3; decay moves it by 3 % of itself.
       const double factor = decays ? 1 - 0.03 : 1;
       for (int64_t i = tensor.offset; i < tensor.offset + tensor.size(); ++i) {

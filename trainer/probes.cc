@@ -32,8 +32,8 @@ void AppendCondensation(const ModelConfig& model, const Layout& layout, const fl
                         std::vector<NamedValue>* values) {
   for (const int64_t layer : ProbeLayers(model.layers)) {
     for (const TensorSpec& tensor : layout.tensors) {
-      const bool in_layer = tensor.kind != TensorKind::kEmbed &&
-                            tensor.kind != TensorKind::kLmHead && !IsGain(tensor.kind);
+      const bool in_layer = tensor.is_matrix() && tensor.group() != TensorGroup::kEmbed &&
+                            tensor.group() != TensorGroup::kLmHead;
       if (!in_layer || tensor.layer != layer) continue;
       const float* matrix = weights + tensor.offset;
       const RowCosines cosines = CosinesOfRows(matrix, tensor.rows, tensor.cols);
@@ -60,12 +60,23 @@ ActivationProbe::ActivationProbe(const ModelConfig& model)
 void ActivationProbe::Add(const Workspace& work) {
   for (size_t i = 0; i < layers_.size(); ++i) {
     const LayerActivations& layer = work.layers[static_cast<size_t>(layers_[i])];
-    sums_[i].attn_ms += SumMeanSquares(layer.x);
-    sums_[i].mlp_ms += SumMeanSquares(layer.x_mid);
+    const std::string name = "layers." + std::to_string(layers_[i]) + ".";
+    AddNorm(name + "attn_norm", layer.attn_norm);
+    AddNorm(name + "attn_post_norm", layer.attn_post_norm);
+    AddNorm(name + "mlp_norm", layer.mlp_norm);
+    AddNorm(name + "mlp_post_norm", layer.mlp_post_norm);
     AddAttention(layer, &sums_[i]);
   }
-  final_ms_ += SumMeanSquares(work.x_final);
+  AddNorm("embed_norm", work.embed_norm);
+  AddNorm("final_norm", work.final_norm);
   tokens_ += static_cast<double>(work.x_final.size(1));
+}
+
+void ActivationProbe::AddNorm(const std::string& name, const NormSite& site) {
+  if (!site.rstd.defined()) return;  // the model has no such norm
+  const at::Tensor x = site.in.to(at::kDouble);
+  const bool centered = model_.norm == NormKind::kLayer;
+  mean_squares_[name] += SumMeanSquares(centered ? x - x.mean(-1, /*keepdim=*/true) : x);
 }
 
 void ActivationProbe::AddAttention(const LayerActivations& layer, LayerSums* sums) const {
@@ -111,10 +122,10 @@ void ActivationProbe::Append(std::vector<NamedValue>* values) const {
     values->push_back({"attn/entropy/" + layer, sums.entropy / rows});
     values->push_back({"attn/first_token_mass/" + layer, sums.first_token_mass / rows});
     values->push_back({"attn/max_logit/" + layer, sums.max_logit});
-    values->push_back({"norm/ms_over_eps/" + layer + ".attn_norm", sums.attn_ms * ms_scale});
-    values->push_back({"norm/ms_over_eps/" + layer + ".mlp_norm", sums.mlp_ms * ms_scale});
   }
-  values->push_back({"norm/ms_over_eps/final_norm", final_ms_ * ms_scale});
+  for (const auto& [name, sum] : mean_squares_) {
+    values->push_back({"norm/ms_over_eps/" + name, sum * ms_scale});
+  }
 }
 
 }  // namespace loglog

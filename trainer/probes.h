@@ -3,6 +3,7 @@
 #define LOGLOG_TRAINER_PROBES_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -36,16 +37,16 @@ class ActivationProbe {
     double first_token_mass = 0;
     double max_logit = 0;
     double rows = 0;  // queries after the first position
-    double attn_ms = 0;
-    double mlp_ms = 0;
   };
 
   void AddAttention(const LayerActivations& layer, LayerSums* sums) const;
+  // The mean square, about the mean for LayerNorm, of what goes into a norm.
+  void AddNorm(const std::string& name, const NormSite& site);
 
   ModelConfig model_;
   std::vector<int64_t> layers_;
   std::vector<LayerSums> sums_;
-  double final_ms_ = 0;
+  std::map<std::string, double> mean_squares_;  // sums over tokens, by norm
   double tokens_ = 0;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <random>
 
 #include "trainer/schedule.h"
@@ -49,6 +50,10 @@ Var sqrt(const Var& a) {
   const double root = std::sqrt(a.value);
   return {root, a.node, 0.5 / root, -1, 0};
 }
+Var erf(const Var& a) {
+  return {std::erf(a.value), a.node, 2 / std::sqrt(std::acos(-1)) * std::exp(-a.value * a.value),
+          -1, 0};
+}
 double Value(double x) { return x; }
 double Value(const Var& x) { return x.value; }
 
@@ -59,45 +64,77 @@ template <typename T>
 class Forward {
  public:
   Forward(const ModelConfig& model, const Vec<T>& weights, ReferenceObservations* seen)
-      : model_(model), layout_(MakeLayout(model)), weights_(weights), seen_(seen) {}
+      : model_(model),
+        post_(model.norm_place == NormPlace::kPost),
+        layout_(MakeLayout(model)),
+        weights_(weights),
+        seen_(seen) {}
 
-  // The sum of the losses of one sequence of T + 1 tokens.
-  T SequenceLoss(const int32_t* tokens) {
+  // The sum over the predicted tokens of one sequence of T + 1 tokens of their losses, and of
+  // z_loss times the squared log normalizers. A token below 0 is ~id and not predicted.
+  T SequenceLoss(const int32_t* tokens, double z_loss) {
     using std::exp, std::log;
-    const int64_t length = model_.seq_len, d = model_.d_model;
-    Vec<Vec<T>> x(length);
-    for (int64_t t = 0; t < length; ++t) {
-      for (int64_t j = 0; j < d; ++j) x[t].push_back(At(TensorKind::kEmbed, 0, tokens[t], j));
-    }
-    for (int64_t layer = 0; layer < model_.layers; ++layer) {
-      Vec<Vec<T>> h;
-      for (const Vec<T>& row : x) {
-        if (seen_ != nullptr) seen_->attn_ms[layer] += MeanSquare(row);
-        h.push_back(Norm(row, TensorKind::kAttnNorm, layer));
-      }
-      const Vec<Vec<T>> mixed = Attend(h, layer);
-      for (int64_t t = 0; t < length; ++t) AddTo(&x[t], Apply(TensorKind::kO, layer, mixed[t], d));
-      for (Vec<T>& row : x) {
-        if (seen_ != nullptr) seen_->mlp_ms[layer] += MeanSquare(row);
-        AddTo(&row, Mlp(Norm(row, TensorKind::kMlpNorm, layer), layer));
-      }
-    }
+    const int64_t length = model_.seq_len;
+    Vec<Vec<T>> x;
+    for (int64_t t = 0; t < length; ++t) x.push_back(Embed(Id(tokens[t]), t));
+    for (int64_t layer = 0; layer < model_.layers; ++layer) RunLayer(layer, &x);
     T total = 0;
     for (int64_t t = 0; t < length; ++t) {
       if (seen_ != nullptr) seen_->final_ms += MeanSquare(x[t]);
+      if (tokens[t + 1] < 0) continue;
       const TensorKind head = model_.tied_head ? TensorKind::kEmbed : TensorKind::kLmHead;
-      const Vec<T> logits = Apply(head, 0, Norm(x[t], TensorKind::kFinalNorm, 0), model_.vocab);
+      const Vec<T> in = post_ ? x[t] : Norm(x[t], TensorKind::kFinalNorm, 0);
+      Vec<T> logits = Apply(head, 0, in, model_.vocab);
+      if (model_.head_bias) AddTo(&logits, Bias(TensorKind::kLmHead, 0));
       T sum = 0;
       for (const T& logit : logits) sum = sum + exp(logit);
-      total = total + log(sum) - logits[tokens[t + 1]];
+      const T normalizer = log(sum);
+      total = total + normalizer - logits[tokens[t + 1]] + T(z_loss) * normalizer * normalizer;
     }
     return total;
   }
 
  private:
+  static int32_t Id(int32_t token) { return token < 0 ? ~token : token; }
+
+  Vec<T> Embed(int32_t id, int64_t t) const {
+    Vec<T> x;
+    for (int64_t j = 0; j < model_.d_model; ++j) x.push_back(At(TensorKind::kEmbed, 0, id, j));
+    if (model_.embed_norm) x = Norm(x, TensorKind::kEmbedNorm, 0);
+    if (model_.positions != Positions::kLearned) return x;
+    for (int64_t j = 0; j < model_.d_model; ++j) {
+      x[j] = x[j] + At(TensorKind::kPositions, 0, t, j);
+    }
+    return x;
+  }
+
+  void RunLayer(int64_t layer, Vec<Vec<T>>* x) {
+    const Vec<Vec<T>> branch = Attend(*x, layer);
+    for (size_t t = 0; t < x->size(); ++t) {
+      Vec<T>& row = (*x)[t];
+      if (seen_ != nullptr) seen_->attn_ms[layer] += MeanSquare(row);
+      row = AddBranch(row, branch[t], TensorKind::kAttnNorm, TensorKind::kAttnPostNorm, layer);
+      if (model_.mlp == MlpKind::kNone) continue;
+      if (seen_ != nullptr) seen_->mlp_ms[layer] += MeanSquare(row);
+      const Vec<T> in = post_ ? row : Norm(row, TensorKind::kMlpNorm, layer);
+      row = AddBranch(row, Mlp(in, layer), TensorKind::kMlpNorm, TensorKind::kMlpPostNorm, layer);
+    }
+  }
+
+  Vec<T> AddBranch(Vec<T> x, const Vec<T>& branch, TensorKind norm, TensorKind sandwich,
+                   int64_t layer) const {
+    AddTo(&x, model_.sandwich_norm ? Norm(branch, sandwich, layer) : branch);
+    return post_ ? Norm(x, norm, layer) : x;
+  }
+
   const T& At(TensorKind kind, int64_t layer, int64_t row, int64_t col) const {
     const TensorSpec& tensor = layout_.Find(kind, layer);
     return weights_[tensor.offset + row * tensor.cols + col];
+  }
+
+  Vec<T> Bias(TensorKind kind, int64_t layer) const {
+    const TensorSpec& tensor = layout_.Find(kind, layer, true);
+    return {weights_.begin() + tensor.offset, weights_.begin() + tensor.offset + tensor.size()};
   }
 
   static double MeanSquare(const Vec<T>& x) {
@@ -110,14 +147,27 @@ class Forward {
     for (size_t i = 0; i < x->size(); ++i) (*x)[i] = (*x)[i] + y[i];
   }
 
-  Vec<T> Norm(const Vec<T>& x, TensorKind kind, int64_t layer) const {
+  static Vec<T> RmsNorm(const Vec<T>& x, double eps) {
     using std::sqrt;
     T sum = 0;
     for (const T& value : x) sum = sum + value * value;
-    const T root = sqrt(sum / T(static_cast<double>(x.size())) + T(model_.norm_eps));
+    const T root = sqrt(sum / T(static_cast<double>(x.size())) + T(eps));
     Vec<T> y;
-    for (size_t j = 0; j < x.size(); ++j) y.push_back(x[j] / root * At(kind, layer, 0, j));
+    for (const T& value : x) y.push_back(value / root);
     return y;
+  }
+
+  Vec<T> Norm(Vec<T> x, TensorKind kind, int64_t layer) const {
+    if (model_.norm == NormKind::kNone) return x;
+    if (model_.norm == NormKind::kLayer) {
+      T mean = 0;
+      for (const T& value : x) mean = mean + value / T(static_cast<double>(x.size()));
+      for (T& value : x) value = value - mean;
+    }
+    x = RmsNorm(x, model_.norm_eps);
+    for (size_t j = 0; j < x.size(); ++j) x[j] = x[j] * At(kind, layer, 0, j);
+    if (model_.norm == NormKind::kLayer) AddTo(&x, Bias(kind, layer));
+    return x;
   }
 
   Vec<T> Apply(TensorKind kind, int64_t layer, const Vec<T>& x, int64_t rows) const {
@@ -130,15 +180,43 @@ class Forward {
     return y;
   }
 
-  Vec<T> Mlp(const Vec<T>& h, int64_t layer) const {
+  // With its bias, where the model has them.
+  Vec<T> Linear(TensorKind kind, int64_t layer, const Vec<T>& x, int64_t rows) const {
+    Vec<T> y = Apply(kind, layer, x, rows);
+    if (model_.biases) AddTo(&y, Bias(kind, layer));
+    return y;
+  }
+
+  static T Sigmoid(const T& x) {
     using std::exp;
-    const Vec<T> gate = Apply(TensorKind::kGate, layer, h, model_.d_ff);
-    const Vec<T> up = Apply(TensorKind::kUp, layer, h, model_.d_ff);
-    Vec<T> act;
-    for (size_t j = 0; j < gate.size(); ++j) {
-      act.push_back(gate[j] / (T(1) + exp(T(0) - gate[j])) * up[j]);
+    return T(1) / (T(1) + exp(T(0) - x));
+  }
+
+  static T Activate(MlpKind mlp, const T& x) {
+    using std::erf;
+    if (mlp == MlpKind::kRelu) return Value(x) > 0 ? x : T(0) * x;
+    return T(0.5) * x * (T(1) + erf(x / T(std::sqrt(2.0))));
+  }
+
+  Vec<T> Mlp(const Vec<T>& h, int64_t layer) const {
+    Vec<T> act = Linear(TensorKind::kUp, layer, h, model_.d_ff);
+    if (model_.mlp == MlpKind::kSwiGlu) {
+      const Vec<T> gate = Linear(TensorKind::kGate, layer, h, model_.d_ff);
+      for (size_t j = 0; j < act.size(); ++j) act[j] = gate[j] * Sigmoid(gate[j]) * act[j];
+    } else {
+      for (T& value : act) value = Activate(model_.mlp, value);
     }
-    return Apply(TensorKind::kDown, layer, act, model_.d_model);
+    return Linear(TensorKind::kDown, layer, act, model_.d_model);
+  }
+
+  // Each head under its own norm.
+  void NormHeads(Vec<T>* x, TensorKind gain, int64_t layer) const {
+    const int64_t width = model_.HeadDim();
+    for (size_t head = 0; head < x->size(); head += width) {
+      const Vec<T> normed =
+          RmsNorm({x->begin() + head, x->begin() + head + width}, model_.norm_eps);
+      for (int64_t i = 0; i < width; ++i) (*x)[head + i] = normed[i] * At(gain, layer, 0, i);
+    }
   }
 
   // Pairs (i, i + E / 2) of each head turn by position * theta^(-2 i / E).
@@ -156,14 +234,25 @@ class Forward {
     }
   }
 
-  Vec<Vec<T>> Attend(const Vec<Vec<T>>& h, int64_t layer) {
+  // Of the stream x, what attention adds to it, the norm before included.
+  Vec<Vec<T>> Attend(const Vec<Vec<T>>& x, int64_t layer) {
     using std::exp;
     const int64_t length = model_.seq_len, width = model_.HeadDim();
-    Vec<Vec<T>> q, k, v, out(length);
+    Vec<Vec<T>> q, k, v, gate, out(length);
     for (int64_t t = 0; t < length; ++t) {
-      q.push_back(Apply(TensorKind::kQ, layer, h[t], model_.d_model));
-      k.push_back(Apply(TensorKind::kK, layer, h[t], model_.KvDim()));
-      v.push_back(Apply(TensorKind::kV, layer, h[t], model_.KvDim()));
+      const Vec<T> h = post_ ? x[t] : Norm(x[t], TensorKind::kAttnNorm, layer);
+      const Vec<T>& kv_in = model_.attn_norm_feeds == AttnNormFeeds::kQ ? x[t] : h;
+      q.push_back(Linear(TensorKind::kQ, layer, h, model_.QDim()));
+      k.push_back(Linear(TensorKind::kK, layer, kv_in, model_.KvDim()));
+      v.push_back(Linear(TensorKind::kV, layer, kv_in, model_.KvDim()));
+      if (model_.gated_attention) {
+        gate.push_back(Linear(TensorKind::kAttnGate, layer, h, model_.QDim()));
+      }
+      if (model_.qk_norm) {
+        NormHeads(&q[t], TensorKind::kQNorm, layer);
+        NormHeads(&k[t], TensorKind::kKNorm, layer);
+      }
+      if (model_.positions != Positions::kRope) continue;
       Rotate(&q[t], t);
       Rotate(&k[t], t);
     }
@@ -198,10 +287,17 @@ class Forward {
         }
       }
     }
+    for (int64_t t = 0; t < length; ++t) {
+      for (size_t j = 0; model_.gated_attention && j < out[t].size(); ++j) {
+        out[t][j] = out[t][j] * Sigmoid(gate[t][j]);
+      }
+      out[t] = Linear(TensorKind::kO, layer, out[t], model_.d_model);
+    }
     return out;
   }
 
   const ModelConfig& model_;
+  bool post_;
   Layout layout_;
   const Vec<T>& weights_;
   ReferenceObservations* seen_;
@@ -209,29 +305,33 @@ class Forward {
 
 template <typename T>
 T BatchLoss(const ModelConfig& model, const Vec<T>& weights, const std::vector<int32_t>& tokens,
-            ReferenceObservations* seen) {
+            double z_loss, ReferenceObservations* seen) {
   const int64_t width = model.seq_len + 1;
   const int64_t count = static_cast<int64_t>(tokens.size()) / width;
   Forward<T> forward(model, weights, seen);
   T total = 0;
+  double predicted = 0;
   for (int64_t i = 0; i < count; ++i) {
-    total = total + forward.SequenceLoss(tokens.data() + i * width);
+    const int32_t* sequence = tokens.data() + i * width;
+    total = total + forward.SequenceLoss(sequence, z_loss);
+    predicted += static_cast<double>(
+        std::count_if(sequence + 1, sequence + width, [](int32_t token) { return token >= 0; }));
   }
-  return total / T(static_cast<double>(count * model.seq_len));
+  return total / T(predicted);
 }
 
 }  // namespace
 
 double ReferenceLoss(const ModelConfig& model, const std::vector<double>& weights,
                      const std::vector<int32_t>& tokens, ReferenceObservations* seen) {
-  if (seen == nullptr) return BatchLoss<double>(model, weights, tokens, nullptr);
+  if (seen == nullptr) return BatchLoss<double>(model, weights, tokens, 0, nullptr);
   const size_t layers = static_cast<size_t>(model.layers);
   *seen = {.entropy = std::vector<double>(layers),
            .first_token_mass = std::vector<double>(layers),
            .max_logit = std::vector<double>(layers, -1e300),
            .attn_ms = std::vector<double>(layers),
            .mlp_ms = std::vector<double>(layers)};
-  const double loss = BatchLoss<double>(model, weights, tokens, seen);
+  const double loss = BatchLoss<double>(model, weights, tokens, 0, seen);
   const double sequences = static_cast<double>(tokens.size()) / (model.seq_len + 1.0);
   const double queries = sequences * static_cast<double>(model.heads * (model.seq_len - 1));
   for (size_t i = 0; i < layers; ++i) {
@@ -246,12 +346,12 @@ double ReferenceLoss(const ModelConfig& model, const std::vector<double>& weight
 
 ReferenceGradient ReferenceLossAndGradient(const ModelConfig& model,
                                            const std::vector<double>& weights,
-                                           const std::vector<int32_t>& tokens) {
+                                           const std::vector<int32_t>& tokens, double z_loss) {
   std::vector<Node> nodes;
   tape = &nodes;
   std::vector<Var> variables;
   for (const double weight : weights) variables.emplace_back(weight, -1, 0, -1, 0);
-  const Var loss = BatchLoss<Var>(model, variables, tokens, nullptr);
+  const Var loss = BatchLoss<Var>(model, variables, tokens, z_loss, nullptr);
   std::vector<double> adjoint(nodes.size());
   adjoint[loss.node] = 1;
   for (int i = loss.node; i >= 0; --i) {
@@ -266,8 +366,28 @@ ReferenceGradient ReferenceLossAndGradient(const ModelConfig& model,
   return {.loss = loss.value, .gradient = adjoint};
 }
 
+namespace {
+
+bool Decays(TensorGroup group, const TrainConfig& train) {
+  const std::map<TensorGroup, bool> mask = {{TensorGroup::kEmbed, train.decay_embed},
+                                            {TensorGroup::kLmHead, train.decay_lm_head},
+                                            {TensorGroup::kQk, train.decay_qk},
+                                            {TensorGroup::kVo, train.decay_vo},
+                                            {TensorGroup::kAttnGate, train.decay_attn_gate},
+                                            {TensorGroup::kMlp, train.decay_mlp},
+                                            {TensorGroup::kNorm, train.decay_norm},
+                                            {TensorGroup::kBias, train.decay_bias}};
+  return mask.at(group);
+}
+
+}  // namespace
+
 ReferenceAdamW::ReferenceAdamW(const ModelConfig& model, const TrainConfig& train)
-    : layout_(MakeLayout(model)), train_(train), m_(layout_.floats), v_(layout_.floats) {}
+    : d_model_(model.d_model),
+      layout_(MakeLayout(model)),
+      train_(train),
+      m_(layout_.floats),
+      v_(layout_.floats) {}
 
 double ReferenceAdamW::Step(int64_t step, const std::vector<double>& gradient,
                             std::vector<double>* weights) {
@@ -275,13 +395,20 @@ double ReferenceAdamW::Step(int64_t step, const std::vector<double>& gradient,
   for (const double g : gradient) squares += g * g;
   const double norm = std::sqrt(squares);
   const double scale = train_.clip > 0 && norm > train_.clip ? train_.clip / norm : 1;
-  const double lr = train_.lr * LearningRateShare(train_, step);
-  const double decay = train_.decay == DecayMode::kCoupled ? lr * train_.weight_decay
-                                                           : train_.weight_decay * lr / train_.lr;
+  const double base = train_.lr * LearningRateShare(train_, step);
+  const double progress = static_cast<double>(step) / static_cast<double>(train_.Steps());
+  const bool in_window = progress >= train_.decay_begin && progress < train_.decay_end;
   const double t = static_cast<double>(step) + 1;
   for (const TensorSpec& tensor : layout_.tensors) {
-    const bool decays =
-        !IsGain(tensor.kind) && (tensor.kind != TensorKind::kEmbed || train_.decay_embed);
+    const bool hidden = tensor.is_matrix() && tensor.group() != TensorGroup::kEmbed;
+    const double lr =
+        train_.mup_base_width && hidden
+            ? base * static_cast<double>(*train_.mup_base_width) / static_cast<double>(d_model_)
+            : base;
+    const double decay = train_.decay == DecayMode::kCoupled
+                             ? lr * train_.weight_decay
+                             : train_.weight_decay * base / train_.lr;
+    const bool decays = in_window && Decays(tensor.group(), train_);
     for (int64_t i = tensor.offset; i < tensor.offset + tensor.size(); ++i) {
       const double g = gradient[i] * scale;
       m_[i] = train_.beta1 * m_[i] + (1 - train_.beta1) * g;

@@ -21,17 +21,18 @@ struct ReferenceObservations {
   double final_ms = 0;
 };
 
-// Mean token loss of sequences [count, T + 1].
+// Mean token loss of sequences [count, T + 1], over the tokens that are predicted (see
+// Engine::TrainStep).
 double ReferenceLoss(const ModelConfig& model, const std::vector<double>& weights,
                      const std::vector<int32_t>& tokens, ReferenceObservations* seen = nullptr);
 
 struct ReferenceGradient {
-  double loss = 0;
+  double loss = 0;               // with z-loss
   std::vector<double> gradient;  // same layout as the weights
 };
 ReferenceGradient ReferenceLossAndGradient(const ModelConfig& model,
                                            const std::vector<double>& weights,
-                                           const std::vector<int32_t>& tokens);
+                                           const std::vector<int32_t>& tokens, double z_loss = 0);
 
 // AdamW of the definition, one member.
 class ReferenceAdamW {
@@ -43,6 +44,7 @@ class ReferenceAdamW {
   const std::vector<double>& v() const { return v_; }
 
  private:
+  int64_t d_model_;
   Layout layout_;
   TrainConfig train_;
   std::vector<double> m_, v_;

@@ -9,11 +9,21 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 
+int64_t Rounded(double share, int64_t steps) {
+  return std::llround(share * static_cast<double>(steps));
+}
+
+int64_t WarmupSteps(const TrainConfig& train) {
+  if (!train.warmup_tokens) return Rounded(train.warmup, train.Steps());
+  return std::llround(static_cast<double>(*train.warmup_tokens) /
+                      static_cast<double>(train.batch_tokens));
+}
+
 }  // namespace
 
 double LearningRateShare(const TrainConfig& train, int64_t step) {
   const int64_t steps = train.Steps();
-  const int64_t warmup = std::llround(train.warmup * static_cast<double>(steps));
+  const int64_t warmup = WarmupSteps(train);
   if (step < warmup) return static_cast<double>(step + 1) / static_cast<double>(warmup);
   switch (train.schedule) {
     case Schedule::kCosine: {
@@ -22,10 +32,11 @@ double LearningRateShare(const TrainConfig& train, int64_t step) {
       return train.min_lr_ratio + (1 - train.min_lr_ratio) * 0.5 * (1 + std::cos(kPi * progress));
     }
     case Schedule::kWsd: {
-      const int64_t cooldown = std::llround(train.cooldown * static_cast<double>(steps));
+      const int64_t cooldown = Rounded(train.cooldown, steps);
       const int64_t start = steps - cooldown;
       if (step < start) return 1;
-      return 1 - std::sqrt(static_cast<double>(step - start) / static_cast<double>(cooldown));
+      const double progress = static_cast<double>(step - start) / static_cast<double>(cooldown);
+      return 1 - (train.cooldown_shape == CooldownShape::kSqrt ? std::sqrt(progress) : progress);
     }
     case Schedule::kConstant:
       return 1;
@@ -38,6 +49,8 @@ double LearningRate(const TrainConfig& train, int64_t step) {
 }
 
 double DecayRate(const TrainConfig& train, int64_t step) {
+  const int64_t steps = train.Steps();
+  if (step < Rounded(train.decay_begin, steps) || step >= Rounded(train.decay_end, steps)) return 0;
   const double rate = train.weight_decay * LearningRateShare(train, step);
   return train.decay == DecayMode::kCoupled ? rate * train.lr : rate;
 }

@@ -9,10 +9,12 @@
 namespace loglog {
 
 // The share of the peak learning rate used by step `step` of 0 .. train.Steps() - 1.
-// With W = round(warmup * steps) and C = round(cooldown * steps):
+// With W = round(warmup_tokens / batch_tokens) or round(warmup * steps), and C = round(cooldown *
+// steps):
 //   warm-up (t < W)  (t + 1) / W, so that the first step already moves;
 //   cosine           r + (1 - r) (1 + cos(pi (t - W) / (steps - W))) / 2, r = min_lr_ratio;
-//   wsd              1, then over the last C steps 1 - sqrt((t - (steps - C)) / C);
+//   wsd              1, then over the last C steps 1 - sqrt(u) or 1 - u with
+//                    u = (t - (steps - C)) / C, by cooldown_shape;
 //   constant         1.
 double LearningRateShare(const TrainConfig& train, int64_t step);
 
@@ -20,11 +22,13 @@ double LearningRateShare(const TrainConfig& train, int64_t step);
 double LearningRate(const TrainConfig& train, int64_t step);
 
 // The factor by which step `step` shrinks a decayed weight is 1 - DecayRate:
-// lr_t * lambda when coupled, lambda * lr_t / lr when independent.
+// lr_t * lambda when coupled, lambda * lr_t / lr when independent; 0 outside the steps
+// round(decay_begin * steps) <= t < round(decay_end * steps).
 double DecayRate(const TrainConfig& train, int64_t step);
 
 // Averaging time of the weights as a share of the run: batch / (lr * lambda * tokens),
-// with the peak rates; for independent decay lambda stands in for lr * lambda.
+// with the peak rates and as if decay were on throughout; for independent decay lambda stands
+// in for lr * lambda. Of the tensors whose learning rate is not scaled by width.
 // Infinite without decay.
 double TauEma(const TrainConfig& train);
 

@@ -51,6 +51,39 @@ TEST(Schedule, WsdHoldsThenCoolsByTheSquareRoot) {
   EXPECT_DOUBLE_EQ(LearningRateShare(train, 99), 1 - std::sqrt(0.95));
 }
 
+TEST(Schedule, WsdCoolsAlongALine) {
+  TrainConfig train = HundredSteps(Schedule::kWsd);
+  train.cooldown_shape = CooldownShape::kLinear;
+  EXPECT_DOUBLE_EQ(LearningRateShare(train, 80), 1);
+  EXPECT_DOUBLE_EQ(LearningRateShare(train, 85), 0.75);
+  EXPECT_DOUBLE_EQ(LearningRateShare(train, 99), 1 - 0.95);
+}
+
+TEST(Schedule, WarmUpInTokensDoesNotFollowTheLengthOfTheRun) {
+  TrainConfig train = HundredSteps(Schedule::kCosine);
+  train.warmup_tokens = 40;
+  for (const int64_t tokens : {1000, 5000}) {
+    train.tokens = tokens;
+    EXPECT_DOUBLE_EQ(LearningRateShare(train, 0), 0.25);
+    EXPECT_DOUBLE_EQ(LearningRateShare(train, 3), 1);
+    EXPECT_DOUBLE_EQ(LearningRateShare(train, 4), 1);
+    EXPECT_LT(LearningRateShare(train, 5), 1);
+  }
+}
+
+TEST(Schedule, DecayHasAWindow) {
+  TrainConfig train = HundredSteps(Schedule::kConstant);
+  train.warmup = 0;
+  train.weight_decay = 0.4;
+  train.decay_begin = 0.25;
+  train.decay_end = 0.5;
+  EXPECT_EQ(DecayRate(train, 24), 0);
+  EXPECT_DOUBLE_EQ(DecayRate(train, 25), 0.2);
+  EXPECT_DOUBLE_EQ(DecayRate(train, 49), 0.2);
+  EXPECT_EQ(DecayRate(train, 50), 0);
+  EXPECT_NEAR(LrLambdaIntegral(train, 100), 25 * 0.2, 1e-12);
+}
+
 TEST(Schedule, ConstantStaysAtThePeak) {
   EXPECT_EQ(LearningRateShare(HundredSteps(Schedule::kConstant), 99), 1);
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "shards/sha256.h"
+#include "trainer/generators.h"
 #include "trainer/json_reader.h"
 
 namespace loglog {
@@ -22,7 +23,20 @@ const std::vector<std::string> kDepthWords = {"none", "inv_sqrt_2l"};
 const std::vector<std::string> kScheduleWords = {"cosine", "wsd", "constant"};
 const std::vector<std::string> kDecayWords = {"coupled", "independent"};
 const std::vector<std::string> kPrecisionWords = {"fp32", "bf16"};
-const std::vector<std::string> kFormatWords = {"llmc", "u16", "synthetic"};
+const std::vector<std::string> kNormWords = {"rms", "layer", "none"};
+const std::vector<std::string> kNormPlaceWords = {"pre", "post"};
+const std::vector<std::string> kAttnNormWords = {"qkv", "q"};
+const std::vector<std::string> kMlpWords = {"swiglu", "gelu", "relu", "none"};
+const std::vector<std::string> kPositionWords = {"rope", "learned", "none"};
+const std::vector<std::string> kCooldownWords = {"sqrt", "linear"};
+const std::vector<std::string> kProtocolWords = {"without_34", "noninferential_34", "all"};
+const std::vector<std::string> kFormatWords = {"llmc",    "u16",    "synthetic",
+                                               "windows", "anchor", "markov"};
+
+template <typename Enum>
+const std::string& WordOf(const std::vector<std::string>& words, Enum value) {
+  return words.at(static_cast<size_t>(value));
+}
 
 ModelConfig ReadModel(JsonReader reader) {
   ModelConfig model;
@@ -37,6 +51,19 @@ ModelConfig ReadModel(JsonReader reader) {
   model.tied_head = reader.Boolean("tied_head", model.tied_head);
   model.norm_eps = reader.Number("norm_eps", model.norm_eps);
   model.rope_theta = reader.Number("rope_theta", model.rope_theta);
+  model.head_dim = reader.OptionalInteger("head_dim", 1, kDimensionMax);
+  model.norm = static_cast<NormKind>(reader.Word("norm", kNormWords, 0));
+  model.norm_place = static_cast<NormPlace>(reader.Word("norm_place", kNormPlaceWords, 0));
+  model.attn_norm_feeds =
+      static_cast<AttnNormFeeds>(reader.Word("attn_norm_feeds", kAttnNormWords, 0));
+  model.embed_norm = reader.Boolean("embed_norm", model.embed_norm);
+  model.sandwich_norm = reader.Boolean("sandwich_norm", model.sandwich_norm);
+  model.qk_norm = reader.Boolean("qk_norm", model.qk_norm);
+  model.gated_attention = reader.Boolean("gated_attention", model.gated_attention);
+  model.mlp = static_cast<MlpKind>(reader.Word("mlp", kMlpWords, 0));
+  model.positions = static_cast<Positions>(reader.Word("positions", kPositionWords, 0));
+  model.biases = reader.Boolean("biases", model.biases);
+  model.head_bias = reader.Boolean("head_bias", model.head_bias);
   reader.Finish();
   return model;
 }
@@ -66,14 +93,28 @@ TrainConfig ReadTrain(JsonReader reader) {
   train.min_lr_ratio = reader.Number("min_lr_ratio", train.min_lr_ratio);
   train.schedule = static_cast<Schedule>(reader.Word("schedule", kScheduleWords, 0));
   train.warmup = reader.Number("warmup", train.warmup);
+  train.warmup_tokens = reader.OptionalInteger("warmup_tokens", 0, kIntMax);
   train.cooldown = reader.Number("cooldown", train.cooldown);
+  train.cooldown_shape =
+      static_cast<CooldownShape>(reader.Word("cooldown_shape", kCooldownWords, 0));
+  train.mup_base_width = reader.OptionalInteger("mup_base_width", 1, kDimensionMax);
   train.weight_decay = reader.Number("weight_decay", train.weight_decay);
   train.decay = static_cast<DecayMode>(reader.Word("decay", kDecayWords, 0));
+  train.decay_begin = reader.Number("decay_begin", train.decay_begin);
+  train.decay_end = reader.Number("decay_end", train.decay_end);
   train.decay_embed = reader.Boolean("decay_embed", train.decay_embed);
+  train.decay_lm_head = reader.Boolean("decay_lm_head", train.decay_lm_head);
+  train.decay_qk = reader.Boolean("decay_qk", train.decay_qk);
+  train.decay_vo = reader.Boolean("decay_vo", train.decay_vo);
+  train.decay_attn_gate = reader.Boolean("decay_attn_gate", train.decay_attn_gate);
+  train.decay_mlp = reader.Boolean("decay_mlp", train.decay_mlp);
+  train.decay_norm = reader.Boolean("decay_norm", train.decay_norm);
+  train.decay_bias = reader.Boolean("decay_bias", train.decay_bias);
   train.beta1 = reader.Number("beta1", train.beta1);
   train.beta2 = reader.Number("beta2", train.beta2);
   train.adam_eps = reader.Number("adam_eps", train.adam_eps);
   train.clip = reader.Number("clip", train.clip);
+  train.z_loss = reader.Number("z_loss", train.z_loss);
   train.precision = static_cast<Precision>(reader.Word("precision", kPrecisionWords, 0));
   reader.Finish();
   return train;
@@ -83,17 +124,37 @@ DataSplit ReadSplit(JsonReader reader) {
   DataSplit split;
   split.format = static_cast<DataFormat>(reader.Word("format", kFormatWords));
   split.glob = reader.String("glob", "");
-  const bool synthetic = split.format == DataFormat::kSynthetic;
-  if (synthetic && !split.glob.empty()) {
-    reader.Refuse("glob",
-                  "names files, and format synthetic reads none; set it to null, or the "
-                  "format to llmc or u16");
+  const bool made = split.format != DataFormat::kLlmc && split.format != DataFormat::kU16;
+  if (made && !split.glob.empty()) {
+    reader.Refuse("glob", "names files, and format " + WordOf(kFormatWords, split.format) +
+                              " reads none; set it to null, or the format to llmc or u16");
   }
-  if (!synthetic && split.glob.empty()) {
+  if (!made && split.glob.empty()) {
     reader.Refuse("glob", "is missing; name the shards, such as \"data/train-*.bin\"");
   }
   reader.Finish();
   return split;
+}
+
+void ReadGenerators(JsonReader& reader, DataConfig* data) {
+  JsonReader windows = reader.Object("windows", false);
+  data->windows.keys = windows.Integer("keys", 2, 100'000, data->windows.keys);
+  data->windows.anchors = windows.Integer("anchors", 2, 10'000, data->windows.anchors);
+  data->windows.train_pairs = windows.Integer("train_pairs", 1, kIntMax, data->windows.train_pairs);
+  data->windows.seed = windows.Integer("seed", 0, kIntMax, data->windows.seed);
+  windows.Finish();
+  JsonReader anchor = reader.Object("anchor", false);
+  data->anchor.protocol = static_cast<AnchorProtocol>(anchor.Word("protocol", kProtocolWords, 0));
+  data->anchor.modulus = anchor.Integer("modulus", 7, 80, data->anchor.modulus);
+  data->anchor.noise_groups = anchor.Integer("noise_groups", 0, 6, data->anchor.noise_groups);
+  anchor.Finish();
+  JsonReader markov = reader.Object("markov", false);
+  data->markov.stay = markov.Number("stay", data->markov.stay);
+  if (!(data->markov.stay >= 0 && data->markov.stay < 1)) {
+    markov.Refuse("stay", "must be at least 0 and below 1: it is a probability");
+  }
+  data->markov.pi = markov.String("pi", data->markov.pi);
+  markov.Finish();
 }
 
 DataConfig ReadData(JsonReader reader) {
@@ -107,6 +168,14 @@ DataConfig ReadData(JsonReader reader) {
   data.synthetic.branching = synthetic.Integer("branching", 1, 1'000'000, data.synthetic.branching);
   data.synthetic.seed = synthetic.Integer("seed", 0, kIntMax, data.synthetic.seed);
   synthetic.Finish();
+  ReadGenerators(reader, &data);
+  if (data.val.format != data.train.format &&
+      (IsGenerated(data.train.format) || IsGenerated(data.val.format))) {
+    reader.Refuse("val", "has format " + WordOf(kFormatWords, data.val.format) +
+                             ", and data.train " + WordOf(kFormatWords, data.train.format) +
+                             "; a built-in task comes with its own validation sets, so name it in "
+                             "both");
+  }
   reader.Finish();
   return data;
 }
@@ -208,6 +277,23 @@ void ReadRange(JsonReader& reader, Task* task) {
   }
 }
 
+void ReadBranch(JsonReader& reader, Task* task) {
+  if (!reader.Has("branch")) {
+    reader.String("branch", "");
+    return;
+  }
+  JsonReader branch = reader.Object("branch", true);
+  task->branch = {.step = branch.Integer("step", 1, task->EndStep()),
+                  .path = branch.String("path"),
+                  .sha256 = branch.String("sha256", "")};
+  branch.Finish();
+  if (task->branch->step == task->BeginStep()) return;
+  reader.Refuse("branch",
+                "is of step " + std::to_string(task->branch->step) + ", and token_begin is " +
+                    std::to_string(task->token_begin) + "; set token_begin to " +
+                    std::to_string(task->branch->step * task->first().train.batch_tokens));
+}
+
 void ReadDevice(JsonReader& reader, Task* task) {
   task->device = reader.String("device", "cpu");
   const std::string digits = task->device.rfind("cuda:", 0) == 0 ? task->device.substr(5) : "";
@@ -224,16 +310,73 @@ void ReadDevice(JsonReader& reader, Task* task) {
   }
 }
 
-template <typename Enum>
-const std::string& WordOf(const std::vector<std::string>& words, Enum value) {
-  return words.at(static_cast<size_t>(value));
+template <typename T>
+json OrNull(const std::optional<T>& value) {
+  return value ? json(*value) : json();
 }
 
-json OrNull(const std::optional<double>& value) { return value ? json(*value) : json(); }
+// Fields that came when checkpoints were there already: left out where they have their
+// default, so that a configuration which says nothing about them keeps its hash.
+void AddLaterModelFields(const ModelConfig& m, json* model) {
+  const ModelConfig fallback;
+  const auto add = [&](const char* key, const json& value, const json& standard) {
+    if (value != standard) (*model)[key] = value;
+  };
+  add("head_dim", OrNull(m.head_dim), json());
+  add("norm", WordOf(kNormWords, m.norm), kNormWords[0]);
+  add("norm_place", WordOf(kNormPlaceWords, m.norm_place), kNormPlaceWords[0]);
+  add("attn_norm_feeds", WordOf(kAttnNormWords, m.attn_norm_feeds), kAttnNormWords[0]);
+  add("embed_norm", m.embed_norm, fallback.embed_norm);
+  add("sandwich_norm", m.sandwich_norm, fallback.sandwich_norm);
+  add("qk_norm", m.qk_norm, fallback.qk_norm);
+  add("gated_attention", m.gated_attention, fallback.gated_attention);
+  add("mlp", WordOf(kMlpWords, m.mlp), kMlpWords[0]);
+  add("positions", WordOf(kPositionWords, m.positions), kPositionWords[0]);
+  add("biases", m.biases, fallback.biases);
+  add("head_bias", m.head_bias, fallback.head_bias);
+}
+
+void AddLaterTrainFields(const TrainConfig& t, json* train) {
+  const TrainConfig fallback;
+  const auto add = [&](const char* key, const json& value, const json& standard) {
+    if (value != standard) (*train)[key] = value;
+  };
+  add("warmup_tokens", OrNull(t.warmup_tokens), json());
+  add("cooldown_shape", WordOf(kCooldownWords, t.cooldown_shape), kCooldownWords[0]);
+  add("mup_base_width", OrNull(t.mup_base_width), json());
+  add("decay_begin", t.decay_begin, fallback.decay_begin);
+  add("decay_end", t.decay_end, fallback.decay_end);
+  add("decay_lm_head", t.decay_lm_head, fallback.decay_lm_head);
+  add("decay_qk", t.decay_qk, fallback.decay_qk);
+  add("decay_vo", t.decay_vo, fallback.decay_vo);
+  add("decay_attn_gate", t.decay_attn_gate, fallback.decay_attn_gate);
+  add("decay_mlp", t.decay_mlp, fallback.decay_mlp);
+  add("decay_norm", t.decay_norm, fallback.decay_norm);
+  add("decay_bias", t.decay_bias, fallback.decay_bias);
+  add("z_loss", t.z_loss, fallback.z_loss);
+}
 
 json SplitJson(const DataSplit& split) {
   return {{"format", WordOf(kFormatWords, split.format)},
           {"glob", split.glob.empty() ? json() : json(split.glob)}};
+}
+
+// As with later fields: only what is used and what is said.
+void AddGenerators(const DataConfig& d, json* data) {
+  if (d.windows != WindowsConfig()) {
+    (*data)["windows"] = {{"keys", d.windows.keys},
+                          {"anchors", d.windows.anchors},
+                          {"train_pairs", d.windows.train_pairs},
+                          {"seed", d.windows.seed}};
+  }
+  if (d.anchor != AnchorConfig()) {
+    (*data)["anchor"] = {{"protocol", WordOf(kProtocolWords, d.anchor.protocol)},
+                         {"modulus", d.anchor.modulus},
+                         {"noise_groups", d.anchor.noise_groups}};
+  }
+  if (d.markov != MarkovConfig()) {
+    (*data)["markov"] = {{"stay", d.markov.stay}, {"pi", d.markov.pi}};
+  }
 }
 
 }  // namespace
@@ -260,11 +403,13 @@ Task ParseTask(std::string_view text, const std::string& file, const std::string
   JsonReader checkpoint = reader.Object("checkpoint", false);
   task.checkpoint_every = checkpoint.Integer("every", 0, kIntMax, task.checkpoint_every);
   task.checkpoint_keep = checkpoint.Integer("keep", 1, 1 << 20, task.checkpoint_keep);
+  task.checkpoint_at = checkpoint.Integers("at", 1, task.EndStep());
   checkpoint.Finish();
   task.run_dir = reader.String("run_dir", folder);
   task.checkpoint_dir = reader.String("checkpoint_dir", task.run_dir + "/checkpoints");
   task.data_root = reader.String("data_root", ".");
   ReadDevice(reader, &task);
+  ReadBranch(reader, &task);
   if (reader.Has("resume")) {
     JsonReader resume = reader.Object("resume", true);
     task.resume = {.step = resume.Integer("step", 1, task.EndStep()),
@@ -276,6 +421,11 @@ Task ParseTask(std::string_view text, const std::string& file, const std::string
   }
   reader.Finish();
   return task;
+}
+
+MemberConfig ParseCanonicalMember(std::string_view text, const std::string& file) {
+  const json root = ParseJsonStrictly(text, file);
+  return ReadMember(JsonReader(root, file, ""), file);
 }
 
 std::string CanonicalMember(const MemberConfig& member) {
@@ -315,6 +465,8 @@ std::string CanonicalMember(const MemberConfig& member) {
                      {"adam_eps", t.adam_eps},
                      {"clip", t.clip},
                      {"precision", WordOf(kPrecisionWords, t.precision)}};
+  AddLaterModelFields(m, &config["model"]);
+  AddLaterTrainFields(t, &config["train"]);
   config["data"] = {{"train", SplitJson(d.train)},
                     {"val", SplitJson(d.val)},
                     {"synthetic",
@@ -322,6 +474,7 @@ std::string CanonicalMember(const MemberConfig& member) {
                       {"zipf", d.synthetic.zipf},
                       {"branching", d.synthetic.branching},
                       {"seed", d.synthetic.seed}}}};
+  AddGenerators(d, &config["data"]);
   config["eval"] = {{"every", member.eval.every}, {"tokens", member.eval.tokens}};
   config["metrics"] = {{"every", member.metrics.every},
                        {"probe_every", member.metrics.probe_every}};

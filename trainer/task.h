@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,12 +26,16 @@ struct Task {
   int64_t token_end = 0;
   int64_t checkpoint_every = 200;  // steps; 0: only when asked to stop
   int64_t checkpoint_keep = 2;
+  std::set<int64_t> checkpoint_at;  // steps with a checkpoint that stays, to branch from
   std::string run_dir;
   std::string checkpoint_dir;
   std::string data_root = ".";
   std::string device = "cpu";
   int threads = 1;
   std::optional<ResumePoint> resume;
+  // A checkpoint of another task that this one begins with when it has none of its own; of the
+  // step of token_begin.
+  std::optional<ResumePoint> branch;
 
   const MemberConfig& first() const { return members[0]; }
   int64_t BeginStep() const { return token_begin / first().train.batch_tokens; }
@@ -42,8 +47,12 @@ struct Task {
 // the JSON path and the fix.
 Task ParseTask(std::string_view text, const std::string& file, const std::string& folder);
 
-// A member's configuration and seed as canonical JSON: every field present, keys sorted.
+// A member's configuration and seed as canonical JSON, keys sorted: every field of the first
+// version, and later ones that differ from their default.
 std::string CanonicalMember(const MemberConfig& member);
+
+// Reads what CanonicalMember wrote. Throws ConfigError, beginning with `file`.
+MemberConfig ParseCanonicalMember(std::string_view text, const std::string& file);
 
 // Hash of all members' canonical JSON: two tasks with the same hash train the same
 // numbers. Names, folders, device and the range of tokens do not count.

@@ -74,6 +74,63 @@ TEST(Task, EveryFieldIsRead) {
   EXPECT_EQ(read.resume->path, "/c/step-00000001");
 }
 
+TEST(Task, GeneratedDataAreReadAndNameBothSplits) {
+  json task = SmallTask();
+  json& data = task["members"][0]["config"]["data"];
+  data = {{"train", {{"format", "anchor"}}},
+          {"val", {{"format", "anchor"}}},
+          {"windows", {{"keys", 4}, {"anchors", 3}, {"train_pairs", 5}, {"seed", 2}}},
+          {"anchor", {{"protocol", "all"}, {"modulus", 9}, {"noise_groups", 2}}},
+          {"markov", {{"stay", 0.25}, {"pi", "0.5 0.5"}}}};
+  const DataConfig read = Parse(task).first().data;
+  EXPECT_EQ(read.windows, (WindowsConfig{4, 3, 5, 2}));
+  EXPECT_EQ(read.anchor, (AnchorConfig{AnchorProtocol::kAll, 9, 2}));
+  EXPECT_EQ(read.markov, (MarkovConfig{0.25, "0.5 0.5"}));
+  const json canonical = json::parse(CanonicalMember(Parse(task).first()))["config"]["data"];
+  for (const char* key : {"windows", "anchor", "markov"}) EXPECT_EQ(canonical[key], data[key]);
+  data["val"]["format"] = "synthetic";
+  EXPECT_EQ(MessageOf<ConfigError>([&] { Parse(task); }),
+            "task.json: members[0].config.data.val has format synthetic, and data.train anchor; a "
+            "built-in task comes with its own validation sets, so name it in both");
+}
+
+// A later field at its default leaves no trace: cells and checkpoints made before it keep
+// their identity.
+TEST(Task, LaterFieldsAreReadAndLeftOutAtTheirDefaults) {
+  json task = SmallTask();
+  const std::string plain = CanonicalMember(Parse(task).first());
+  json& config = task["members"][0]["config"];
+  const json model = {{"head_dim", 8},          {"norm", "layer"},         {"norm_place", "pre"},
+                      {"attn_norm_feeds", "q"}, {"embed_norm", true},      {"sandwich_norm", true},
+                      {"qk_norm", true},        {"gated_attention", true}, {"mlp", "gelu"},
+                      {"positions", "learned"}, {"biases", true},          {"head_bias", true}};
+  const json train = {
+      {"warmup_tokens", 1024}, {"cooldown_shape", "linear"}, {"mup_base_width", 16},
+      {"decay_begin", 0.25},   {"decay_end", 0.5},           {"decay_lm_head", false},
+      {"decay_qk", false},     {"decay_vo", false},          {"decay_attn_gate", false},
+      {"decay_mlp", false},    {"decay_norm", true},         {"decay_bias", true},
+      {"z_loss", 1e-4}};
+  config["model"].update(model);
+  config["train"].update(train);
+  const json canonical = json::parse(CanonicalMember(Parse(task).first()))["config"];
+  for (const auto& [key, value] : model.items()) {
+    EXPECT_EQ(canonical["model"].value(key, json()), key == "norm_place" ? json() : value) << key;
+  }
+  for (const auto& [key, value] : train.items()) {
+    EXPECT_EQ(canonical["train"].value(key, json()), value) << key;
+  }
+  const ModelConfig& read = Parse(task).first().model;
+  EXPECT_EQ(read.norm, NormKind::kLayer);
+  EXPECT_EQ(read.mlp, MlpKind::kGelu);
+  EXPECT_EQ(read.positions, Positions::kLearned);
+  task = SmallTask();
+  task["members"][0]["config"]["model"]["norm"] = "rms";
+  task["members"][0]["config"]["model"]["head_dim"] = nullptr;
+  task["members"][0]["config"]["train"]["z_loss"] = 0;
+  EXPECT_EQ(CanonicalMember(Parse(task).first()), plain);
+  EXPECT_EQ(plain.find("z_loss"), std::string::npos);
+}
+
 // The canonical form has every field, so a task that spells out the defaults trains the
 // same numbers as one that leaves them away.
 TEST(Task, HashIsOfTheResolvedConfiguration) {
@@ -104,7 +161,8 @@ const std::vector<BadTask>& BadTasks() {
       {"/checkpiont", json::object(), "checkpiont is not a known key; did you mean checkpoint?"},
       {"/zzz", 1,
        "zzz is not a known key; known here: format, task_id, attempt_id, members, token_begin, "
-       "token_end, checkpoint, run_dir, checkpoint_dir, data_root, device, threads, resume"},
+       "token_end, checkpoint, run_dir, checkpoint_dir, data_root, device, threads, branch, "
+       "resume"},
       {"/format", 2, "format is 2, and this trainer reads format 1; use programs of one version"},
       {"/members", nullptr, "members is missing; add it"},
       {"/members", json::array(), "members is empty; a task trains at least one trial"},
@@ -155,7 +213,8 @@ const std::vector<BadTask>& BadTasks() {
       {"/members/0/config/init/sigma", -0.1,
        "members[0].config.init.sigma is -0.1; it must be a finite number of at least 0"},
       {"/members/0/config/data/train/format", "bin",
-       "members[0].config.data.train.format is \"bin\"; it must be one of llmc, u16, synthetic"},
+       "members[0].config.data.train.format is \"bin\"; it must be one of llmc, u16, synthetic, "
+       "windows, anchor, markov"},
       {"/members/0/config/data/train/format", "llmc",
        "members[0].config.data.train.glob is missing; name the shards, such as "
        "\"data/train-*.bin\""},

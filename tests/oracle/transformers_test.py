@@ -1,0 +1,100 @@
+"""Holds exported checkpoints against Hugging Face's transformers: models are trained for a few
+steps, exported, loaded as LlamaForCausalLM, and their loss on the validation sequences must be
+the trainer's, for grouped keys, tied and untied heads, biases, wide heads and several eps. What
+Llama cannot express is refused.
+
+  transformers_test.py LOGLOG_TRAINER
+
+Skips (77) where torch and transformers are not installed; LOGLOG_TRANSFORMERS_PYTHON says where
+they are, else the folder that deploy/setup.sh --test --cuda makes.
+"""
+import array
+import json
+import math
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+
+HOME = pathlib.Path(os.environ.get("LOGLOG_CACHE", pathlib.Path.home() / ".cache/loglog"))
+PYTHON = os.environ.get("LOGLOG_TRANSFORMERS_PYTHON", str(HOME / "transformers/bin/python"))
+if sys.executable != PYTHON and os.path.exists(PYTHON) and "LOGLOG_ORACLE_RUNS" not in os.environ:
+    os.environ["LOGLOG_ORACLE_RUNS"] = "1"
+    os.execv(PYTHON, [PYTHON, *sys.argv])
+os.environ["HF_HUB_OFFLINE"] = "1"
+try:
+    import torch
+    from transformers import LlamaForCausalLM
+except ImportError:
+    print("skipped: no transformers; deploy/setup.sh --test --cuda installs it")
+    sys.exit(77)
+
+VOCAB, SEQ_LEN = 61, 24
+SHAPE = {"layers": 2, "d_model": 32, "heads": 4, "kv_heads": 4, "d_ff": 48, "vocab": VOCAB, "seq_len": SEQ_LEN}
+MODELS = {
+    "plain": {},
+    "grouped": {"kv_heads": 2},
+    "one kv head, tied": {"kv_heads": 1, "tied_head": True},
+    "eps 1e-12": {"norm_eps": 1e-12},
+    "eps 1e-3": {"norm_eps": 1e-3, "rope_theta": 500.0},
+    "biases": {"biases": True},
+    "wide heads": {"head_dim": 20, "tied_head": True},
+}
+
+
+def write_shards(folder):
+    """Uniform ids; one validation shard of exactly one sequence."""
+    draw = random.Random(5)
+    for name, count in (("train.bin", 4000), ("val.bin", SEQ_LEN + 1)):
+        ids = array.array("H", (draw.randrange(VOCAB) for _ in range(count)))
+        (folder / name).write_bytes(ids.tobytes())
+    return ids.tolist()
+
+
+def train(trainer, folder, model):
+    task = {"members": [{"seed": 3, "config": {
+        "model": SHAPE | model, "init": {"gamma": 0.4},
+        "train": {"tokens": 20 * 96, "batch_tokens": 96, "lr": 0.02},
+        "data": {"train": {"format": "u16", "glob": "train.bin"}, "val": {"format": "u16", "glob": "val.bin"}},
+        "eval": {"tokens": SEQ_LEN}, "metrics": {"every": 20, "probe_every": 0}}}],
+        "run_dir": str(folder / "run"), "data_root": str(folder)}
+    (folder / "task.json").write_text(json.dumps(task))
+    subprocess.run([trainer, str(folder / "task.json")], check=True, stderr=subprocess.DEVNULL)
+    last = (folder / "run/events.jsonl").read_text().splitlines()[-1]
+    return json.loads(last)["final_loss"], folder / "run/checkpoints/step-00000020"
+
+
+def main():
+    trainer, failed = sys.argv[1], 0
+    for name, model in MODELS.items():
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = pathlib.Path(temporary)
+            ids = torch.tensor([write_shards(folder)])
+            ours, checkpoint = train(trainer, folder, model)
+            subprocess.run([trainer, "export", str(checkpoint), "--out", str(folder / "hf")], check=True,
+                           stdout=subprocess.DEVNULL)
+            llama, report = LlamaForCausalLM.from_pretrained(folder / "hf", output_loading_info=True)
+            with torch.no_grad():
+                logits = llama(ids[:, :-1]).logits.double()
+            theirs = torch.nn.functional.cross_entropy(logits[0], ids[0, 1:]).item()
+            strange = {key: value for key, value in report.items() if value}
+            apart = abs(ours - theirs) / theirs
+            ok = apart < 1e-6 and not strange and abs(ours - math.log(VOCAB)) > 0.01
+            failed += not ok
+            print(f"{'ok' if ok else 'FAILED'}: {name}: loss {ours:.7f}, transformers {theirs:.7f} ({apart:.1e}) {strange or ''}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        write_shards(folder)
+        _, checkpoint = train(trainer, folder, {"qk_norm": True})
+        export = subprocess.run([trainer, "export", str(checkpoint), "--out", str(folder / "hf")],
+                                capture_output=True, text=True)
+        refused = export.returncode == 20 and "model.qk_norm: Llama has no norm of queries" in export.stderr
+        failed += not refused
+        print("ok: qk_norm is refused" if refused else f"FAILED: {export}")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+// What the engine is made of; engine.cc trains, engine_state.cc copies state out and in.
+#ifndef LOGLOG_TRAINER_ENGINE_IMPL_H_
+#define LOGLOG_TRAINER_ENGINE_IMPL_H_
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "trainer/engine.h"
+#include "trainer/layout.h"
+#include "trainer/model.h"
+#include "trainer/optimizer.h"
+
+namespace loglog {
+
+// Members that go through the model together, and their views of the flat buffers.
+struct MemberGroup {
+  int first = 0;
+  int count = 0;
+  ModelTensors weights;
+  ModelTensors grads;
+};
+
+// A workspace with the token tensors that feed it.
+struct Lane {
+  Lane(const ModelConfig& model, int64_t members, int64_t sequences, at::TensorOptions options,
+       const WorkspaceLimits& limits)
+      : work(model, members, sequences, options, limits),
+        host_tokens(at::empty({members, sequences * model.seq_len}, at::kInt)),
+        host_targets(at::empty({members, sequences * model.seq_len}, at::kInt)) {}
+
+  Workspace work;
+  at::Tensor host_tokens;
+  at::Tensor host_targets;
+};
+
+// Of one member, beyond its tensors.
+struct Counters {
+  double active = 1;
+  double window_steps = 0;  // since the metrics were last gathered
+  double window_clipped = 0;
+};
+constexpr int64_t kCounterCount = sizeof(Counters) / sizeof(double);
+
+class Engine::Impl {
+ public:
+  Impl(std::vector<MemberConfig> members, const EngineOptions& options);
+
+  void InitWeights();
+  std::vector<NamedValue> InitMetrics(int member) const;
+  std::vector<StepResult> TrainStep(const int32_t* tokens, int64_t step, bool with_metrics);
+  std::vector<Evaluation> Evaluate(const int32_t* tokens, int64_t sequences, bool with_answers);
+  std::vector<NamedValue> Probe(int member, const int32_t* tokens, int64_t sequences);
+  void ReadState(size_t index, void* bytes) const;
+  void WriteState(size_t index, const void* bytes);
+
+  std::vector<MemberConfig> members_;
+  ModelConfig model_;
+  at::Device device_;
+  std::vector<Counters> counters_;
+  std::vector<std::vector<NamedValue>> step_metrics_;
+  std::vector<StateBuffer> state_buffers_;
+  int64_t state_bytes_ = 0;
+
+ private:
+  void ListStateBuffers();
+  Lane MakeLane(int64_t members, int64_t sequences) const;
+  Lane& LaneFor(int64_t members, int64_t sequences);
+  void CheckTokens(const int32_t* tokens, int64_t sequences) const;
+  // How many tokens of these sequences are to be predicted.
+  int64_t Predicted(const int32_t* tokens, int64_t sequences) const;
+  void Accumulate(MemberGroup& group, const int32_t* tokens, int64_t sequences);
+  // Runs `sequences` sequences for the members of a group, each member's first sequence
+  // `member_stride` tokens after the one before; loss_sum_ gathers.
+  void Run(const ModelTensors& weights, ModelTensors* grads, int first, int count, Lane& lane,
+           int64_t sequences, const int32_t* tokens, int64_t member_stride, const LossTerms& terms);
+  bool AnyActive(const MemberGroup& group) const;
+  // Adds the answers of the forward pass that `lane` holds.
+  void TakeAnswers(const MemberGroup& group, const Lane& lane,
+                   std::vector<Evaluation>* results) const;
+  void Update(int member, int64_t step, bool with_metrics, StepResult* result);
+  void GatherStepMetrics(int member, const StepResult& result, const GroupSums& sums);
+  void RefreshComputeCopy();
+  at::Tensor StateTensor(size_t index) const;
+
+  bool composed_;
+  int64_t chunk_tokens_;
+  WorkspaceLimits limits_;
+  Layout layout_;
+  at::ScalarType compute_type_;
+  FlatState state_;
+  at::Tensor compute_;  // the weights in compute_type_; the same tensor when that is float32
+  std::unique_ptr<Ops> ops_;
+  RopeTable rope_;
+  std::unique_ptr<AdamW> optimizer_;
+  std::vector<MemberGroup> groups_;
+  std::map<std::pair<int64_t, int64_t>, Lane> lanes_;
+  at::Tensor loss_sum_;  // [K] float64
+};
+
+}  // namespace loglog
+
+#endif  // LOGLOG_TRAINER_ENGINE_IMPL_H_

@@ -1,0 +1,117 @@
+// The state of an engine as a checkpoint holds it, and the methods that hand on to Impl.
+#include <cstring>
+#include <utility>
+
+#include "trainer/device.h"
+#include "trainer/engine_impl.h"
+
+namespace loglog {
+
+void Engine::Impl::ListStateBuffers() {
+  for (size_t member = 0; member < members_.size(); ++member) {
+    const std::string prefix = std::to_string(member) + "/";
+    for (const char* kind : {"weights/", "adam_m/", "adam_v/"}) {
+      for (const TensorSpec& tensor : layout_.tensors) {
+        state_buffers_.push_back({.name = prefix + kind + tensor.name,
+                                  .dtype = "F32",
+                                  .shape = tensor.shape(),
+                                  .bytes = tensor.size() * 4});
+      }
+    }
+    state_buffers_.push_back({.name = prefix + "counters",
+                              .dtype = "F64",
+                              .shape = {kCounterCount},
+                              .bytes = kCounterCount * 8});
+  }
+}
+
+// The place of buffer `index` in the order of ListStateBuffers; undefined for counters.
+at::Tensor Engine::Impl::StateTensor(size_t index) const {
+  const size_t per_kind = layout_.tensors.size(), per_member = 3 * per_kind + 1;
+  const size_t within = index % per_member;
+  if (within == per_member - 1) return {};
+  const at::Tensor* flats[] = {&state_.weights, &state_.m, &state_.v};
+  const TensorSpec& tensor = layout_.tensors[within % per_kind];
+  return flats[within / per_kind]
+      ->select(0, static_cast<int64_t>(index / per_member))
+      .narrow(0, tensor.offset, tensor.size());
+}
+
+void Engine::Impl::ReadState(size_t index, void* bytes) const {
+  const size_t size = static_cast<size_t>(state_buffers_.at(index).bytes);
+  const at::Tensor tensor = StateTensor(index);
+  if (!tensor.defined()) {
+    std::memcpy(bytes, &counters_[index / (3 * layout_.tensors.size() + 1)], size);
+  } else {
+    std::memcpy(bytes, tensor.cpu().const_data_ptr<float>(), size);
+  }
+}
+
+void Engine::Impl::WriteState(size_t index, const void* bytes) {
+  const size_t size = static_cast<size_t>(state_buffers_.at(index).bytes);
+  const at::Tensor tensor = StateTensor(index);
+  if (!tensor.defined()) {
+    std::memcpy(&counters_[index / (3 * layout_.tensors.size() + 1)], bytes, size);
+    return;
+  }
+  const at::Tensor host = at::empty(tensor.sizes(), at::kFloat);
+  std::memcpy(host.mutable_data_ptr<float>(), bytes, size);
+  tensor.copy_(host);
+  if (compute_type_ != at::kFloat) RefreshComputeCopy();
+}
+
+Engine::Engine(std::vector<MemberConfig> members, const EngineOptions& options) {
+  CheckMembers(members);
+  const at::Device device = ParseDevice(options.device);
+  impl_ = Translated(device, [&] { return std::make_unique<Impl>(std::move(members), options); });
+}
+
+Engine::~Engine() = default;
+
+int Engine::members() const { return static_cast<int>(impl_->members_.size()); }
+
+bool Engine::active(int member) const {
+  return impl_->counters_.at(static_cast<size_t>(member)).active != 0;
+}
+
+void Engine::InitWeights() {
+  Translated(impl_->device_, [&] { impl_->InitWeights(); });
+}
+
+std::vector<NamedValue> Engine::InitMetrics(int member) const {
+  return Translated(impl_->device_, [&] { return impl_->InitMetrics(member); });
+}
+
+std::vector<StepResult> Engine::TrainStep(const int32_t* tokens, int64_t step, bool with_metrics) {
+  return Translated(impl_->device_, [&] { return impl_->TrainStep(tokens, step, with_metrics); });
+}
+
+const std::vector<NamedValue>& Engine::StepMetrics(int member) const {
+  return impl_->step_metrics_.at(static_cast<size_t>(member));
+}
+
+std::vector<Evaluation> Engine::Evaluate(const int32_t* tokens, int64_t sequences,
+                                         bool with_answers) {
+  return Translated(impl_->device_,
+                    [&] { return impl_->Evaluate(tokens, sequences, with_answers); });
+}
+
+std::vector<NamedValue> Engine::Probe(int member, const int32_t* tokens, int64_t sequences) {
+  return Translated(impl_->device_, [&] { return impl_->Probe(member, tokens, sequences); });
+}
+
+void Engine::Deactivate(int member) { impl_->counters_.at(static_cast<size_t>(member)).active = 0; }
+
+const std::vector<StateBuffer>& Engine::state_buffers() const { return impl_->state_buffers_; }
+
+void Engine::ReadState(size_t index, void* bytes) const {
+  Translated(impl_->device_, [&] { impl_->ReadState(index, bytes); });
+}
+
+void Engine::WriteState(size_t index, const void* bytes) {
+  Translated(impl_->device_, [&] { impl_->WriteState(index, bytes); });
+}
+
+int64_t Engine::StateBytes() const { return impl_->state_bytes_; }
+
+}  // namespace loglog
