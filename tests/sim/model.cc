@@ -58,14 +58,18 @@ void Model::CheckBudgets(const std::string& path) {
              "s.sweep_id = k.sweep_id WHERE k.state IN ('PENDING', 'RUNNING') AND (k.failure_count "
              ">= json_extract(s.spec_json, '$.retries.failures') OR k.lost_count >= "
              "json_extract(s.spec_json, '$.retries.losses'))");
-  // A success of the cell makes its failures those of the hosts.
+  // A success of the cell makes its failures those of the hosts; whoever retries one of its trials
+  // vouches for the cell.
   ExpectNone(path, "a task is tried again though its cell failed on two workers",
              "SELECT k.task_id, k.failure_count FROM tasks k WHERE k.state IN ('PENDING', "
              "'RUNNING') AND k.failure_count >= 2 AND (SELECT count(DISTINCT a.worker_id) FROM "
              "attempts a WHERE a.task_id = k.task_id AND a.state IN ('FAILED', 'OUT_OF_MEMORY')) "
              ">= 2 AND NOT EXISTS (SELECT 1 FROM task_members m JOIN trials t ON t.trial_id = "
              "m.trial_id JOIN trials o ON o.cell_id = t.cell_id JOIN tasks d ON d.task_id = "
-             "o.task_id WHERE m.task_id = k.task_id AND d.state = 'DONE')");
+             "o.task_id WHERE m.task_id = k.task_id AND d.state = 'DONE') AND NOT EXISTS (SELECT 1 "
+             "FROM task_members m JOIN trials t ON t.trial_id = m.trial_id JOIN trials o ON "
+             "o.cell_id = t.cell_id JOIN events e ON e.trial_id = o.trial_id WHERE m.task_id = "
+             "k.task_id AND e.kind = 'trial.retried')");
   if (retried_) return;
   // An attempt that was lost and told later that it was done counts as lost once. Two count
   // as nothing: one that a worker gave back before it had started it, and one that was lost
