@@ -206,4 +206,9 @@ void CheckMembers(const std::vector<MemberConfig>& members) {
   }
 }
 
+bool IsGenerated(DataFormat format) {
+  return format == DataFormat::kWindows || format == DataFormat::kAnchor ||
+         format == DataFormat::kMarkov;
+}
+
 }  // namespace loglog

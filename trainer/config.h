@@ -128,6 +128,7 @@ struct TrainConfig {
 
 // The last three are made by the generators of generators.h.
 enum class DataFormat { kLlmc, kU16, kSynthetic, kWindows, kAnchor, kMarkov };
+bool IsGenerated(DataFormat format);
 
 struct DataSplit {
   DataFormat format = DataFormat::kSynthetic;

@@ -42,8 +42,6 @@ class Generator {
   virtual std::string Description() const = 0;
 };
 
-bool IsGenerated(DataFormat format);
-
 // Critical windows (arXiv 2605.04396): tokens key, a, b, answer. Each of the anchors is a random
 // permutation of the keys; the answer is pi_b(pi_a(key)). `train_pairs` of the ordered pairs (a, b)
 // are trained, with all keys; sets: id (those), ood (the others).

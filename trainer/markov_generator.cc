@@ -113,22 +113,4 @@ std::unique_ptr<Generator> MakeMarkovGenerator(const MarkovConfig& config,
   return std::make_unique<MarkovGenerator>(config, model);
 }
 
-bool IsGenerated(DataFormat format) {
-  return format == DataFormat::kWindows || format == DataFormat::kAnchor ||
-         format == DataFormat::kMarkov;
-}
-
-std::unique_ptr<Generator> MakeGenerator(const DataConfig& data, const ModelConfig& model) {
-  switch (data.train.format) {
-    case DataFormat::kWindows:
-      return MakeWindowsGenerator(data.windows, model);
-    case DataFormat::kAnchor:
-      return MakeAnchorGenerator(data.anchor, model);
-    case DataFormat::kMarkov:
-      return MakeMarkovGenerator(data.markov, model);
-    default:
-      return nullptr;
-  }
-}
-
 }  // namespace loglog

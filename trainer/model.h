@@ -53,7 +53,6 @@ ModelTensors MakeViews(const ModelConfig& model, const Layout& layout, const at:
                        const at::Tensor& vectors);
 
 // Of angle 0 throughout for a model without rotary positions.
-
 RopeTable MakeRope(const ModelConfig& model, at::Device device);
 
 // A norm's input [K, M, d] float32, its scale of each token [K, M] float32, and its output.

@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "shards/sha256.h"
-#include "trainer/generators.h"
 #include "trainer/json_reader.h"
 
 namespace loglog {
