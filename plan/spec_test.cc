@@ -292,22 +292,23 @@ TEST(ParseSpec, CanonicalJsonIsReadAsItsYamlWouldBe) {
   const unsigned seed = std::random_device{}();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   std::mt19937 random(seed);
-  int good = 0;
-  for (unsigned i = 0; i < 20; ++i) {
+  int specs = 0;
+  for (unsigned i = 0; specs < 16; ++i) {
+    // Some batch sizes do not divide the budgets.
     const auto spec = ParseSpec(RandomSpec(seed + i).Text(), "random.yaml");
     if (!spec.ok()) continue;
+    ++specs;
     const std::string json = CanonicalJson(*spec);
     for (int mutation = 0; mutation < 20; ++mutation) {
       const std::string text = mutation == 0 ? json : Mutated(json, &random);
       const auto one = ParseSpec(text, "spec.json");
       const auto other = ParseSpec(text + "\n", "spec.json");
       ASSERT_EQ(one.ok(), other.ok()) << text;
+      ASSERT_TRUE(one.ok() || mutation > 0) << text;
       if (!one.ok()) continue;
-      ++good;
       ASSERT_EQ(CanonicalJson(*one), CanonicalJson(*other)) << text;
     }
   }
-  EXPECT_GT(good, 20);
 }
 
 TEST(ParseSpec, SurvivesMutatedText) {
