@@ -20,18 +20,6 @@ constexpr double kLackOfFitLevel = 0.05;  // of the notes
 // find nothing at all.
 constexpr double kSingleTrialsLevel = 0.3;
 
-LineData AsLine(const ConfigMeans& means) {
-  LineData data;
-  for (const ConfigMean& point : means.points) {
-    data.u.push_back(point.ln_x);
-    data.y.push_back(point.y);
-    data.weight.push_back(point.weight);
-    data.group.push_back(point.group);
-  }
-  data.n_groups = static_cast<int>(means.group_sizes.size());
-  return data;
-}
-
 // P of the F test of scatter about the line against scatter between seeds; NaN when
 // either has no degrees of freedom.
 double LackOfFitP(const Line& line, const ConfigMeans& means) {

@@ -181,4 +181,16 @@ void FillCounts(const ConfigMeans& means, FitResult* result) {
 
 const char* GroupSymbol(Axis axis) { return axis == Axis::kParams ? "D" : "N"; }
 
+LineData AsLine(const ConfigMeans& means) {
+  LineData data;
+  for (const ConfigMean& point : means.points) {
+    data.u.push_back(point.ln_x);
+    data.y.push_back(point.y);
+    data.weight.push_back(point.weight);
+    data.group.push_back(point.group);
+  }
+  data.n_groups = static_cast<int>(means.group_sizes.size());
+  return data;
+}
+
 }  // namespace loglog

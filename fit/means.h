@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "fit/line.h"
 #include "fit/observation.h"
 #include "fit/result.h"
 
@@ -71,6 +72,9 @@ void FillCounts(const ConfigMeans& means, FitResult* result);
 
 // "N" for the axis D and so on: symbol of the size that groups hold fixed.
 const char* GroupSymbol(Axis axis);
+
+// The means as points of a line with an intercept for each size.
+LineData AsLine(const ConfigMeans& means);
 
 }  // namespace loglog
 

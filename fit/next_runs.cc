@@ -96,14 +96,7 @@ absl::StatusOr<LinearGoal> DifferenceGoal(absl::Span<const Observation> arm,
 
 // The slope that several sizes share.
 LinearGoal SlopeOverSizes(const ConfigMeans& means, std::string* reason) {
-  LineData data;
-  for (const ConfigMean& point : means.points) {
-    data.u.push_back(point.ln_x);
-    data.y.push_back(point.y);
-    data.weight.push_back(point.weight);
-    data.group.push_back(point.group);
-  }
-  data.n_groups = static_cast<int>(means.group_sizes.size());
+  const LineData data = AsLine(means);
   if (data.size() < data.n_groups + 2 || !(FitLine(data).suu > 0)) {
     *reason = absl::StrFormat(
         "a slope over %d sizes needs %d configurations, several D at one size, and there are %d; "
