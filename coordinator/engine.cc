@@ -215,13 +215,12 @@ absl::Status Engine::CommitGroup() {
   if (status.ok() && store_->in_transaction()) status = store_->Commit();
   LOGLOG_FAILPOINT("engine.answer.before");
   EndTransaction();
-  for (const auto& [level, line] : log_lines_) spdlog::log(level, line);
-  log_lines_.clear();
   const bool events = std::exchange(events_appended_, false);
   std::vector<std::pair<Reply<SyncAnswer>, SyncAnswer>> answers;
   answers.swap(sync_answers_);
   if (!status.ok()) {
     LOGLOG_FAILPOINT("engine.commit.failed");
+    WriteLog();
     spdlog::error("a group of changes was given up: {}", status.ToString());
     status = CommitError(status);
     for (const auto& [reply, answer] : answers) reply(status);
@@ -232,6 +231,7 @@ absl::Status Engine::CommitGroup() {
     return status;
   }
   for (auto& [reply, answer] : answers) reply(std::move(answer));
+  WriteLog();  // nobody waits for it
   if (events) watch_hub_.Ring();
   if (loaded_ && options_.refit) StartRefits();
   return absl::OkStatus();
@@ -268,6 +268,11 @@ void Engine::Must(const absl::Status& status) {
 
 void Engine::Log(spdlog::level::level_enum level, std::string line) {
   log_lines_.emplace_back(level, std::move(line));
+}
+
+void Engine::WriteLog() {
+  for (const auto& [level, line] : log_lines_) spdlog::log(level, line);
+  log_lines_.clear();
 }
 
 // ---- from the store

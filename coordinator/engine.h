@@ -216,8 +216,9 @@ class Engine {
   // One event for each sweep that counts the trial.
   void TrialEvent(absl::string_view kind, int64_t trial_id, int64_t attempt_id,
                   const std::string& worker_id, const std::string& detail_json);
-  // Written when no transaction is open any more.
+  // Written when the transaction is over and its answers are on their way.
   void Log(spdlog::level::level_enum level, std::string line);
+  void WriteLog();
 
   // ---- workers
   void Dispatch();

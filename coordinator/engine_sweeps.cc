@@ -10,6 +10,7 @@
 #include "coordinator/names.h"
 #include "nlohmann/json.hpp"
 #include "plan/grid.h"
+#include "shards/sha256.h"
 
 namespace loglog {
 namespace {
@@ -20,7 +21,7 @@ NewSweep ToNewSweep(const SweepSpec& spec, const Expansion& expansion) {
   NewSweep sweep;
   sweep.name = spec.name;
   sweep.spec_json = CanonicalJson(spec);
-  sweep.spec_sha256 = SpecSha256(spec);
+  sweep.spec_sha256 = Sha256Hex(sweep.spec_json);
   for (const Cell& cell : expansion.cells) {
     json axes = json::object();
     for (const auto& [axis, value] : cell.axes) axes[axis] = value;

@@ -21,9 +21,12 @@ class IdSet {
   bool contains(int64_t id) const { return std::binary_search(ids_.begin(), ids_.end(), id); }
   int64_t front() const { return ids_.front(); }
 
-  void insert(int64_t id) {
+  // Whether it is new.
+  bool insert(int64_t id) {
     const auto at = std::lower_bound(ids_.begin(), ids_.end(), id);
-    if (at == ids_.end() || *at != id) ids_.insert(at, id);
+    if (at != ids_.end() && *at == id) return false;
+    ids_.insert(at, id);
+    return true;
   }
   void erase(int64_t id) {
     const auto at = std::lower_bound(ids_.begin(), ids_.end(), id);

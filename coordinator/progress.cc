@@ -33,9 +33,9 @@ void Progress::AddTrial(const OpenTrial& open) {
   trial.tokens = open.tokens;
   trial.shape = open.tokens > 0 ? open.flops / static_cast<double>(open.tokens) : 0;
   for (const SweepOfTrial& of : open.sweeps) {
-    if (trial.sweeps.contains(of.sweep_id)) continue;
-    trial.sweeps.insert(of.sweep_id);
-    tokens_left_[of.sweep_id][trial.shape] += trial.tokens;
+    if (trial.sweeps.insert(of.sweep_id)) {
+      tokens_left_[of.sweep_id][trial.shape] += trial.tokens;
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "store/gather_vfs.h"
 
 namespace loglog {
 namespace {
@@ -142,7 +143,7 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const std::string& 
                      : mode == Mode::kCreate ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
                                              : SQLITE_OPEN_READWRITE);
   sqlite3* db = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &db, flags, nullptr);
+  const int code = sqlite3_open_v2(path.c_str(), &db, flags, GatherVfsName());
   if (code != SQLITE_OK) {
     absl::Status status = SqliteStatus(db, code, absl::StrCat("open ", path));
     sqlite3_close(db);

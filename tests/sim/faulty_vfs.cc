@@ -104,8 +104,9 @@ int FileControl(sqlite3_file* file, int op, void* arg) {
   return Of(file)->below()->pMethods->xFileControl(Of(file)->below(), op, arg);
 }
 int SectorSize(sqlite3_file*) { return kSectorBytes; }
-// As a plain disk: nothing is promised.
-int DeviceCharacteristics(sqlite3_file*) { return 0; }
+int DeviceCharacteristics(sqlite3_file* file) {
+  return Of(file)->disk->powersafe_overwrite() ? SQLITE_IOCAP_POWERSAFE_OVERWRITE : 0;
+}
 int ShmMap(sqlite3_file* file, int region, int size, int extend, void volatile** out) {
   return Of(file)->below()->pMethods->xShmMap(Of(file)->below(), region, size, extend, out);
 }
@@ -167,7 +168,10 @@ std::string Slurp(const std::string& path) {
 }  // namespace
 
 FaultyVfs::FaultyVfs(uint64_t seed)
-    : random_(seed), below_(sqlite3_vfs_find(nullptr)), vfs_(*below_) {
+    : random_(seed),
+      powersafe_overwrite_(seed % 2 == 1),
+      below_(sqlite3_vfs_find(nullptr)),
+      vfs_(*below_) {
   vfs_.zName = "loglog-sim";
   vfs_.pNext = nullptr;
   vfs_.pAppData = this;

@@ -75,6 +75,9 @@ class FaultyVfs {
   enum class Fate { kWorks, kFails, kDies };
   Fate Decide(Operation operation);
   bool full() const { return full_; }
+  // Whether a torn write keeps to its own bytes. They all do here; SQLite, and the store's
+  // layer above, take other ways where nothing is promised, as every second disk has it.
+  bool powersafe_overwrite() const { return powersafe_overwrite_; }
   void CountFault() { ++faults_; }
   Content* Find(const std::string& path);
   void Forget(const std::string& path) { files_.erase(path); }
@@ -84,6 +87,7 @@ class FaultyVfs {
   bool Chance(double probability);
 
   std::mt19937_64 random_;
+  const bool powersafe_overwrite_;
   sqlite3_vfs* const below_;
   sqlite3_vfs vfs_;
   std::map<std::string, std::unique_ptr<Content>> files_;
