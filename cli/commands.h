@@ -25,7 +25,9 @@ std::vector<Command> PlotCommands();
 std::vector<Command> ServerCommands();  // up, worker ...
 std::vector<Command> TokenCommands();   // token create, list, revoke
 std::vector<Command> DataCommands();
+std::vector<Command> CkptCommands();  // ckpt export, verify
 std::vector<Command> ExportCommands();
+std::vector<Command> TensorBoardCommands();  // export tensorboard
 std::vector<Command> SqlCommands();
 std::vector<Command> StoreCommands();  // store check, backup, seal, compact
 std::vector<Command> DoctorCommands();

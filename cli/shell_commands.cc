@@ -32,7 +32,7 @@ std::vector<Command> AllCommands() {
   for (const auto& group :
        {DemoCommands(), PlanCommands(), StatusCommands(), FitCommands(), FitStoreCommands(),
         NextCommands(), PlotCommands(), ServerCommands(), TokenCommands(), SweepCommands(),
-        TrialCommands(), DataCommands(), ExportCommands(), SqlCommands(), StoreCommands(),
+        TrialCommands(), DataCommands(), CkptCommands(), ExportCommands(), TensorBoardCommands(), SqlCommands(), StoreCommands(),
         DoctorCommands(), ShellCommands()}) {
     all.insert(all.end(), group.begin(), group.end());
   }

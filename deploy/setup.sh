@@ -5,8 +5,10 @@
 #
 #   deploy/setup.sh [--cuda] [--test] [--dev]
 #     --cuda  also nvcc, cuBLAS, cuDNN and NCCL of one CUDA release (3 GB)
-#     --test  also clang, with which the fuzzers are built, and SciPy, which fits are held against;
-#             with --cuda, transformers, which exported checkpoints are held against
+#     --test  also clang, with which the fuzzers are built, SciPy, which fits are held against,
+#             TensorBoard, which reads our event files, and transformers, which exported
+#             checkpoints are held against (with what --cuda installs: Python's torch needs those
+#             libraries also to compute on a CPU)
 #     --dev   also clang-format and clang-tidy
 #   LOGLOG_LIBTORCH=DIR  use the LibTorch in DIR (with include/ and lib/) instead
 #   LOGLOG_CACHE=DIR     where LibTorch is kept; default ~/.cache/loglog
@@ -21,7 +23,7 @@ for arg in "$@"; do
     --cuda) part=cuda ;;
     --test) extra+=(clang-14 libclang-rt-14-dev) oracle=1 ;;
     --dev) extra+=(clang-format clang-tidy) ;;
-    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) echo "setup: unknown option '$arg'; see deploy/setup.sh --help" >&2; exit 2 ;;
   esac
 done
@@ -82,7 +84,9 @@ install_wheels() {
   cp "$1" "$2/installed.lock"
 }
 
+# install_libtorch PART
 install_libtorch() {
+  local part=$1
   if [ -n "${LOGLOG_LIBTORCH:-}" ]; then
     if [ ! -e "$LOGLOG_LIBTORCH/lib/libtorch_cpu.so" ] || [ ! -d "$LOGLOG_LIBTORCH/include/ATen" ]; then
       say "LOGLOG_LIBTORCH=$LOGLOG_LIBTORCH holds no LibTorch (looked for lib/libtorch_cpu.so and include/ATen)"
@@ -107,30 +111,37 @@ install_libtorch() {
   install_wheels "$lock" "$dir"
 }
 
-# The wheels are of CPython 3.11 on x86-64; elsewhere the tests that need them skip.
-install_oracle() {
-  local lock=$here/../bench/scipy.lock
-  local dir=${LOGLOG_CACHE:-$HOME/.cache/loglog}/oracle
+# install_environment NAME LOCK WHAT MB: for tests that hold ours against another's program. The
+# wheels are of CPython 3.11 on x86-64; elsewhere those tests skip.
+install_environment() {
+  local lock=$here/../bench/$2
+  local dir=${LOGLOG_CACHE:-$HOME/.cache/loglog}/$1
   if cmp -s "$lock" "$dir/installed.lock"; then return 0; fi
   if [ "$(uname -m)" != x86_64 ] || ! /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
-    say "no SciPy here: the pinned wheels are of CPython 3.11 on x86-64; tests against it skip"
+    say "no $3 here: the pinned wheels are of CPython 3.11 on x86-64; tests against it skip"
     return 0
   fi
-  say "installing SciPy into $dir; about 55 MB to fetch"
+  say "installing $3 into $dir; about $4 MB to fetch"
   install_wheels "$lock" "$dir"
 }
 
-# Python's torch needs the libraries of the CUDA set, also to compute on a CPU.
 install_transformers() {
-  local lock=$here/../bench/transformers.lock cache=${LOGLOG_CACHE:-$HOME/.cache/loglog}
-  local dir=$cache/transformers
-  if [ -n "${LOGLOG_LIBTORCH:-}" ] || cmp -s "$lock" "$dir/installed.lock"; then return 0; fi
-  say "installing transformers into $dir; about 45 MB to fetch"
-  install_wheels "$lock" "$dir"
-  echo "$cache/libtorch-2.11.0-cuda/lib/python3.11/site-packages" >"$dir/lib/python3.11/site-packages/torch.pth"
+  local cache=${LOGLOG_CACHE:-$HOME/.cache/loglog}
+  local packages=$cache/transformers/lib/python3.11/site-packages
+  if [ -n "${LOGLOG_LIBTORCH:-}" ]; then
+    say "no transformers here: they go with the pinned torch; tests against them skip"
+    return 0
+  fi
+  install_environment transformers transformers.lock transformers 45
+  [ -d "$packages" ] || return 0
+  install_libtorch cuda
+  echo "$cache/libtorch-2.11.0-cuda/lib/python3.11/site-packages" >"$packages/torch.pth"
 }
 
 install_packages
-install_libtorch
-[ "$oracle" -eq 0 ] || install_oracle
-if [ "$oracle" -eq 1 ] && [ "$part" = cuda ]; then install_transformers; fi
+install_libtorch "$part"
+if [ "$oracle" -eq 1 ]; then
+  install_environment oracle scipy.lock SciPy 55
+  install_environment tensorboard tensorboard.lock TensorBoard 45
+  install_transformers
+fi
