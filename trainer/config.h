@@ -70,6 +70,12 @@ struct ModelConfig {
 enum class DInRule { kFanIn, kDModel };
 enum class DepthFactor { kNone, kInvSqrt2L };
 
+// Weights that are not drawn: a Hugging Face Llama's model.safetensors.
+struct ImportedWeights {
+  std::string path;  // no part of the trial's identity, which the contents are
+  std::string sha256;
+};
+
 struct InitConfig {
   double gamma = 0.5;
   // One exponent for each tensor group; unset means `gamma`.
@@ -83,6 +89,7 @@ struct InitConfig {
   std::optional<double> sigma;
   DInRule d_in = DInRule::kFanIn;
   DepthFactor depth_factor = DepthFactor::kNone;
+  std::optional<ImportedWeights> weights;  // in place of all of the above
 };
 
 enum class Schedule { kCosine, kWsd, kConstant };

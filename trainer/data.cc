@@ -147,4 +147,14 @@ std::optional<int64_t> TrainingData::epoch_sequences() const {
   return shards_->windows();
 }
 
+void FillBatch(const std::vector<MemberConfig>& members, const TrainingData& data, int64_t step,
+               std::vector<int32_t>* batch) {
+  const int64_t sequences = members[0].SequencesPerStep();
+  const size_t stride = static_cast<size_t>(sequences * (members[0].model.seq_len + 1));
+  batch->resize(members.size() * stride);
+  for (size_t i = 0; i < members.size(); ++i) {
+    data.Fill(members[i].seed, step * sequences, sequences, batch->data() + i * stride);
+  }
+}
+
 }  // namespace loglog

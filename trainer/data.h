@@ -63,6 +63,10 @@ class TrainingData {
   std::string sha256_;
 };
 
+// The batch of step `step` (from 0) of all members, as Engine::TrainStep takes it.
+void FillBatch(const std::vector<MemberConfig>& members, const TrainingData& data, int64_t step,
+               std::vector<int32_t>* batch);
+
 }  // namespace loglog
 
 #endif  // LOGLOG_TRAINER_DATA_H_

@@ -15,8 +15,10 @@
 
 #include "trainer/device.h"
 #include "trainer/footprint.h"
+#include "trainer/gradient_buckets.h"
 #include "trainer/init.h"
 #include "trainer/probes.h"
+#include "trainer/ranks.h"
 
 namespace loglog {
 namespace {
@@ -29,6 +31,14 @@ void CheckPrecision(const TrainConfig& train, const at::Device& device, bool com
         "train.precision is bf16 and the device is cpu, where it would be slower and no "
         "smaller; use precision fp32, or a CUDA device");
   }
+}
+
+void CheckShares(const MemberConfig& member, int64_t ranks) {
+  if (member.SequencesPerStep() % ranks == 0) return;
+  throw ConfigError("a step has " + std::to_string(member.SequencesPerStep()) +
+                    " sequences, which " + std::to_string(ranks) +
+                    " ranks cannot share equally; use a number of ranks that divides it, or change "
+                    "train.batch_tokens");
 }
 
 // What a token of a batch reads as: see Engine::TrainStep.
@@ -48,8 +58,11 @@ Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& optio
       counters_(members_.size()),
       step_metrics_(members_.size()),
       composed_(options.composed_ops || !device_.is_cpu()),
+      ranks_(options.ranks),
+      bucket_floats_(options.bucket_floats > 0 ? options.bucket_floats : kBucketFloats),
       layout_(MakeLayout(model_)) {
   CheckPrecision(members_[0].train, device_, composed_);
+  if (ranks_ != nullptr) CheckShares(members_[0], ranks_->count());
   at::set_num_threads(options.threads);
   at::globalContext().setFlushDenormal(true);
   // On a CPU small parts keep activations in the second-level cache; a GPU wants large ones.
@@ -155,7 +168,7 @@ bool Engine::Impl::AnyActive(const MemberGroup& group) const {
 
 void Engine::Impl::Run(const ModelTensors& weights, ModelTensors* grads, int first, int count,
                        Lane& lane, int64_t sequences, const int32_t* tokens, int64_t member_stride,
-                       const LossTerms& terms) {
+                       const LossTerms& terms, const LayerDone& layer_done) {
   const int64_t length = model_.seq_len;
   int32_t* inputs = lane.host_tokens.mutable_data_ptr<int32_t>();
   int32_t* targets = lane.host_targets.mutable_data_ptr<int32_t>();
@@ -169,14 +182,28 @@ void Engine::Impl::Run(const ModelTensors& weights, ModelTensors* grads, int fir
   }
   at::Tensor loss_sum = loss_sum_.narrow(0, first, count);
   RunModel(model_, *ops_, rope_, weights, grads, lane.host_tokens.to(device_),
-           lane.host_targets.to(device_), terms, lane.work, loss_sum);
+           lane.host_targets.to(device_), terms, lane.work, loss_sum, layer_done);
+}
+
+int64_t Engine::Impl::LayerBegin(int64_t layer) const {
+  const std::string prefix = "layers." + std::to_string(layer) + ".";
+  const auto first =
+      std::find_if(layout_.tensors.begin(), layout_.tensors.end(),
+                   [&](const TensorSpec& t) { return t.label.rfind(prefix, 0) == 0; });
+  return first->offset;
 }
 
 void Engine::Impl::Accumulate(MemberGroup& group, const int32_t* tokens, int64_t sequences) {
   const int64_t width = model_.seq_len + 1;
-  const int64_t chunk = ChunkSequences(sequences, model_.seq_len, chunk_tokens_);
+  const int64_t share = ranks_ == nullptr ? sequences : sequences / ranks_->count();
+  const int64_t share_begin = ranks_ == nullptr ? 0 : ranks_->rank() * share;
+  const int64_t chunk = ChunkSequences(share, model_.seq_len, chunk_tokens_);
   Lane& lane = LaneFor(group.count, chunk);
-  state_.grads.narrow(0, group.first, group.count).zero_();
+  const at::Tensor grads = state_.grads.narrow(0, group.first, group.count);
+  grads.zero_();
+  std::optional<GradientBuckets> buckets;
+  if (ranks_ != nullptr) buckets.emplace(*ranks_, grads, bucket_floats_);
+  const LayerDone sum_layer = [&](int64_t layer) { buckets->Final(LayerBegin(layer)); };
   const int64_t member_stride = sequences * width;
   LossTerms terms;
   for (int64_t i = group.first; i < group.first + group.count; ++i) {
@@ -184,10 +211,13 @@ void Engine::Impl::Accumulate(MemberGroup& group, const int32_t* tokens, int64_t
     terms.scale.push_back(1 / static_cast<double>(std::max<int64_t>(1, predicted)));
     terms.z_loss.push_back(members_[static_cast<size_t>(i)].train.z_loss);
   }
-  for (int64_t begin = 0; begin < sequences; begin += chunk) {
+  for (int64_t begin = 0; begin < share; begin += chunk) {
+    const bool last = begin + chunk == share;
     Run(group.weights, &group.grads, group.first, group.count, lane, chunk,
-        tokens + group.first * member_stride + begin * width, member_stride, terms);
+        tokens + group.first * member_stride + (share_begin + begin) * width, member_stride, terms,
+        buckets && last ? sum_layer : LayerDone());
   }
+  if (buckets) buckets->Final(0);
 }
 
 std::vector<StepResult> Engine::Impl::TrainStep(const int32_t* tokens, int64_t step,
@@ -198,6 +228,10 @@ std::vector<StepResult> Engine::Impl::TrainStep(const int32_t* tokens, int64_t s
   loss_sum_.zero_();
   for (MemberGroup& group : groups_) {
     if (AnyActive(group)) Accumulate(group, tokens, sequences);
+  }
+  if (ranks_ != nullptr) {
+    ranks_->StartSum(loss_sum_);
+    ranks_->FinishSums();
   }
   // The only wait for the device in a step.
   const at::Tensor numbers = at::cat({loss_sum_, optimizer_->GradSquares()}).cpu();

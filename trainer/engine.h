@@ -14,6 +14,8 @@
 
 namespace loglog {
 
+class Ranks;
+
 struct NamedValue {
   std::string name;
   double value = 0;
@@ -60,6 +62,12 @@ struct EngineOptions {
   std::optional<int64_t> attention_block_bytes;
   // For tests: use the ATen operators of the GPU path on the CPU as well, and allow bf16.
   bool composed_ops = false;
+  // The processes that this one trains with, not owned: each makes the gradients of its share of
+  // every batch, and all apply the same sum, so that their engines stay alike to the bit. All must
+  // call InitWeights or WriteState alike, and TrainStep together.
+  Ranks* ranks = nullptr;
+  // Gradients that are summed over ranks at a time; 0 chooses.
+  int64_t bucket_floats = 0;
 };
 
 // Trains K same-shape members together.
@@ -91,7 +99,8 @@ class Engine {
   // One optimizer step of every active member. `tokens` is [members, sequences,
   // seq_len + 1]: position t predicts position t + 1, unless a token is written as ~id: it is
   // read, and predicting it counts for nothing. `step` counts from 0 and places
-  // the step on the schedules. `with_metrics` also gathers what StepMetrics returns.
+  // the step on the schedules. `with_metrics` also gathers what StepMetrics returns. With ranks,
+  // every one is given the whole batch, and its share are the sequences that its place says.
   std::vector<StepResult> TrainStep(const int32_t* tokens, int64_t step, bool with_metrics);
 
   // The cheap metrics of the last TrainStep that had with_metrics: loss/train, norm/*,

@@ -73,11 +73,15 @@ class Engine::Impl {
   void CheckTokens(const int32_t* tokens, int64_t sequences) const;
   // How many tokens of these sequences are to be predicted.
   int64_t Predicted(const int32_t* tokens, int64_t sequences) const;
+  // Of this rank's share of the sequences; with ranks their sums are under way on return.
   void Accumulate(MemberGroup& group, const int32_t* tokens, int64_t sequences);
+  // Where in a row the gradients of this layer, and of all that lies after it, begin.
+  int64_t LayerBegin(int64_t layer) const;
   // Runs `sequences` sequences for the members of a group, each member's first sequence
   // `member_stride` tokens after the one before; loss_sum_ gathers.
   void Run(const ModelTensors& weights, ModelTensors* grads, int first, int count, Lane& lane,
-           int64_t sequences, const int32_t* tokens, int64_t member_stride, const LossTerms& terms);
+           int64_t sequences, const int32_t* tokens, int64_t member_stride, const LossTerms& terms,
+           const LayerDone& layer_done = {});
   bool AnyActive(const MemberGroup& group) const;
   // Adds the answers of the forward pass that `lane` holds.
   void TakeAnswers(const MemberGroup& group, const Lane& lane,
@@ -88,6 +92,8 @@ class Engine::Impl {
   at::Tensor StateTensor(size_t index) const;
 
   bool composed_;
+  Ranks* ranks_;
+  int64_t bucket_floats_;
   int64_t chunk_tokens_;
   WorkspaceLimits limits_;
   Layout layout_;

@@ -238,6 +238,18 @@ std::set<int64_t> JsonReader::Integers(const std::string& key, int64_t min, int6
   return numbers;
 }
 
+std::vector<std::string> JsonReader::Strings(const std::string& key) {
+  std::vector<std::string> strings;
+  const json* value = Find(key, false);
+  if (value == nullptr) return strings;
+  if (!value->is_array()) Refuse(key, "is " + Shown(*value) + "; it must be a list, [...]");
+  for (const json& entry : *value) {
+    if (!entry.is_string()) Refuse(key, "has " + Shown(entry) + "; its entries must be texts");
+    strings.push_back(entry.get<std::string>());
+  }
+  return strings;
+}
+
 void JsonReader::Finish() const {
   for (const auto& [key, value] : object_->items()) {
     if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;

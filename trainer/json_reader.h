@@ -44,6 +44,8 @@ class JsonReader {
   std::vector<JsonReader> Objects(const std::string& key);
   // Empty when the key is absent.
   std::set<int64_t> Integers(const std::string& key, int64_t min, int64_t max);
+  // In their order; empty when the key is absent.
+  std::vector<std::string> Strings(const std::string& key);
   bool Has(const std::string& key) const;
 
   // Refuses keys that were never asked for, with a suggestion.

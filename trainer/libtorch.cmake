@@ -50,9 +50,11 @@ if(LOGLOG_CUDA)
   loglog_import(loglog_c10_cuda ${LOGLOG_LIBTORCH}/lib/libc10_cuda.so)
   loglog_import(loglog_torch_cuda ${LOGLOG_LIBTORCH}/lib/libtorch_cuda.so)
   loglog_import(loglog_cudart ${site}/nvidia/cu13/lib/libcudart.so.13)
-  target_include_directories(loglog_libtorch SYSTEM INTERFACE ${site}/nvidia/cu13/include)
+  loglog_import(loglog_nccl ${site}/nvidia/nccl/lib/libnccl.so.2)
+  target_include_directories(loglog_libtorch SYSTEM INTERFACE ${site}/nvidia/cu13/include
+                             ${site}/nvidia/nccl/include)
   # CUDA kernels register themselves in static initializers: nothing refers to the library.
   target_link_options(loglog_libtorch INTERFACE LINKER:--no-as-needed)
-  target_link_libraries(loglog_libtorch INTERFACE loglog_torch_cuda loglog_c10_cuda loglog_cudart)
+  target_link_libraries(loglog_libtorch INTERFACE loglog_torch_cuda loglog_c10_cuda loglog_cudart loglog_nccl)
   target_compile_definitions(loglog_libtorch INTERFACE LOGLOG_CUDA=1)
 endif()

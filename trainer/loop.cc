@@ -16,8 +16,11 @@
 #include "trainer/events.h"
 #include "trainer/flops.h"
 #include "trainer/footprint.h"
+#include "trainer/import_hf.h"
+#include "trainer/layout.h"
 #include "trainer/member_state.h"
 #include "trainer/progress.h"
+#include "trainer/replicas.h"
 
 namespace loglog {
 namespace {
@@ -34,7 +37,7 @@ std::string Absolute(const std::string& path) {
 TrainingData OpenData(const Task& task) {
   // An allocation that exceeds the machine is not refused by Linux: the process is killed
   // later, without a word.
-  if (task.device == "cpu") CheckMemory(task.members, UsableMemory());
+  if (task.device == "cpu") CheckMemory(task.members, UsableMemory() / task.ranks);
   return TrainingData(task.first(), task.data_root);
 }
 
@@ -45,6 +48,8 @@ class Loop {
 
  private:
   void Resume();
+  // Drawn or imported weights.
+  void StartFresh();
   void WriteStart();
   // Says from where training goes on when it is not from where it was to.
   void NoteFallBack();
@@ -60,6 +65,8 @@ class Loop {
   void WriteRow(size_t member, const std::vector<NamedValue>& values);
   // `updates` is how many were applied to the member.
   void Diverge(size_t member, int64_t updates);
+  // Tells the other ranks, where there are some.
+  void Order(RankOrder order);
   void StartCheckpoint();
   void ReportCheckpoint(const std::optional<CommittedCheckpoint>& committed);
   LoopResult Stop();
@@ -97,10 +104,9 @@ Loop::Loop(const Task& task, const LoopOptions& options)
       options_(options),
       cadence_(task_),
       data_(OpenData(task_)),
-      engine_(task_.members, {.device = task_.device, .threads = task_.threads}),
-      states_(task_.members.size()),
-      batch_(task_.members.size() * static_cast<size_t>(task_.first().SequencesPerStep() *
-                                                        (task_.first().model.seq_len + 1))) {}
+      engine_(task_.members,
+              {.device = task_.device, .threads = task_.threads, .ranks = options.ranks}),
+      states_(task_.members.size()) {}
 
 CheckpointIdentity Identity(const Task& task, const TrainingData& data,
                             const LoopOptions& options) {
@@ -129,7 +135,7 @@ void Loop::Resume() {
                         ", and no sound checkpoint of step " + std::to_string(task_.BeginStep()) +
                         " was found to begin from; name it in resume, or set token_begin to 0");
     }
-    engine_.InitWeights();
+    StartFresh();
     return;
   }
   if (loaded->step < task_.BeginStep()) {
@@ -155,6 +161,23 @@ void Loop::Resume() {
   }
 }
 
+void Loop::StartFresh() {
+  engine_.InitWeights();
+  const Layout layout = MakeLayout(task_.first().model);
+  for (size_t i = 0; i < task_.members.size(); ++i) {
+    const std::optional<ImportedWeights>& imported = task_.members[i].init.weights;
+    if (!imported) continue;
+    const std::vector<float> row = ImportLlama(*imported, task_.first().model, task_.data_root);
+    const std::string prefix = std::to_string(i) + "/weights/";
+    for (size_t b = 0; b < engine_.state_buffers().size(); ++b) {
+      for (const TensorSpec& tensor : layout.tensors) {
+        if (engine_.state_buffers()[b].name != prefix + tensor.name) continue;
+        engine_.WriteState(b, row.data() + tensor.offset);
+      }
+    }
+  }
+}
+
 void Loop::WriteStart() {
   const ParamCount params = CountParams(task_.first().model);
   events_->Write({{"e", "start"},
@@ -170,6 +193,7 @@ void Loop::WriteStart() {
       std::to_string(task_.members.size()) + (task_.members.size() == 1 ? " member" : " members") +
       " of " + std::to_string(params.total) + " parameters, " + std::to_string(task_.EndStep()) +
       " steps of " + std::to_string(task_.first().train.batch_tokens) + " tokens, " + task_.device;
+  if (task_.ranks > 1) text += ", " + std::to_string(task_.ranks) + " ranks";
   if (done_ > 0) text += ", resumed at step " + std::to_string(done_);
   if (const auto epoch = data_.epoch_sequences()) {
     char epochs[48];
@@ -221,11 +245,8 @@ void Loop::WriteStepZero() {
 }
 
 void Loop::Step(int64_t step) {
-  const int64_t sequences = task_.first().SequencesPerStep();
-  const size_t stride = batch_.size() / states_.size();
-  for (size_t i = 0; i < states_.size(); ++i) {
-    data_.Fill(task_.members[i].seed, step * sequences, sequences, &batch_[i * stride]);
-  }
+  Order(RankOrder::kStep);
+  FillBatch(task_.members, data_, step, &batch_);
   const bool with_metrics = cadence_.Metrics(step + 1);
   const std::vector<StepResult> results = engine_.TrainStep(batch_.data(), step, with_metrics);
   done_ = step + 1;
@@ -307,8 +328,15 @@ bool Loop::AllDiverged() const {
                      [](const MemberState& state) { return state.diverged(); });
 }
 
+void Loop::Order(RankOrder order) {
+  if (options_.ranks == nullptr) return;
+  GiveOrder(engine_, *options_.ranks, order);
+  if (order == RankOrder::kCheck) CheckReplicas(engine_, *options_.ranks, done_);
+}
+
 void Loop::StartCheckpoint() {
   if (done_ == checkpointed_step_) return;
+  Order(RankOrder::kCheck);
   ReportCheckpoint(writer_->Wait());
   Snapshot snapshot{.step = done_,
                     .identity = Identity(task_, data_, options_),
@@ -389,6 +417,7 @@ LoopResult Loop::Run() {
   MakeDirectories(task_.checkpoint_dir);
   RemoveUnfinished(task_.checkpoint_dir);
   Resume();
+  if (options_.ranks != nullptr) ShareState(engine_, *options_.ranks, done_);
   events_ = std::make_unique<EventLog>(
       task_.run_dir, done_ > 0 && !branched_ ? EventLog::Mode::kContinue : EventLog::Mode::kFresh,
       options_.bell_fd);
@@ -410,12 +439,18 @@ LoopResult Loop::Run() {
   }
   if (done_ == task_.EndStep()) EvaluateAtEnd();
   while (done_ < task_.EndStep() && !AllDiverged()) {
-    if (StopAsked()) return Stop();
+    if (StopAsked()) {
+      const LoopResult result = Stop();
+      Order(RankOrder::kLeave);
+      return result;
+    }
     Step(done_);
     if (cadence_.Checkpoint(done_) && done_ < task_.EndStep() && !AllDiverged()) StartCheckpoint();
     ReportCheckpoint(writer_->Poll());
   }
-  return Finish();
+  const LoopResult result = Finish();
+  Order(RankOrder::kLeave);
+  return result;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <string>
 
+#include "trainer/ranks.h"
 #include "trainer/task.h"
 
 namespace loglog {
@@ -17,6 +18,8 @@ struct LoopOptions {
   std::string trainer_version;
   // Set by a signal handler: finish the step, write a checkpoint, leave.
   const volatile std::sig_atomic_t* stop = nullptr;
+  // This process is rank 0 of these, not owned; the others run FollowTask.
+  Ranks* ranks = nullptr;
 };
 
 // Trains a task to its end. Throws ConfigError, ShardError, OutOfMemoryError, DeviceError,

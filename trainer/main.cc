@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <new>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,9 @@
 #include "trainer/events.h"
 #include "trainer/export_hf.h"
 #include "trainer/loop.h"
+#include "trainer/rank_processes.h"
+#include "trainer/ranks.h"
+#include "trainer/replicas.h"
 #include "trainer/safetensors.h"
 #include "trainer/task.h"
 
@@ -48,6 +52,7 @@ constexpr char kHelp[] =
                                        config.json and model.safetensors for Hugging Face's
                                        transformers, of one member (default 0)
   loglog-trainer verify CHECKPOINT     is it whole? its files against their SHA-256
+                                       both: --json for one object in place of a sentence
   loglog-trainer --version
   loglog-trainer --help
 
@@ -66,9 +71,10 @@ volatile std::sig_atomic_t g_stop = 0;
 
 void AskToStop(int) { g_stop = 1; }
 
-void HandleSignals() {
+// A stop is for rank 0 to hear, which tells the others when to leave.
+void HandleSignals(bool leads) {
   struct sigaction action {};
-  action.sa_handler = AskToStop;
+  action.sa_handler = leads ? AskToStop : SIG_IGN;
   action.sa_flags = SA_RESTART;
   for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) sigaction(signal, &action, nullptr);
   // A bell that nobody hears and a file over its limit are errors of a write, not ends.
@@ -89,7 +95,7 @@ void FollowParent() {
   }
 }
 
-int Train(const std::string& file, bool resume, int bell_fd) {
+Task ReadTask(const std::string& file) {
   std::string text;
   try {
     text = ReadWholeFile(file);
@@ -98,10 +104,30 @@ int Train(const std::string& file, bool resume, int bell_fd) {
   }
   std::string folder = std::filesystem::path(file).parent_path().string();
   if (folder.empty()) folder = ".";
-  const Task task = ParseTask(text, file, folder);
-  const LoopResult result = TrainTask(
-      task,
-      {.resume_newest = resume, .bell_fd = bell_fd, .trainer_version = kVersion, .stop = &g_stop});
+  return ParseTask(text, file, folder);
+}
+
+LoopResult TrainWithRanks(const std::string& file, const Task& task, LoopOptions options) {
+  RankProcesses processes(file, task.ranks);
+  try {
+    const auto ranks = JoinRanks(
+        {.rank = 0, .count = task.ranks, .rendezvous = processes.rendezvous()}, task.device);
+    options.ranks = ranks.get();
+    const LoopResult result = TrainTask(task, options);
+    processes.WaitLeft();
+    return result;
+  } catch (const RankLost&) {
+    processes.BlameFailedRank();
+    throw;
+  }
+}
+
+int Train(const std::string& file, bool resume, int bell_fd) {
+  const Task task = ReadTask(file);
+  const LoopOptions options = {
+      .resume_newest = resume, .bell_fd = bell_fd, .trainer_version = kVersion, .stop = &g_stop};
+  const LoopResult result =
+      task.ranks > 1 ? TrainWithRanks(file, task, options) : TrainTask(task, options);
   switch (result) {
     case LoopResult::kDone:
       return kExitDone;
@@ -113,15 +139,45 @@ int Train(const std::string& file, bool resume, int bell_fd) {
   return kExitFailed;
 }
 
+// Where a rank other than 0 leaves its last words; empty elsewhere.
+RankPlace g_place;
+
 int Fail(int code, const char* what) {
-  std::fprintf(stderr, "loglog-trainer: %s\n", what);
+  if (g_place.rank > 0) {
+    WriteLastWords(g_place.rendezvous, g_place.rank, what);
+  } else {
+    std::fprintf(stderr, "loglog-trainer: %s\n", what);
+  }
   return code;
 }
+
+// The leader's way to start a further rank: TASK.json --rank N --rendezvous FOLDER.
+bool IsFurtherRank(int argc, char** argv) {
+  return argc == 6 && std::strcmp(argv[2], "--rank") == 0 &&
+         std::strcmp(argv[4], "--rendezvous") == 0;
+}
+
+int Follow(const std::string& file) {
+  Task task = ReadTask(file);
+  task.device = task.DeviceOf(g_place.rank);
+  g_place.count = task.ranks;
+  const auto ranks = JoinRanks(g_place, task.device);
+  try {
+    FollowTask(task, *ranks);
+  } catch (const RankLost&) {
+    // Another rank is to blame, and the leader, which ends this one, is to find that one.
+    while (true) pause();
+  }
+  return kExitDone;
+}
+
+void PrintJson(const nlohmann::ordered_json& object) { std::printf("%s\n", object.dump().c_str()); }
 
 // What is done with a checkpoint and needs no training.
 int Export(const std::vector<std::string>& arguments) {
   std::string checkpoint, out;
   int64_t member = 0;
+  bool as_json = false;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const bool has_value = i + 1 < arguments.size();
     if (arguments[i] == "--out" && has_value) {
@@ -130,6 +186,8 @@ int Export(const std::vector<std::string>& arguments) {
       char* end = nullptr;
       member = std::strtoll(arguments[++i].c_str(), &end, 10);
       if (*end != '\0') return Fail(kExitUsage, "--member takes a whole number");
+    } else if (arguments[i] == "--json") {
+      as_json = true;
     } else if (checkpoint.empty() && arguments[i].substr(0, 1) != "-") {
       checkpoint = arguments[i];
     } else {
@@ -141,21 +199,34 @@ int Export(const std::vector<std::string>& arguments) {
     return Fail(kExitUsage, "name a checkpoint's folder, and with --out where to write");
   }
   const ExportResult result = ExportHuggingFace(checkpoint, member, out);
+  if (as_json) {
+    PrintJson({{"folder", out}, {"step", result.step}, {"parameters", result.parameters}});
+    return kExitDone;
+  }
   std::printf("%s: %lld parameters of step %lld, for transformers' LlamaForCausalLM\n", out.c_str(),
               static_cast<long long>(result.parameters), static_cast<long long>(result.step));
   return kExitDone;
 }
 
 int Verify(const std::vector<std::string>& arguments) {
-  if (arguments.size() != 1) return Fail(kExitUsage, "name a checkpoint's folder");
+  const bool as_json = arguments.size() == 2 && arguments[1] == "--json";
+  if (arguments.size() != 1 && !as_json) return Fail(kExitUsage, "name a checkpoint's folder");
   const LoadedCheckpoint loaded = ReadCheckpoint(arguments[0], "");
   const auto tensors = ParseSafetensors(loaded.state, loaded.path + "/state.safetensors");
+  if (as_json) {
+    PrintJson({{"checkpoint", loaded.path},
+               {"step", loaded.step},
+               {"tensors", tensors.size()},
+               {"trainer_version", loaded.trainer_version}});
+    return kExitDone;
+  }
   std::printf("%s: sound, step %lld, %zu tensors, written by trainer %s\n", loaded.path.c_str(),
               static_cast<long long>(loaded.step), tensors.size(), loaded.trainer_version.c_str());
   return kExitDone;
 }
 
 int Run(int argc, char** argv, int bell_fd) {
+  if (g_place.rank > 0) return Follow(argv[1]);
   const std::string_view command = argc > 1 ? argv[1] : "";
   const std::vector<std::string> arguments(argv + std::min(argc, 2), argv + argc);
   if (command == "export") return Export(arguments);
@@ -188,8 +259,9 @@ int Run(int argc, char** argv, int bell_fd) {
 
 int Main(int argc, char** argv) {
   FollowParent();
-  const int bell_fd = FindBell();
-  HandleSignals();
+  if (IsFurtherRank(argc, argv)) g_place = {.rank = std::atoi(argv[3]), .rendezvous = argv[5]};
+  const int bell_fd = g_place.rank > 0 ? -1 : FindBell();
+  HandleSignals(g_place.rank == 0);
   try {
     return Run(argc, argv, bell_fd);
   } catch (const ConfigError& error) {

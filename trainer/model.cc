@@ -90,7 +90,7 @@ class Pass {
 
   void Forward();
   // Starts from the gradient of the logits, in work.logits.
-  void Backward(ModelTensors& grads);
+  void Backward(ModelTensors& grads, const LayerDone& layer_done);
 
  private:
   void Norm(const NormTensors& w, NormSite& site) const;
@@ -328,7 +328,7 @@ void Pass::Forward() {
   Linear(work_.logits, work_.final_in, weights_.lm_head);
 }
 
-void Pass::Backward(ModelTensors& grads) {
+void Pass::Backward(ModelTensors& grads, const LayerDone& layer_done) {
   AddLinearGradient(grads.lm_head, work_.logits, work_.final_in);
   Product(work_.dh, work_.logits, weights_.lm_head.weight);
   // Through the norm that a branch begins with, onto the stream's gradient.
@@ -357,6 +357,7 @@ void Pass::Backward(ModelTensors& grads) {
                    work_.do_in);
     AttentionBackward(w, g, a);
     leave_branch(w.attn_norm, g.attn_norm, a.attn_norm);
+    if (layer_done) layer_done(static_cast<int64_t>(i));
   }
   EmbedBackward(grads);
 }
@@ -366,11 +367,11 @@ void Pass::Backward(ModelTensors& grads) {
 void RunModel(const ModelConfig& model, const Ops& ops, const RopeTable& rope,
               const ModelTensors& weights, ModelTensors* grads, const at::Tensor& tokens,
               const at::Tensor& targets, const LossTerms& terms, Workspace& work,
-              at::Tensor& loss_sum) {
+              at::Tensor& loss_sum, const LayerDone& layer_done) {
   Pass pass(model, ops, rope, weights, tokens, work);
   pass.Forward();
   ops.CrossEntropy(work.logits, targets, terms, grads != nullptr, loss_sum);
-  if (grads != nullptr) pass.Backward(*grads);
+  if (grads != nullptr) pass.Backward(*grads, layer_done);
 }
 
 }  // namespace loglog

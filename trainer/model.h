@@ -5,6 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <vector>
 
 #include "trainer/config.h"
@@ -107,13 +108,17 @@ struct Workspace {
       dgate, dact, dup;
 };
 
+// Called in a backward pass when the gradients of this layer, and of all layers after it and the
+// head, are final; a tied head's are the embedding's. The last call is before the embedding's.
+using LayerDone = std::function<void(int64_t layer)>;
+
 // Runs `tokens` [K, M] against `targets` [K, M] (int32) and adds each member's sum of token
 // losses to `loss_sum` [K] float64; a target below 0 is not predicted. With `grads`, also adds the
 // gradient of what `terms` make of that sum to the float32 views in `grads`.
 void RunModel(const ModelConfig& model, const Ops& ops, const RopeTable& rope,
               const ModelTensors& weights, ModelTensors* grads, const at::Tensor& tokens,
               const at::Tensor& targets, const LossTerms& terms, Workspace& work,
-              at::Tensor& loss_sum);
+              at::Tensor& loss_sum, const LayerDone& layer_done = {});
 
 }  // namespace loglog
 

@@ -73,10 +73,16 @@ std::map<std::string, TensorView> ParseSafetensors(std::string_view contents,
     try {
       TensorView tensor{.dtype = entry.at("dtype").get<std::string>()};
       for (const ordered_json& size : entry.at("shape")) {
+        if (!size.is_number_integer())
+          refuse("gives tensor '" + name + "' a shape of other than whole numbers");
         tensor.shape.push_back(size.get<int64_t>());
       }
-      const int64_t begin = entry.at("data_offsets").at(0).get<int64_t>();
-      const int64_t end = entry.at("data_offsets").at(1).get<int64_t>();
+      const ordered_json& offsets = entry.at("data_offsets");
+      if (!offsets.at(0).is_number_integer() || !offsets.at(1).is_number_integer()) {
+        refuse("gives tensor '" + name + "' offsets that are no whole numbers");
+      }
+      const int64_t begin = offsets.at(0).get<int64_t>();
+      const int64_t end = offsets.at(1).get<int64_t>();
       if (begin < 0 || end < begin || static_cast<uint64_t>(end) > data.size()) {
         refuse("places tensor '" + name + "' outside of its data");
       }

@@ -1,5 +1,6 @@
 #include "trainer/task.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -16,6 +17,7 @@ constexpr int64_t kIntMax = std::numeric_limits<int64_t>::max();
 // Dimensions whose products and byte counts stay far inside int64.
 constexpr int64_t kDimensionMax = int64_t{1} << 24;
 constexpr int64_t kMembersMax = 1024;
+constexpr int64_t kRanksMax = 64;
 
 const std::vector<std::string> kDInWords = {"fan_in", "d_model"};
 const std::vector<std::string> kDepthWords = {"none", "inv_sqrt_2l"};
@@ -67,8 +69,21 @@ ModelConfig ReadModel(JsonReader reader) {
   return model;
 }
 
+ImportedWeights ReadImportedWeights(JsonReader reader) {
+  ImportedWeights weights{.path = reader.String("path", ""), .sha256 = reader.String("sha256")};
+  reader.Finish();
+  return weights;
+}
+
 InitConfig ReadInit(JsonReader reader) {
   InitConfig init;
+  if (reader.Has("weights")) {
+    // Finish refuses what would say how to draw them.
+    init.weights = ReadImportedWeights(reader.Object("weights", true));
+    reader.Finish();
+    return init;
+  }
+  reader.String("weights", "");
   init.gamma = reader.Number("gamma", init.gamma);
   init.gamma_embed = reader.OptionalNumber("gamma_embed");
   init.gamma_lm_head = reader.OptionalNumber("gamma_lm_head");
@@ -293,20 +308,55 @@ void ReadBranch(JsonReader& reader, Task* task) {
                     std::to_string(task->branch->step * task->first().train.batch_tokens));
 }
 
+bool IsCudaDevice(const std::string& name) {
+  const std::string digits = name.rfind("cuda:", 0) == 0 ? name.substr(5) : "";
+  return !digits.empty() && digits.size() <= 3 &&
+         digits.find_first_not_of("0123456789") == std::string::npos;
+}
+
+// Several GPUs: one rank on each. On a CPU, `ranks` of them.
+void ReadRanks(JsonReader& reader, Task* task) {
+  task->devices = reader.Strings("devices");
+  std::set<std::string> distinct;
+  for (const std::string& device : task->devices) {
+    if (!IsCudaDevice(device)) {
+      reader.Refuse("devices", "has \"" + device + "\"; its entries must be cuda:<number>");
+    }
+    if (!distinct.insert(device).second) {
+      reader.Refuse("devices", "names " + device + " twice; each rank needs a GPU of its own");
+    }
+  }
+  const int64_t named = static_cast<int64_t>(task->devices.size());
+  const int64_t ranks = reader.Integer("ranks", 1, kRanksMax, std::max<int64_t>(1, named));
+  if (named > 0 && task->devices[0] != task->device) {
+    reader.Refuse("devices", "begins with " + task->devices[0] + ", and device is " + task->device +
+                                 "; rank 0 has the first one, so name it in both");
+  }
+  if (ranks != std::max<int64_t>(1, named) && (named > 0 || task->device != "cpu")) {
+    reader.Refuse("ranks", "is " + std::to_string(ranks) + ", and " +
+                               std::to_string(std::max<int64_t>(1, named)) +
+                               " CUDA devices are named; name one for each rank in devices");
+  }
+  task->ranks = static_cast<int>(ranks);
+  const int64_t sequences = task->first().SequencesPerStep();
+  if (sequences % ranks == 0) return;
+  int64_t fewer = ranks - 1;
+  while (sequences % fewer != 0) --fewer;
+  reader.Refuse(named > 0 ? "devices" : "ranks",
+                (named > 0 ? "names " : "is ") + std::to_string(ranks) +
+                    (named > 0 ? " devices" : "") + ", and the " + std::to_string(sequences) +
+                    " sequences of a step cannot be shared equally by as many; the next smaller "
+                    "number that can is " +
+                    std::to_string(fewer) + ", or change train.batch_tokens");
+}
+
 void ReadDevice(JsonReader& reader, Task* task) {
   task->device = reader.String("device", "cpu");
-  const std::string digits = task->device.rfind("cuda:", 0) == 0 ? task->device.substr(5) : "";
-  const bool cuda = !digits.empty() && digits.size() <= 3 &&
-                    digits.find_first_not_of("0123456789") == std::string::npos;
-  if (task->device != "cpu" && !cuda) {
+  if (task->device != "cpu" && !IsCudaDevice(task->device)) {
     reader.Refuse("device", "is \"" + task->device + "\"; it must be cpu or cuda:<number>");
   }
   task->threads = static_cast<int>(reader.Integer("threads", 1, 1024, 1));
-  if (reader.Has("devices")) {
-    reader.Refuse("devices",
-                  "names several devices, and this trainer trains on one; give the task one "
-                  "GPU, or slots of a worker that computes on the CPU");
-  }
+  ReadRanks(reader, task);
 }
 
 template <typename T>
@@ -448,6 +498,7 @@ std::string CanonicalMember(const MemberConfig& member) {
                     {"sigma", OrNull(i.sigma)},
                     {"d_in", WordOf(kDInWords, i.d_in)},
                     {"depth_factor", WordOf(kDepthWords, i.depth_factor)}};
+  if (i.weights) config["init"] = {{"weights", {{"sha256", i.weights->sha256}}}};
   config["train"] = {{"optimizer", "adamw"},
                      {"tokens", t.tokens},
                      {"batch_tokens", t.batch_tokens},

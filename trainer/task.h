@@ -32,11 +32,18 @@ struct Task {
   std::string data_root = ".";
   std::string device = "cpu";
   int threads = 1;
+  // Processes that share every batch, each on a device of its own; rank 0 has `device`. No part of
+  // the configuration: a checkpoint of some ranks is one for any number of them.
+  int ranks = 1;
+  std::vector<std::string> devices;  // of the ranks, when they are CUDA devices
   std::optional<ResumePoint> resume;
   // A checkpoint of another task that this one begins with when it has none of its own; of the
   // step of token_begin.
   std::optional<ResumePoint> branch;
 
+  const std::string& DeviceOf(int rank) const {
+    return devices.empty() ? device : devices[static_cast<size_t>(rank)];
+  }
   const MemberConfig& first() const { return members[0]; }
   int64_t BeginStep() const { return token_begin / first().train.batch_tokens; }
   int64_t EndStep() const { return token_end / first().train.batch_tokens; }

@@ -290,13 +290,79 @@ TEST(Task, BadJsonHasItsPlace) {
             "a/task.json: holds a number too large for any field; correct it");
 }
 
-TEST(Task, SeveralDevicesAreRefused) {
+// The contents are what a trial starts from, wherever the file lies; how weights would be drawn
+// then means nothing.
+TEST(Task, ImportedWeightsAreKnownByTheirContents) {
   json task = SmallTask();
-  task["device"] = "cuda:0";
-  task["devices"] = {"cuda:0", "cuda:1"};
+  json& init = task["members"][0]["config"]["init"];
+  init = {{"weights", {{"path", "a/model.safetensors"}, {"sha256", "ab"}}}};
+  const MemberConfig member = Parse(task).members[0];
+  ASSERT_TRUE(member.init.weights);
+  EXPECT_EQ(member.init.weights->path, "a/model.safetensors");
+  const MemberConfig again = ParseCanonicalMember(CanonicalMember(member), "task.json");
+  EXPECT_EQ(again.init.weights.value().sha256, "ab");
+  EXPECT_EQ(CanonicalMember(again), CanonicalMember(member));
+  EXPECT_NE(ConfigSha256({member}), ConfigSha256(Parse(SmallTask()).members));
+  init["weights"]["path"] = "b/model.safetensors";
+  EXPECT_EQ(ConfigSha256(Parse(task).members), ConfigSha256({member}));
+  init["weights"]["sha256"] = "cd";
+  EXPECT_NE(ConfigSha256(Parse(task).members), ConfigSha256({member}));
+  init["gamma"] = 0.5;
   EXPECT_EQ(MessageOf<ConfigError>([&] { Parse(task); }),
-            "task.json: devices names several devices, and this trainer trains on one; give the "
-            "task one GPU, or slots of a worker that computes on the CPU");
+            "task.json: members[0].config.init.gamma is not a known key; known here: weights");
+  init.erase("gamma");
+  init["weights"].erase("sha256");
+  EXPECT_EQ(MessageOf<ConfigError>([&] { Parse(task); }),
+            "task.json: members[0].config.init.weights.sha256 is missing; add it");
+}
+
+TEST(Task, SeveralDevicesAreRanks) {
+  json task = SmallTask();
+  EXPECT_EQ(Parse(task).ranks, 1);
+  task["ranks"] = 4;
+  EXPECT_EQ(Parse(task).ranks, 4);
+  EXPECT_EQ(Parse(task).DeviceOf(3), "cpu");
+  task.erase("ranks");
+  task["device"] = "cuda:1";
+  task["devices"] = {"cuda:1", "cuda:0"};
+  EXPECT_EQ(Parse(task).ranks, 2);
+  EXPECT_EQ(Parse(task).DeviceOf(0), "cuda:1");
+  EXPECT_EQ(Parse(task).DeviceOf(1), "cuda:0");
+  EXPECT_EQ(ConfigSha256(Parse(task).members), ConfigSha256(Parse(SmallTask()).members));
+}
+
+TEST(Task, ImpossibleRanksAreRefused) {
+  const json two = {"cuda:0", "cuda:1"};
+  const std::vector<std::pair<json, const char*>> refusals = {
+      {{{"ranks", 0}}, "ranks is 0; it must lie between 1 and 64"},
+      {{{"ranks", 3}},
+       "ranks is 3, and the 16 sequences of a step cannot be shared equally by as many; the next "
+       "smaller number that can is 2, or change train.batch_tokens"},
+      {{{"ranks", 32}},
+       "ranks is 32, and the 16 sequences of a step cannot be shared equally by as many; the next "
+       "smaller number that can is 16, or change train.batch_tokens"},
+      {{{"device", "cuda:0"}, {"ranks", 2}},
+       "ranks is 2, and 1 CUDA devices are named; name one for each rank in devices"},
+      {{{"device", "cuda:0"}, {"devices", two}, {"ranks", 4}},
+       "ranks is 4, and 2 CUDA devices are named; name one for each rank in devices"},
+      {{{"devices", two}},
+       "devices begins with cuda:0, and device is cpu; rank 0 has the first one, so name it in "
+       "both"},
+      {{{"device", "cuda:0"}, {"devices", {"cuda:0", "cuda:0"}}},
+       "devices names cuda:0 twice; each rank needs a GPU of its own"},
+      {{{"device", "cuda:0"}, {"devices", {"cuda:0", "cpu"}}},
+       "devices has \"cpu\"; its entries must be cuda:<number>"},
+      {{{"device", "cuda:0"}, {"devices", {"cuda:0", 1}}},
+       "devices has 1; its entries must be texts"},
+      {{{"device", "cuda:0"}, {"devices", {"cuda:0", "cuda:1", "cuda:2"}}},
+       "devices names 3 devices, and the 16 sequences of a step cannot be shared equally by as "
+       "many; the next smaller number that can is 2, or change train.batch_tokens"},
+  };
+  for (const auto& [fields, message] : refusals) {
+    json task = SmallTask();
+    task.update(fields);
+    EXPECT_EQ(MessageOf<ConfigError>([&] { Parse(task); }), std::string("task.json: ") + message);
+  }
 }
 
 TEST(Task, MembersMayDifferInWhatDoesNotChangeTheShape) {

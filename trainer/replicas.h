@@ -1,0 +1,36 @@
+// What ranks tell each other besides gradients: rank 0 leads, and the others hold replicas of its
+// engine. All of this is collective: rank 0 calls the one function while the others call its
+// counterpart.
+#ifndef LOGLOG_TRAINER_REPLICAS_H_
+#define LOGLOG_TRAINER_REPLICAS_H_
+
+#include <cstdint>
+
+#include "trainer/engine.h"
+#include "trainer/ranks.h"
+#include "trainer/task.h"
+
+namespace loglog {
+
+// Gives every rank rank 0's state and returns rank 0's `step`.
+int64_t ShareState(Engine& engine, Ranks& ranks, int64_t step);
+
+enum class RankOrder : char {
+  kStep,   // train one step
+  kCheck,  // CheckReplicas
+  kLeave,
+};
+
+// Of rank 0, with which members are still active: it alone evaluates, which may end a member.
+void GiveOrder(const Engine& engine, Ranks& ranks, RankOrder order);
+RankOrder TakeOrder(Engine& engine, Ranks& ranks);
+
+// Throws std::runtime_error on every rank unless all have the same weights, to the bit.
+void CheckReplicas(const Engine& engine, Ranks& ranks, int64_t step);
+
+// What a rank other than 0 does: follows the orders until it is told to leave.
+void FollowTask(const Task& task, Ranks& ranks);
+
+}  // namespace loglog
+
+#endif  // LOGLOG_TRAINER_REPLICAS_H_
