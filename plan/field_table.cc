@@ -200,9 +200,11 @@ void AddTrain(Rows* rows) {
   rows->Share("train.warmup", "5%", "Share of the steps with linear warm-up.");
   rows->Share("train.cooldown", "20%", "Share of the steps that decay; wsd only.");
   rows->Number("train.weight_decay", "0.1", From(0, 1000), "lambda of AdamW.");
-  rows->Choice("train.decay", "coupled", {"coupled", "independent"},
-               "coupled: weights shrink by lr_t * lambda, as in PyTorch. independent: by "
-               "lambda * lr_t / lr.");
+  rows->Choice(
+      "train.decay", "coupled", {"coupled", "independent", "gradient"},
+      "coupled: weights shrink by lr_t * lambda, as in PyTorch. independent: by "
+      "lambda * lr_t / lr. gradient: lambda times the weight is added to the gradient before "
+      "Adam, as PyTorch's Adam does it.");
   rows->Flag("train.decay_embed", "true", "Decay the embedding, and learned positions, too.");
   const Limits beta{0, 1, false, true};
   rows->Number("train.beta1", "0.9", beta, "Decay rate of the first moment.");

@@ -87,7 +87,8 @@ struct InitConfig {
 
 enum class Schedule { kCosine, kWsd, kConstant };
 enum class CooldownShape { kSqrt, kLinear };
-enum class DecayMode { kCoupled, kIndependent };
+// gradient: lambda * theta is added to the gradient, so Adam rescales the decay with it.
+enum class DecayMode { kCoupled, kIndependent, kGradient };
 enum class Precision { kFp32, kBf16 };
 
 struct TrainConfig {

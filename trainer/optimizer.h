@@ -25,8 +25,9 @@ using GroupSums = std::array<AdamWSums, kTensorGroups>;
 
 // theta <- theta - lr_t * adam(g) - decay_t * theta, decay_t as DecayRate of schedule.h, with
 // PyTorch's bias corrections. Which groups decay is for `decay_<group>` to say (a tied head is
-// the embedding). A learning rate that is scaled by width scales coupled decay along, as
-// PyTorch's parameter groups do.
+// the embedding). With decay: gradient there is no decay_t: g is the gradient plus lambda_t *
+// theta, as PyTorch's Adam has it. A learning rate that is scaled by width scales coupled decay
+// along, as PyTorch's parameter groups do.
 class AdamW {
  public:
   // `composed` uses ATen operators in place of the CPU loops.
@@ -51,7 +52,9 @@ class AdamW {
     TensorGroup group = TensorGroup::kNorm;
   };
 
-  void StepSegment(int64_t member, const Segment& segment, const AdamWStep& step, AdamWSums* sums);
+  // The weight times `into_gradient` is added to its gradient, in place.
+  void StepSegment(int64_t member, const Segment& segment, const AdamWStep& step,
+                   double into_gradient, AdamWSums* sums);
 
   int64_t d_model_;
   FlatState state_;

@@ -405,12 +405,14 @@ double ReferenceAdamW::Step(int64_t step, const std::vector<double>& gradient,
         train_.mup_base_width && hidden
             ? base * static_cast<double>(*train_.mup_base_width) / static_cast<double>(d_model_)
             : base;
-    const double decay = train_.decay == DecayMode::kCoupled
-                             ? lr * train_.weight_decay
-                             : train_.weight_decay * base / train_.lr;
+    const double decay = train_.decay == DecayMode::kCoupled ? lr * train_.weight_decay
+                         : train_.decay == DecayMode::kIndependent
+                             ? train_.weight_decay * base / train_.lr
+                             : 0;
     const bool decays = in_window && Decays(tensor.group(), train_);
+    const double penalty = decays && train_.decay == DecayMode::kGradient ? train_.weight_decay : 0;
     for (int64_t i = tensor.offset; i < tensor.offset + tensor.size(); ++i) {
-      const double g = gradient[i] * scale;
+      const double g = gradient[i] * scale + penalty * (*weights)[i];
       m_[i] = train_.beta1 * m_[i] + (1 - train_.beta1) * g;
       v_[i] = train_.beta2 * v_[i] + (1 - train_.beta2) * g * g;
       const double m_hat = m_[i] / (1 - std::pow(train_.beta1, t));
