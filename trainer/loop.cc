@@ -24,8 +24,9 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// Sequences of the validation set that the dear metrics look at.
+// Of the validation set, what the dear metrics look at: so many sequences, and of short ones more.
 constexpr int64_t kProbeSequences = 4;
+constexpr int64_t kProbeTokens = 512;
 
 std::string Absolute(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();
@@ -68,7 +69,10 @@ class Loop {
   bool AllDiverged() const;
   bool StopAsked() const { return options_.stop != nullptr && *options_.stop != 0; }
   int64_t TokensAt(int64_t step) const { return step * task_.first().train.batch_tokens; }
-  int64_t ProbeSequences() const { return std::min(kProbeSequences, data_.validation_sequences()); }
+  int64_t ProbeSequences() const {
+    return std::min(std::max(kProbeSequences, kProbeTokens / task_.first().model.seq_len),
+                    data_.validation_sequences());
+  }
 
   const Task task_;
   const LoopOptions options_;
@@ -100,7 +104,9 @@ Loop::Loop(const Task& task, const LoopOptions& options)
       engine_(task_.members, {.device = task_.device, .threads = task_.threads}),
       states_(task_.members.size()),
       batch_(task_.members.size() * static_cast<size_t>(task_.first().SequencesPerStep() *
-                                                        (task_.first().model.seq_len + 1))) {}
+                                                        (task_.first().model.seq_len + 1))) {
+  engine_.SetTokenFrequencies(data_.TokenFrequencies(task_.first().model.vocab));
+}
 
 CheckpointIdentity Identity(const Task& task, const TrainingData& data,
                             const LoopOptions& options) {
@@ -196,9 +202,7 @@ void Loop::EvaluateAtEnd() {
   std::vector<std::vector<NamedValue>> rows(states_.size());
   Evaluate(&rows);
   for (size_t i = 0; i < states_.size(); ++i) {
-    for (const NamedValue& value : rows[i]) {
-      if (std::isfinite(value.value)) states_[i].latest[value.name] = value.value;
-    }
+    states_[i].Keep(rows[i]);
     if (!states_[i].diverged() && !engine_.active(static_cast<int>(i))) Diverge(i, done_);
   }
 }
@@ -227,12 +231,23 @@ void Loop::Step(int64_t step) {
     data_.Fill(task_.members[i].seed, step * sequences, sequences, &batch_[i * stride]);
   }
   const bool with_metrics = cadence_.Metrics(step + 1);
-  const std::vector<StepResult> results = engine_.TrainStep(batch_.data(), step, with_metrics);
+  std::vector<std::optional<StepLimits>> limits;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    limits.push_back(states_[i].Limits(task_.members[i].train));
+  }
+  const std::vector<StepResult> results =
+      engine_.TrainStep(batch_.data(), step, with_metrics, limits);
   done_ = step + 1;
   std::vector<std::vector<NamedValue>> rows(states_.size());
   double loss = 0, active = 0;
   for (size_t i = 0; i < states_.size(); ++i) {
     if (results[i].inactive) continue;
+    states_[i].NoteStep(task_.members[i].train, step, results[i].skipped);
+    if (results[i].skipped) {
+      events_->Write(SkippedLine(static_cast<int>(i), done_, results[i]));
+      if (results[i].finite) NoteSpikes(i, results[i]);
+      continue;
+    }
     if (!results[i].finite) {
       WriteRow(i, {{"loss/train", results[i].loss}, {"norm/grad", results[i].grad_norm}});
       Diverge(i, done_ - 1);
@@ -240,6 +255,9 @@ void Loop::Step(int64_t step) {
     }
     NoteSpikes(i, results[i]);
     if (with_metrics) rows[i] = engine_.StepMetrics(static_cast<int>(i));
+    if (with_metrics && task_.members[i].train.skip_sd > 0) {
+      rows[i].push_back({"train/skipped", static_cast<double>(states_[i].skipped)});
+    }
     loss += results[i].loss;
     active += 1;
   }
@@ -281,16 +299,14 @@ void Loop::Evaluate(std::vector<std::vector<NamedValue>>* rows) {
 void Loop::Probe(std::vector<std::vector<NamedValue>>* rows) {
   for (size_t i = 0; i < states_.size(); ++i) {
     if (!engine_.active(static_cast<int>(i))) continue;
-    const std::vector<NamedValue> values =
-        engine_.Probe(static_cast<int>(i), data_.validation().data(), ProbeSequences());
+    const std::vector<NamedValue> values = engine_.Probe(
+        static_cast<int>(i), data_.validation().data(), ProbeSequences(), cadence_.Spectra(done_));
     (*rows)[i].insert((*rows)[i].end(), values.begin(), values.end());
   }
 }
 
 void Loop::WriteRow(size_t member, const std::vector<NamedValue>& values) {
-  for (const NamedValue& value : values) {
-    if (std::isfinite(value.value)) states_[member].latest[value.name] = value.value;
-  }
+  states_[member].Keep(values);
   events_->Write(RowLine(static_cast<int>(member), done_, TokensAt(done_), values));
 }
 

@@ -148,12 +148,16 @@ void AdamW::StepSegment(int64_t member, const Segment& segment, const AdamWStep&
 std::array<double, kTensorGroups> AdamW::WeightSquares(int64_t member) const {
   std::array<double, kTensorGroups> squares = {};
   for (const Segment& segment : segments_) {
-    const at::Tensor part = state_.weights.select(0, member).narrow(0, segment.begin, segment.size);
     squares[static_cast<size_t>(segment.group)] +=
-        composed_ ? Number(SquareSum(part))
-                  : CpuKernels().sum_squares(part.const_data_ptr<float>(), segment.size);
+        WeightSquares(member, segment.begin, segment.size);
   }
   return squares;
+}
+
+double AdamW::WeightSquares(int64_t member, int64_t begin, int64_t size) const {
+  const at::Tensor part = state_.weights.select(0, member).narrow(0, begin, size);
+  return composed_ ? Number(SquareSum(part))
+                   : CpuKernels().sum_squares(part.const_data_ptr<float>(), size);
 }
 
 }  // namespace loglog

@@ -43,6 +43,8 @@ class AdamW {
 
   // Sums of squared weights of one member by group.
   std::array<double, kTensorGroups> WeightSquares(int64_t member) const;
+  // Of `size` floats of its row from `begin` on.
+  double WeightSquares(int64_t member, int64_t begin, int64_t size) const;
 
  private:
   // A run of tensors that are adjacent and treated alike.
