@@ -63,8 +63,9 @@ absl::StatusOr<int> PackText(Context& context) {
 absl::StatusOr<int> InspectData(Context& context) {
   InspectReport report;
   try {
-    report =
-        Inspect(context.args().One("PATH"), {.verify_hashes = !context.args().On("no-hashes")});
+    report = Inspect(context.args().One("PATH"),
+                     {.verify_hashes = !context.args().On("no-hashes"),
+                      .raw_bytes = context.args().Get("raw") == "u32" ? 4 : 2});
   } catch (const ShardError& error) {
     return absl::NotFoundError(error.what());
   } catch (const std::exception& error) {
@@ -75,6 +76,7 @@ absl::StatusOr<int> InspectData(Context& context) {
   table.columns = {{"file"},
                    {"format"},
                    {"tokens", true},
+                   {"documents", true, true},
                    {"bytes", true, true},
                    {"min", true},
                    {"max", true},
@@ -90,6 +92,7 @@ absl::StatusOr<int> InspectData(Context& context) {
                       ", \"count\": ", count, "}");
     }
     table.rows.push_back({Cell::Text(file.path), Cell::Text(file.format), Cell::Int(file.tokens),
+                          file.documents ? Cell::Int(*file.documents) : Cell::None(),
                           Cell::Int(file.bytes), Cell::Int(file.min_token),
                           Cell::Int(file.max_token), Cell::Int(file.distinct_tokens),
                           Cell::Real(file.unigram_entropy, 4),
@@ -137,7 +140,12 @@ std::vector<Command> DataCommands() {
       {.path = "data inspect",
        .summary = "what shards hold, and whether they are sound",
        .positionals = {{.name = "PATH", .help = "a shard or a folder of shards"}},
-       .flags = {{.name = "no-hashes", .help = "do not check hashes (faster)"}},
+       .flags = {{.name = "raw",
+                  .value = "TYPE",
+                  .help = "type of the ids in files without a header",
+                  .default_value = "u16",
+                  .choices = {"u16", "u32"}},
+                 {.name = "no-hashes", .help = "do not check hashes (faster)"}},
        .run = InspectData},
   };
 }

@@ -157,13 +157,14 @@ class CellChecker {
     const std::string train = config_.Text("data.train.format");
     const std::string val = config_.Text("data.val.format");
     const auto generated = [](const std::string& format) {
-      return format == "windows" || format == "anchor" || format == "markov";
+      return format == "windows" || format == "anchor" || format == "markov" ||
+             format == "addition" || format == "scan" || format == "cogs" || format == "prontoqa";
     };
     if (!generated(train) && !generated(val)) return;
     if (train != val) {
       return Add("data.val.format",
                  absl::StrCat("data.train.format is ", train, " and data.val.format ", val),
-                 "a built-in task comes with its own validation sets: name it in both");
+                 "a task comes with its own validation sets: name it in both");
     }
     if (train == "windows") {
       const int64_t keys = config_.Int("data.windows.keys");
@@ -177,6 +178,7 @@ class CellChecker {
       }
     }
     if (train == "anchor") CheckFits("anchor", 9, 110);
+    if (train == "addition") CheckFits("addition", 3 * config_.Int("data.addition.digits") + 2, 12);
   }
 
   // The shape of a task with one answer.
@@ -184,7 +186,7 @@ class CellChecker {
     if (const int64_t seq_len = config_.Int("model.seq_len"); seq_len != length) {
       Add("model.seq_len",
           absl::StrCat("model.seq_len is ", seq_len, ", and data of format ", format, " have ",
-                       length, " tokens before the answer"),
+                       length, " tokens before the last"),
           absl::StrCat("write seq_len: ", length));
     }
     if (const int64_t vocab = config_.Int("model.vocab"); vocab < ids) {
@@ -199,13 +201,18 @@ class CellChecker {
     bool synthetic = false;
     for (const std::string split : {"data.train", "data.val"}) {
       const std::string format = config_.Text(split + ".format");
-      const bool made = format != "llmc" && format != "u16";
+      const bool made = format == "synthetic" || format == "windows" || format == "anchor" ||
+                        format == "markov" || format == "addition";
       synthetic = synthetic || format == "synthetic";
       const bool has_glob = !config_.IsNull(split + ".glob");
       if (made && has_glob) {
         Add(split + ".glob", absl::StrCat(split, ".glob names files, and the format is ", format),
             "remove it, or write format: llmc");
-      } else if (!made && !has_glob) {
+      } else if (!config_.IsNull(split + ".domains") && (made || has_glob)) {
+        Add(split + ".domains",
+            absl::StrCat(split, ".domains stands in place of glob, of formats that read tokens"),
+            "remove one of the two");
+      } else if (!made && !has_glob && config_.IsNull(split + ".domains")) {
         Add(split + ".format", absl::StrCat(split, ".glob is missing"),
             "write glob: data/train_*.bin");
       }

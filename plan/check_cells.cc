@@ -33,12 +33,15 @@ bool HasSigma(const CellConfig& config) { return !config.IsNull("init.sigma"); }
 bool TiedHead(const CellConfig& config) { return config.model().tied_head; }
 bool NotWsd(const CellConfig& config) { return config.Text("train.schedule") != "wsd"; }
 bool NotCosine(const CellConfig& config) { return config.Text("train.schedule") != "cosine"; }
-bool ReadsFiles(const std::string& format) { return format == "llmc" || format == "u16"; }
+bool ReadsFiles(const std::string& format) {
+  return format == "llmc" || format == "u16" || format == "u32" || format == "megatron";
+}
 template <const char* kFormat>
 bool NotFormat(const CellConfig& config) {
   return config.Text("data.train.format") != kFormat;
 }
-constexpr char kWindows[] = "windows", kAnchor[] = "anchor", kMarkov[] = "markov";
+constexpr char kWindows[] = "windows", kAnchor[] = "anchor", kMarkov[] = "markov",
+               kAddition[] = "addition";
 bool NotSynthetic(const CellConfig& config) {
   return config.Text("data.train.format") != "synthetic" &&
          config.Text("data.val.format") != "synthetic";
@@ -56,6 +59,7 @@ constexpr IdleRule kIdleRules[] = {
     {"data.windows.", "no format is windows", NotFormat<kWindows>},
     {"data.anchor.", "no format is anchor", NotFormat<kAnchor>},
     {"data.markov.", "no format is markov", NotFormat<kMarkov>},
+    {"data.addition.", "no format is addition", NotFormat<kAddition>},
 };
 
 class CellChecks {

@@ -183,6 +183,10 @@ void AddTrainOptions(Rows* rows) {
   rows->Number("train.z_loss", "0.0", From(0, 1000),
                "Coefficient of the mean squared log normalizer, added to what is minimized and not "
                "to loss/*.");
+  rows->Number("train.skip_sd", "0.0", From(0, 1000),
+               "A step whose loss or gradient norm lies more than this many standard deviations "
+               "above its running mean, or is not finite, is not applied; at most ten in a row. 0: "
+               "every step is applied, and one that is not finite ends the trial.");
   rows->EndLater();
 }
 
@@ -200,9 +204,11 @@ void AddTrain(Rows* rows) {
   rows->Share("train.warmup", "5%", "Share of the steps with linear warm-up.");
   rows->Share("train.cooldown", "20%", "Share of the steps that decay; wsd only.");
   rows->Number("train.weight_decay", "0.1", From(0, 1000), "lambda of AdamW.");
-  rows->Choice("train.decay", "coupled", {"coupled", "independent"},
-               "coupled: weights shrink by lr_t * lambda, as in PyTorch. independent: by "
-               "lambda * lr_t / lr.");
+  rows->Choice(
+      "train.decay", "coupled", {"coupled", "independent", "gradient"},
+      "coupled: weights shrink by lr_t * lambda, as in PyTorch. independent: by "
+      "lambda * lr_t / lr. gradient: lambda times the weight is added to the gradient before "
+      "Adam, as PyTorch's Adam does it.");
   rows->Flag("train.decay_embed", "true", "Decay the embedding, and learned positions, too.");
   const Limits beta{0, 1, false, true};
   rows->Number("train.beta1", "0.9", beta, "Decay rate of the first moment.");
@@ -237,17 +243,26 @@ void AddGenerators(Rows* rows) {
             "Probability of staying in a state: P = stay I + (1 - stay) 1 pi^T.");
   rows->Text("data.markov.pi", "0.75 0.19 0.05 0.01",
              "Stationary law, a probability for each state.");
+  rows->Integer("data.addition.digits", "3", From(2, 6), "", "Digits of each number.");
+  rows->Integer("data.addition.hole_begin", "400", From(0, 999'999), "",
+                "Sums of two numbers from here ...");
+  rows->Integer("data.addition.hole_end", "600", From(0, 999'999), "",
+                "... up to here are not trained: the set ood.");
   rows->EndLater();
 }
 
 void AddData(Rows* rows) {
   rows->BeginCell();
-  const std::vector<std::string> formats = {"llmc",    "u16",    "synthetic",
-                                            "windows", "anchor", "markov"};
-  rows->Choice("data.train.format", kGiven, formats,
-               "llmc: .bin files of llm.c and of `loglog data pack`; u16: raw 16-bit ids; "
-               "synthetic: a built-in language whose entropy rate is known; windows, anchor, "
-               "markov: tasks of the papers (see their sections), named in train and val alike.");
+  const std::vector<std::string> formats = {"llmc",   "u16",      "synthetic", "windows",
+                                            "anchor", "markov",   "addition",  "scan",
+                                            "cogs",   "prontoqa", "u32",       "megatron"};
+  rows->Choice(
+      "data.train.format", kGiven, formats,
+      "llmc: .bin files of llm.c and of `loglog data pack`; u16, u32: raw 16- or 32-bit ids; "
+      "megatron: .idx files beside their .bin; "
+      "synthetic: a built-in language whose entropy rate is known; windows, anchor, "
+      "markov, addition: tasks of the papers (see their sections), and scan, cogs, prontoqa: "
+      "their files of examples, named in train and val alike.");
   rows->Text("data.train.glob", "null",
              "Files, from the worker's data root. Must be given where the format reads files.");
   rows->Choice("data.val.format", kGiven, formats, "As data.train.format, for validation.");
@@ -261,6 +276,16 @@ void AddData(Rows* rows) {
                 "Answers of each context, with probability ~ 1/rank.");
   rows->Integer("data.synthetic.seed", "0", From(0, 4294967295.0), "",
                 "Draws the language; the trial's seed draws the sample.");
+  rows->BeginLater();
+  rows->Text(
+      "data.train.domains", "null",
+      "In place of the glob, several with names and weights: \"web 0.7 web/train-*.bin; code 0.3 "
+      "code/train-*.bin\". Weights are shares of the training sequences, to 1/4096.");
+  rows->Text(
+      "data.val.domains", "null",
+      "As data.train.domains, for validation: loss/val is over all in these shares, and each has "
+      "a loss/val/<name> of its own.");
+  rows->EndLater();
   AddGenerators(rows);
   rows->EndCell();
 }
@@ -275,6 +300,16 @@ void AddCadence(Rows* rows) {
                 "Steps between points of the cheap metrics.");
   rows->Integer("metrics.probe_every", "100", From(0, 1e9), "steps",
                 "Steps between probes of condensation and attention; 0: only at the end.");
+  rows->BeginLater();
+  rows->Integer("metrics.top_tokens", "100", From(2, 10'000'000), "",
+                "cond/embed_cos_top is over so many of the most frequent tokens.");
+  rows->Integer("metrics.spectra_every", "0", From(0, 1e9), "steps",
+                "Steps between series of singular values of every probed matrix, and of the "
+                "embedding's covariance; 0: never. Each value is a point.");
+  rows->Flag("metrics.layers", "false", "Norms of each layer's parameters too.");
+  rows->Flag("metrics.heads", "false",
+             "Condensation and attention of each head too: points grow with layers x heads.");
+  rows->EndLater();
   rows->EndCell();
 }
 
@@ -341,6 +376,7 @@ std::vector<SpecSection> SectionTable() {
       {"data.anchor",
        "Anchor functions (arXiv 2405.05409): a key among nine numbers, two anchors. seq_len 9."},
       {"data.markov", "The Markov chain of focus and dilution (arXiv 2605.01199)."},
+      {"data.addition", "Sums of two numbers with a square of pairs held out."},
       {"eval", "Validation during the run."},
       {"metrics", "How often metrics are taken."},
       {"checkpoint", "Saved states to resume from. No part of a trial's identity."},

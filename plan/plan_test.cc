@@ -386,6 +386,10 @@ TEST(Examples, PlanAsWritten) {
       {"anchor-model-a", 72, 24, 24, int64_t{1'345'536'000} * 72, {}},
       {"anchor-model-b", 9, 3, 3, int64_t{184'320'000} * 9, {}},
       {"focus-dilution", 9, 3, 3, int64_t{6'144'000} * 9, {}},
+      {"addition", 12, 4, 4, int64_t{56'320'000} * 12, {}},
+      {"scan-addprim", 12, 4, 4, int64_t{81'920'000} * 12, {}},
+      {"cogs", 12, 4, 4, int64_t{655'360'000} * 12, {}},
+      {"prontoqa", 12, 4, 4, int64_t{655'360'000} * 12, {}},
       // 28 x 200015872 tokens for each of 5 arms and 3 seeds; 7x is under a decade.
       {"paper-data-axis", 105, 35, 5, int64_t{28} * 200'015'872 * 15, {"RANGE"}},
       {"paper-size-axis", 75, 25, 5, int64_t{5} * 1'000'079'360 * 15, {}},

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <unordered_map>
 
 #include "shards/sha256.h"
@@ -22,11 +23,27 @@ bool HasLlmcHeader(const std::string& path) {
   return magic == kLlmcMagicU16 || magic == kLlmcMagicU32 || magic == kLlmcMagicEval;
 }
 
+bool HasSuffix(const std::string& text, const std::string& suffix) {
+  return text.size() > suffix.size() &&
+         text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
+}
+
+ShardFormat FormatOf(const std::string& path, int raw_bytes) {
+  if (HasSuffix(path, ".idx")) return ShardFormat::kMegatron;
+  if (HasLlmcHeader(path)) return ShardFormat::kLlmc;
+  return raw_bytes == 4 ? ShardFormat::kRawU32 : ShardFormat::kRawU16;
+}
+
 void CountTokens(const TokenShard& shard, int top, ShardFileReport* report) {
   std::vector<int64_t> small(65536, 0);
   std::unordered_map<uint32_t, int64_t> large;
   for (int64_t i = 0; i < shard.tokens(); ++i) {
-    const uint32_t id = shard.At(i);
+    const int64_t wide = shard.At(i);
+    if (wide < 0 || wide > std::numeric_limits<uint32_t>::max()) {
+      throw ShardError(shard.path() + ": token " + std::to_string(i) + " is " +
+                       std::to_string(wide) + ", which is no token id");
+    }
+    const uint32_t id = static_cast<uint32_t>(wide);
     if (id < small.size()) {
       ++small[id];
     } else {
@@ -57,12 +74,14 @@ std::optional<ShardFileReport> InspectFile(const std::string& path, const Inspec
                                            std::vector<std::string>* problems) {
   try {
     ShardFileReport report;
-    const bool llmc = HasLlmcHeader(path);
-    const TokenShard shard(path, llmc ? ShardFormat::kLlmc : ShardFormat::kRawU16);
+    const ShardFormat format = FormatOf(path, options.raw_bytes);
+    const TokenShard shard(path, format);
     report.path = path;
-    report.format = !llmc                      ? "raw uint16"
-                    : shard.token_bytes() == 2 ? "llm.c uint16"
-                                               : "llm.c uint32";
+    report.format = (format == ShardFormat::kLlmc       ? "llm.c uint"
+                     : format == ShardFormat::kMegatron ? "Megatron int"
+                                                        : "raw uint") +
+                    std::to_string(8 * shard.token_bytes());
+    report.documents = shard.documents();
     report.bytes = shard.file_bytes();
     report.tokens = shard.tokens();
     CountTokens(shard, options.top, &report);
@@ -141,12 +160,17 @@ InspectReport Inspect(const std::string& path, const InspectOptions& options) {
   }
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(path)) {
-    if (entry.is_regular_file() && entry.path().extension() == ".bin") {
-      names.push_back(entry.path().string());
-    }
+    if (!entry.is_regular_file()) continue;
+    const std::string name = entry.path().string();
+    // The .bin file of an index is looked at through it.
+    const bool indexed =
+        HasSuffix(name, ".bin") && fs::exists(name.substr(0, name.size() - 4) + ".idx", error);
+    if ((HasSuffix(name, ".bin") && !indexed) || HasSuffix(name, ".idx")) names.push_back(name);
   }
   std::sort(names.begin(), names.end());
-  if (names.empty()) throw ShardError(path + ": holds neither manifest.json nor any .bin file");
+  if (names.empty()) {
+    throw ShardError(path + ": holds neither manifest.json nor any .bin or .idx file");
+  }
   for (const std::string& name : names) {
     if (auto file = InspectFile(name, options, &report.problems)) {
       report.files.push_back(std::move(*file));

@@ -14,12 +14,14 @@ namespace loglog {
 
 struct InspectOptions {
   bool verify_hashes = true;
-  int top = 10;  // how many of the most frequent tokens to list
+  int top = 10;       // how many of the most frequent tokens to list
+  int raw_bytes = 2;  // of an id in files without a header: 2 or 4
 };
 
 struct ShardFileReport {
   std::string path;
-  std::string format;  // "llm.c uint16", "llm.c uint32" or "raw uint16"
+  std::string format;                // "llm.c uint16", "raw uint32", "Megatron int32", ...
+  std::optional<int64_t> documents;  // where the format keeps them
   int64_t bytes = 0;
   int64_t tokens = 0;
   uint32_t min_token = 0;
@@ -37,7 +39,7 @@ struct InspectReport {
   std::vector<std::string> problems;
 };
 
-// `path` is one shard (llm.c, else raw uint16 when it ends in no known header) or a
+// `path` is one shard (an .idx file of Megatron, one with an llm.c header, else a raw one) or a
 // folder. A file that cannot be read is a problem in the report; a path that does not
 // exist throws ShardError.
 InspectReport Inspect(const std::string& path, const InspectOptions& options = {});

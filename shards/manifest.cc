@@ -25,7 +25,9 @@ json SetToJson(const ShardSet& set) {
                      {"bytes", file.bytes},
                      {"sha256", file.sha256}});
   }
-  return {{"tokens", set.tokens}, {"documents", set.documents}, {"files", files}};
+  json object = {{"tokens", set.tokens}, {"documents", set.documents}, {"files", files}};
+  if (set.text_bytes > 0) object["text_bytes"] = set.text_bytes;
+  return object;
 }
 
 int64_t CountAt(const json& object, const char* key) {
@@ -38,6 +40,7 @@ ShardSet SetFromJson(const json& object) {
   ShardSet set;
   set.tokens = CountAt(object, "tokens");
   set.documents = CountAt(object, "documents");
+  if (object.contains("text_bytes")) set.text_bytes = CountAt(object, "text_bytes");
   for (const json& entry : object.at("files")) {
     ShardFile file{entry.at("name").get<std::string>(), CountAt(entry, "tokens"),
                    CountAt(entry, "bytes"), entry.at("sha256").get<std::string>()};

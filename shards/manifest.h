@@ -19,7 +19,13 @@ struct ShardFile {
 struct ShardSet {
   int64_t tokens = 0;
   int64_t documents = 0;
+  int64_t text_bytes = 0;        // of the text that was packed; 0: the packer did not say
   std::vector<ShardFile> files;  // by name
+
+  // text_bytes, which tokens that are bytes tell without it: all but the one before each document.
+  int64_t TextBytes(const std::string& tokenizer) const {
+    return text_bytes > 0 || tokenizer != "bytes" ? text_bytes : tokens - documents;
+  }
 };
 
 struct ShardManifest {

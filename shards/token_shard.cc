@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "shards/file_writer.h"
+#include "shards/megatron.h"
 
 namespace loglog {
 namespace {
@@ -30,10 +31,26 @@ int64_t CopyBelow(const uint8_t* from, int64_t count, int64_t vocab, int32_t* ou
   for (int64_t i = 0; i < count; ++i) {
     Id id;
     std::memcpy(&id, from + i * sizeof(Id), sizeof(Id));
-    if (static_cast<int64_t>(id) >= vocab) return i;
+    // uint64_t is of no format, so nothing wraps.
+    if (static_cast<int64_t>(id) >= vocab || static_cast<int64_t>(id) < 0) return i;
     out[i] = static_cast<int32_t>(id);
   }
   return count;
+}
+
+// Calls `body` with a number of the type of the ids.
+template <typename Body>
+int64_t WithIdType(int bytes, bool is_signed, Body body) {
+  switch (bytes) {
+    case 1:
+      return is_signed ? body(int8_t{}) : body(uint8_t{});
+    case 2:
+      return is_signed ? body(int16_t{}) : body(uint16_t{});
+    case 4:
+      return is_signed ? body(int32_t{}) : body(uint32_t{});
+    default:
+      return body(int64_t{});
+  }
 }
 
 }  // namespace
@@ -71,25 +88,59 @@ FileMap::~FileMap() {
   if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
 }
 
-TokenShard::TokenShard(const std::string& path, ShardFormat format) : path_(path), map_(path) {
-  const int64_t size = static_cast<int64_t>(map_.size());
-  if (size == 0) {
+TokenShard::TokenShard(const std::string& path, ShardFormat format)
+    : path_(path), map_(format == ShardFormat::kMegatron ? MegatronBinPath(path) : path) {
+  if (map_.size() == 0) {
     throw DataUnavailable(path + ": is empty; write it again with 'loglog data pack'");
   }
-  if (format == ShardFormat::kRawU16) {
-    if (size % 2 != 0) {
-      throw ShardError(path + ": has " + std::to_string(size) +
-                       " bytes, an odd number, so it cannot hold uint16 tokens; it is cut short "
-                       "or of another format");
-    }
-    if (size >= kLlmcHeaderBytes && (HeaderField(map_.data(), 0) == kLlmcMagicU16 ||
-                                     HeaderField(map_.data(), 0) == kLlmcMagicU32)) {
-      throw ShardError(path + ": begins with an llm.c header; set its format to llmc, not u16");
-    }
-    first_ = map_.data();
-    tokens_ = size / 2;
-    return;
+  switch (format) {
+    case ShardFormat::kLlmc:
+      OpenLlmc();
+      break;
+    case ShardFormat::kRawU16:
+      OpenRaw(2);
+      break;
+    case ShardFormat::kRawU32:
+      OpenRaw(4);
+      break;
+    case ShardFormat::kMegatron:
+      OpenMegatron();
+      break;
   }
+}
+
+void TokenShard::OpenRaw(int token_bytes) {
+  const int64_t size = file_bytes();
+  if (size % token_bytes != 0) {
+    throw ShardError(path_ + ": has " + std::to_string(size) + " bytes, " +
+                     (token_bytes == 2 ? "an odd number" : "no multiple of 4") +
+                     ", so it cannot hold uint" + std::to_string(8 * token_bytes) +
+                     " tokens; it is cut short or of another format");
+  }
+  if (size >= kLlmcHeaderBytes && (HeaderField(map_.data(), 0) == kLlmcMagicU16 ||
+                                   HeaderField(map_.data(), 0) == kLlmcMagicU32)) {
+    throw ShardError(path_ + ": begins with an llm.c header; set its format to llmc, not u" +
+                     std::to_string(8 * token_bytes));
+  }
+  first_ = map_.data();
+  token_bytes_ = token_bytes;
+  tokens_ = size / token_bytes;
+}
+
+void TokenShard::OpenMegatron() {
+  const FileMap index_map(path_);
+  const MegatronIndex index =
+      ReadMegatronIndex(index_map.data(), index_map.size(), path_, file_bytes());
+  first_ = map_.data();
+  token_bytes_ = index.token_bytes;
+  is_signed_ = index.is_signed;
+  tokens_ = index.tokens;
+  documents_ = static_cast<int64_t>(index.document_begins.size()) - 1;
+}
+
+void TokenShard::OpenLlmc() {
+  const std::string& path = path_;
+  const int64_t size = file_bytes();
   if (size < kLlmcHeaderBytes) {
     throw ShardError(path + ": has " + std::to_string(size) +
                      " bytes, less than the 1024 of an llm.c header; it is cut short or of another "
@@ -136,8 +187,9 @@ void TokenShard::Read(int64_t begin, int64_t count, int64_t vocab, int32_t* out)
   // Ids are handed on as int32.
   vocab = std::min<int64_t>(vocab, std::numeric_limits<int32_t>::max());
   const uint8_t* from = first_ + begin * token_bytes_;
-  const int64_t good = token_bytes_ == 2 ? CopyBelow<uint16_t>(from, count, vocab, out)
-                                         : CopyBelow<uint32_t>(from, count, vocab, out);
+  const int64_t good = WithIdType(token_bytes_, is_signed_, [&](auto id) {
+    return CopyBelow<decltype(id)>(from, count, vocab, out);
+  });
   if (good < count) {
     throw ShardError(path_ + ": token " + std::to_string(begin + good) + " (byte " +
                      std::to_string(first_ - map_.data() + (begin + good) * token_bytes_) +
@@ -147,10 +199,11 @@ void TokenShard::Read(int64_t begin, int64_t count, int64_t vocab, int32_t* out)
   }
 }
 
-uint32_t TokenShard::At(int64_t index) const {
-  uint32_t id = 0;
-  std::memcpy(&id, first_ + index * token_bytes_, token_bytes_);
-  return id;
+int64_t TokenShard::At(int64_t index) const {
+  return WithIdType(token_bytes_, is_signed_, [&](auto id) {
+    std::memcpy(&id, first_ + index * token_bytes_, sizeof id);
+    return static_cast<int64_t>(id);
+  });
 }
 
 std::vector<uint8_t> LlmcHeader(int64_t tokens, int token_bytes) {

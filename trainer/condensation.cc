@@ -46,6 +46,43 @@ struct UnitRows {
   }
 };
 
+// |sum w_i u_i|^2 - sum w_i^2 over the rows that are not zero, u_i the unit rows: the sum of
+// w_i w_j cos_ij over i != j.
+double SquaredSumOfUnitRows(const float* matrix, int64_t rows, int64_t cols,
+                            const std::vector<double>& weights) {
+  std::vector<double> total(static_cast<size_t>(cols));
+  double own = 0;
+  for (int64_t i = 0; i < rows; ++i) {
+    const double weight = weights[static_cast<size_t>(i)];
+    if (weight == 0) continue;
+    const float* row = matrix + i * cols;
+    const double norm = RowNorm(row, cols);
+    if (!std::isfinite(norm)) return kNan;
+    if (norm == 0) continue;
+    own += weight * weight;
+    for (int64_t j = 0; j < cols; ++j) total[static_cast<size_t>(j)] += weight * row[j] / norm;
+  }
+  double squares = 0;
+  for (const double value : total) squares += value * value;
+  return squares - own;
+}
+
+at::Tensor InDouble(const float* matrix, int64_t rows, int64_t cols) {
+  // from_blob wants a mutable pointer; the data is only read.
+  return at::from_blob(const_cast<float*>(matrix), {rows, cols}, at::kFloat).to(at::kDouble);
+}
+
+// The eigenvalues of the smaller Gram matrix, largest first; none below 0.
+std::vector<double> GramEigenvalues(const at::Tensor& w) {
+  const at::Tensor gram = w.size(0) < w.size(1) ? at::mm(w, w.t()) : at::mm(w.t(), w);
+  const at::Tensor ascending = at::linalg_eigvalsh(gram);
+  const double* values = ascending.const_data_ptr<double>();
+  std::vector<double> descending(values, values + ascending.numel());
+  std::reverse(descending.begin(), descending.end());
+  for (double& value : descending) value = std::max(0.0, value);
+  return descending;
+}
+
 }  // namespace
 
 RowCosines CosinesOfRows(const float* matrix, int64_t rows, int64_t cols) {
@@ -89,41 +126,68 @@ RowCosines CosinesOfRows(const float* matrix, int64_t rows, int64_t cols) {
 
 double MeanRowCosine(const float* matrix, int64_t rows, int64_t cols) {
   if (rows < 2) return 0;
-  if (!AllFinite(matrix, rows * cols)) return kNan;
-  std::vector<double> total(static_cast<size_t>(cols));
-  int64_t nonzero = 0;
-  for (int64_t i = 0; i < rows; ++i) {
-    const float* row = matrix + i * cols;
-    const double norm = RowNorm(row, cols);
-    if (norm == 0) continue;
-    ++nonzero;
-    for (int64_t j = 0; j < cols; ++j) total[j] += row[j] / norm;
+  // A zero row is a row: it takes part in the pairs that are divided by.
+  const double nonzero_sum =
+      SquaredSumOfUnitRows(matrix, rows, cols, std::vector<double>(static_cast<size_t>(rows), 1.0));
+  return nonzero_sum / (static_cast<double>(rows) * static_cast<double>(rows - 1));
+}
+
+double WeightedRowCosine(const float* matrix, int64_t rows, int64_t cols,
+                         const std::vector<double>& weights) {
+  double sum = 0, squares = 0;
+  for (const double weight : weights) {
+    sum += weight;
+    squares += weight * weight;
   }
-  double squares = 0;
-  for (const double value : total) squares += value * value;
-  return (squares - static_cast<double>(nonzero)) /
-         (static_cast<double>(rows) * static_cast<double>(rows - 1));
+  const double pairs = sum * sum - squares;
+  // Of a single weighted row nothing but rounding is left.
+  if (!(pairs > 1e-12 * sum * sum)) return 0;
+  return SquaredSumOfUnitRows(matrix, rows, cols, weights) / pairs;
+}
+
+std::vector<double> SingularValues(const float* matrix, int64_t rows, int64_t cols) {
+  const size_t count = static_cast<size_t>(std::min(rows, cols));
+  if (!AllFinite(matrix, rows * cols)) return std::vector<double>(count, kNan);
+  const at::Tensor w = InDouble(matrix, rows, cols);
+  const double largest = w.abs().max().item<double>();
+  if (largest == 0) return std::vector<double>(count);
+  // Scaled to the size of 1, so that squares of tiny weights keep their digits.
+  std::vector<double> values = GramEigenvalues(w / largest);
+  for (double& value : values) value = std::sqrt(value) * largest;
+  return values;
+}
+
+std::vector<double> CovarianceSpectrum(const float* matrix, int64_t rows, int64_t cols) {
+  const size_t count = static_cast<size_t>(std::min(rows, cols));
+  if (!AllFinite(matrix, rows * cols)) return std::vector<double>(count, kNan);
+  const at::Tensor w = InDouble(matrix, rows, cols);
+  const at::Tensor centered = w - w.mean(0, /*keepdim=*/true);
+  const double largest = centered.abs().max().item<double>();
+  if (largest == 0) return std::vector<double>(count);
+  std::vector<double> values = GramEigenvalues(centered / largest);
+  for (double& value : values) value *= largest * largest / static_cast<double>(rows);
+  return values;
+}
+
+SpectrumShape ShapeOf(const std::vector<double>& singular_values) {
+  double sum_squares = 0, sum = 0;
+  for (const double value : singular_values) {
+    sum_squares += value * value;
+    sum += value;
+  }
+  if (sum == 0) return {};
+  const double top = singular_values.front();
+  return {.stable_rank = sum_squares / (top * top), .participation = sum * sum / sum_squares};
 }
 
 SpectrumShape ShapeOfSpectrum(const float* matrix, int64_t rows, int64_t cols) {
-  if (!AllFinite(matrix, rows * cols)) return {.stable_rank = kNan, .participation = kNan};
-  // from_blob wants a mutable pointer; the data is only read.
-  const at::Tensor w =
-      at::from_blob(const_cast<float*>(matrix), {rows, cols}, at::kFloat).to(at::kDouble);
-  const double largest = w.abs().max().item<double>();
-  if (largest == 0) return {};
-  // Scaled to the size of 1, so that squares of tiny weights keep their digits.
-  const at::Tensor scaled = w / largest;
-  const at::Tensor gram = rows < cols ? at::mm(scaled, scaled.t()) : at::mm(scaled.t(), scaled);
-  const at::Tensor eigenvalues = at::linalg_eigvalsh(gram);
-  double top = 0, sum_squares = 0, sum = 0;
-  for (int64_t i = 0; i < eigenvalues.numel(); ++i) {
-    const double square = std::max(0.0, eigenvalues.const_data_ptr<double>()[i]);
-    top = std::max(top, square);
-    sum_squares += square;
-    sum += std::sqrt(square);
+  std::vector<double> values = SingularValues(matrix, rows, cols);
+  // Relative to the largest, so that no square of a tiny one is lost.
+  const double top = values.empty() ? 0 : values.front();
+  if (top > 0) {
+    for (double& value : values) value /= top;
   }
-  return {.stable_rank = sum_squares / top, .participation = sum * sum / sum_squares};
+  return ShapeOf(values);
 }
 
 }  // namespace loglog

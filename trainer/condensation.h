@@ -4,6 +4,7 @@
 #define LOGLOG_TRAINER_CONDENSATION_H_
 
 #include <cstdint>
+#include <vector>
 
 namespace loglog {
 
@@ -25,10 +26,27 @@ RowCosines CosinesOfRows(const float* matrix, int64_t rows, int64_t cols);
 // (|sum of unit rows|^2 - nonzero rows) / (rows (rows - 1)).
 double MeanRowCosine(const float* matrix, int64_t rows, int64_t cols);
 
+// The mean cosine over pairs i != j of rows with weights p_i p_j, in time linear in the rows:
+// (|sum p_i u_i|^2 - sum p_i^2 over nonzero rows) / ((sum p_i)^2 - sum p_i^2), u_i the unit rows.
+// Weights that are 1 for some rows and 0 for the others give the mean over those. 0 where fewer
+// than two rows have a weight; NaN when the matrix is not finite. Weights are not negative.
+double WeightedRowCosine(const float* matrix, int64_t rows, int64_t cols,
+                         const std::vector<double>& weights);
+
+// min(rows, cols) values, largest first; NaN each when the matrix is not finite.
+std::vector<double> SingularValues(const float* matrix, int64_t rows, int64_t cols);
+
+// The min(rows, cols) largest eigenvalues of (1 / rows) sum (row - mean)(row - mean)^T, largest
+// first.
+std::vector<double> CovarianceSpectrum(const float* matrix, int64_t rows, int64_t cols);
+
 struct SpectrumShape {
   double stable_rank = 0;    // sum s^2 / max s^2
   double participation = 0;  // (sum s)^2 / sum s^2
 };
+
+// Of singular values, largest first; zero for a zero matrix.
+SpectrumShape ShapeOf(const std::vector<double>& singular_values);
 
 // From the eigenvalues of the smaller Gram matrix in double precision. Zero for a zero
 // matrix, NaN when it is not finite.

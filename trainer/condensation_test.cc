@@ -106,7 +106,7 @@ RowCosines PlainCosines(const Matrix& w) {
 }
 
 // Singular values by one-sided Jacobi rotations of the columns.
-std::vector<double> SingularValues(const Matrix& w) {
+std::vector<double> JacobiSingularValues(const Matrix& w) {
   std::vector<std::vector<double>> columns(w.cols, std::vector<double>(w.rows));
   for (int64_t i = 0; i < w.rows; ++i) {
     for (int64_t j = 0; j < w.cols; ++j) columns[j][i] = w.at(i, j);
@@ -155,7 +155,7 @@ TEST(Condensation, SpectrumEqualsTheFormulas) {
     SCOPED_TRACE(w.name);
     const SpectrumShape got = ShapeOfSpectrum(w.values.data(), w.rows, w.cols);
     double top = 0, squares = 0, sum = 0;
-    for (const double s : SingularValues(w)) {
+    for (const double s : JacobiSingularValues(w)) {
       top = std::max(top, s);
       squares += s * s;
       sum += s;
@@ -167,6 +167,69 @@ TEST(Condensation, SpectrumEqualsTheFormulas) {
     }
     EXPECT_NEAR(got.stable_rank, squares / (top * top), 1e-9 * squares / (top * top));
     EXPECT_NEAR(got.participation, sum * sum / squares, 1e-5 * sum * sum / squares);
+  }
+}
+
+TEST(Condensation, SingularValuesEqualTheFormulas) {
+  for (const Matrix& w : Matrices()) {
+    SCOPED_TRACE(w.name);
+    const std::vector<double> got = SingularValues(w.values.data(), w.rows, w.cols);
+    std::vector<double> expected = JacobiSingularValues(w);
+    std::sort(expected.rbegin(), expected.rend());
+    ASSERT_EQ(got.size(), static_cast<size_t>(std::min(w.rows, w.cols)));
+    // Squares go through the Gram matrix: half of the digits are left for the smallest.
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], expected[i], 2e-7 * expected[0]);
+  }
+}
+
+// Against the singular values of the centered rows, which share nothing with the eigenvalues of a
+// Gram matrix.
+TEST(Condensation, CovarianceSpectrumEqualsTheFormula) {
+  for (const Matrix& w : Matrices()) {
+    SCOPED_TRACE(w.name);
+    Matrix centered = w;
+    for (int64_t j = 0; j < w.cols; ++j) {
+      double mean = 0;
+      for (int64_t i = 0; i < w.rows; ++i) mean += w.at(i, j) / static_cast<double>(w.rows);
+      for (int64_t i = 0; i < w.rows; ++i) {
+        centered.values[i * w.cols + j] = static_cast<float>(w.at(i, j) - mean);
+      }
+    }
+    std::vector<double> expected = JacobiSingularValues(centered);
+    std::sort(expected.rbegin(), expected.rend());
+    const std::vector<double> got = CovarianceSpectrum(w.values.data(), w.rows, w.cols);
+    ASSERT_EQ(got.size(), static_cast<size_t>(std::min(w.rows, w.cols)));
+    const double top = expected[0] * expected[0] / static_cast<double>(w.rows);
+    for (size_t i = 0; i < got.size(); ++i) {
+      const double eigenvalue = expected[i] * expected[i] / static_cast<double>(w.rows);
+      EXPECT_NEAR(got[i], eigenvalue, 1e-6 * top) << i;
+    }
+  }
+}
+
+TEST(Condensation, WeightedCosineEqualsTheFormula) {
+  for (const Matrix& w : Matrices()) {
+    SCOPED_TRACE(w.name);
+    std::vector<std::vector<double>> weightings(3, std::vector<double>(w.rows));
+    for (int64_t i = 0; i < w.rows; ++i) {
+      weightings[0][i] = 1.0 / static_cast<double>(1 + i);  // Zipf
+      weightings[1][i] = i % 3 == 0 ? 1 : 0;                // a choice of rows
+      weightings[2][i] = i == 0 ? 2 : 0;                    // a single one: no pair
+    }
+    for (const std::vector<double>& weights : weightings) {
+      double sum = 0, pairs = 0;
+      for (int64_t i = 0; i < w.rows; ++i) {
+        for (int64_t j = 0; j < w.rows; ++j) {
+          if (i == j) continue;
+          sum += weights[i] * weights[j] * Cosine(w, i, j);
+          pairs += weights[i] * weights[j];
+        }
+      }
+      EXPECT_NEAR(WeightedRowCosine(w.values.data(), w.rows, w.cols, weights),
+                  pairs == 0 ? 0 : sum / pairs, 1e-9);
+    }
+    EXPECT_NEAR(WeightedRowCosine(w.values.data(), w.rows, w.cols, std::vector<double>(w.rows, 3)),
+                MeanRowCosine(w.values.data(), w.rows, w.cols), 1e-12);
   }
 }
 
@@ -195,6 +258,9 @@ TEST(Condensation, NonFiniteMatricesGiveNan) {
     w.values[13] = bad;
     EXPECT_TRUE(std::isnan(CosinesOfRows(w.values.data(), 6, 5).mean_abs));
     EXPECT_TRUE(std::isnan(MeanRowCosine(w.values.data(), 6, 5)));
+    EXPECT_TRUE(std::isnan(WeightedRowCosine(w.values.data(), 6, 5, std::vector<double>(6, 1))));
+    EXPECT_TRUE(std::isnan(SingularValues(w.values.data(), 6, 5)[4]));
+    EXPECT_TRUE(std::isnan(CovarianceSpectrum(w.values.data(), 6, 5)[0]));
     EXPECT_TRUE(std::isnan(ShapeOfSpectrum(w.values.data(), 6, 5).stable_rank));
     EXPECT_TRUE(std::isnan(ShapeOfSpectrum(w.values.data(), 6, 5).participation));
   }

@@ -146,6 +146,7 @@ void CheckTrain(const TrainConfig& train, const ModelConfig& model) {
   CheckDecay(train);
   RequireNotNegative("train.clip", train.clip);
   RequireNotNegative("train.z_loss", train.z_loss);
+  RequireNotNegative("train.skip_sd", train.skip_sd);
   RequireShare("train.min_lr_ratio", train.min_lr_ratio);
   RequireShare("train.warmup", train.warmup);
   RequireShare("train.cooldown", train.cooldown);
@@ -208,7 +209,12 @@ void CheckMembers(const std::vector<MemberConfig>& members) {
 
 bool IsGenerated(DataFormat format) {
   return format == DataFormat::kWindows || format == DataFormat::kAnchor ||
-         format == DataFormat::kMarkov;
+         format == DataFormat::kMarkov || format == DataFormat::kAddition;
+}
+
+bool IsOfPairs(DataFormat format) {
+  return format == DataFormat::kScan || format == DataFormat::kCogs ||
+         format == DataFormat::kProntoqa;
 }
 
 }  // namespace loglog

@@ -94,7 +94,8 @@ struct InitConfig {
 
 enum class Schedule { kCosine, kWsd, kConstant };
 enum class CooldownShape { kSqrt, kLinear };
-enum class DecayMode { kCoupled, kIndependent };
+// gradient: lambda * theta is added to the gradient, so Adam rescales the decay with it.
+enum class DecayMode { kCoupled, kIndependent, kGradient };
 enum class Precision { kFp32, kBf16 };
 
 struct TrainConfig {
@@ -126,20 +127,38 @@ struct TrainConfig {
   double beta1 = 0.9;
   double beta2 = 0.95;
   double adam_eps = 1e-8;
-  double clip = 1.0;  // 0 = off
-  double z_loss = 0;  // coefficient of the mean squared log normalizer; no part of loss/*
+  double clip = 1.0;   // 0 = off
+  double skip_sd = 0;  // steps whose loss or gradient is so many sd off are skipped; 0: none
+  double z_loss = 0;   // coefficient of the mean squared log normalizer; no part of loss/*
   Precision precision = Precision::kFp32;
 
   int64_t Steps() const { return tokens / batch_tokens; }
 };
 
-// The last three are made by the generators of generators.h.
-enum class DataFormat { kLlmc, kU16, kSynthetic, kWindows, kAnchor, kMarkov };
+enum class DataFormat {
+  kLlmc,
+  kU16,
+  kSynthetic,
+  kWindows,
+  kAnchor,
+  kMarkov,
+  kAddition,
+  kScan,
+  kCogs,
+  kProntoqa,
+  kU32,
+  kMegatron,
+};
+// Made by the generators of generators.h.
 bool IsGenerated(DataFormat format);
+// Pairs of texts, see pair_files.h.
+bool IsOfPairs(DataFormat format);
 
 struct DataSplit {
   DataFormat format = DataFormat::kSynthetic;
   std::string glob;  // empty when nothing is read
+  // In place of the glob, several with names and weights: see domains.h.
+  std::string domains;
 };
 
 struct SyntheticConfig {
@@ -173,6 +192,13 @@ struct MarkovConfig {
   bool operator==(const MarkovConfig&) const = default;
 };
 
+struct AdditionConfig {
+  int64_t digits = 3;
+  int64_t hole_begin = 400;
+  int64_t hole_end = 600;  // itself in the hole
+  bool operator==(const AdditionConfig&) const = default;
+};
+
 struct DataConfig {
   DataSplit train;
   DataSplit val;
@@ -180,6 +206,7 @@ struct DataConfig {
   WindowsConfig windows;
   AnchorConfig anchor;
   MarkovConfig markov;
+  AdditionConfig addition;
 };
 
 struct EvalConfig {
@@ -190,6 +217,10 @@ struct EvalConfig {
 struct MetricsConfig {
   int64_t every = 10;
   int64_t probe_every = 100;
+  int64_t top_tokens = 100;   // of cond/embed_cos_top
+  int64_t spectra_every = 0;  // steps between cond/spectrum/*; 0: never
+  bool layers = false;        // norm/param/* by layer as well
+  bool heads = false;         // cond/* and attn/* by attention head as well
 };
 
 // One trial of a task: what its spec resolved to, and its seed.

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "shards/file_writer.h"
 #include "shards/manifest.h"
+#include "shards/megatron.h"
 #include "shards/sha256.h"
 
 namespace loglog {
@@ -17,34 +20,88 @@ constexpr int64_t kCheckedTokens = int64_t{1} << 26;
 // The validation stream of a synthetic source is one and the same for every seed.
 constexpr int64_t kValidationSeed = 0;
 
+ShardFormat ShardFormatOf(DataFormat format) {
+  switch (format) {
+    case DataFormat::kU16:
+      return ShardFormat::kRawU16;
+    case DataFormat::kU32:
+      return ShardFormat::kRawU32;
+    case DataFormat::kMegatron:
+      return ShardFormat::kMegatron;
+    default:
+      return ShardFormat::kLlmc;
+  }
+}
+
 std::unique_ptr<WindowSet> OpenShards(const std::vector<std::string>& paths, DataFormat format,
                                       const MemberConfig& config,
                                       std::vector<std::string>* hashes) {
-  auto set = std::make_unique<WindowSet>(
-      paths, format == DataFormat::kLlmc ? ShardFormat::kLlmc : ShardFormat::kRawU16,
-      config.model.seq_len, config.model.vocab);
+  auto set = std::make_unique<WindowSet>(paths, ShardFormatOf(format), config.model.seq_len,
+                                         config.model.vocab);
   if (set->tokens() <= kCheckedTokens) set->CheckAll();
-  for (const std::string& path : paths) hashes->push_back(ShardFileSha256(path));
+  for (const std::string& path : paths) {
+    hashes->push_back(ShardFileSha256(path));
+    if (format == DataFormat::kMegatron) hashes->push_back(ShardFileSha256(MegatronBinPath(path)));
+  }
   return set;
 }
 
-std::vector<std::string> PathsOf(const DataSplit& split, const std::string& data_root) {
-  if (split.format == DataFormat::kSynthetic || IsGenerated(split.format)) return {};
-  return GlobShards(data_root, split.glob);
+// One without a name and of weight 1 where the split has no domains.
+std::vector<Domain> DomainsOf(const DataSplit& split, const std::string& field) {
+  if (!split.domains.empty()) return ParseDomains(split.domains, field);
+  return {{.name = "", .weight = 1, .glob = split.glob}};
+}
+
+// Token files of one side, opened.
+struct Side {
+  std::vector<Domain> domains;
+  std::vector<std::vector<std::string>> paths;  // by domain
+  std::vector<std::unique_ptr<WindowSet>> sets;
+
+  Side(const DataSplit& split, const std::string& field, const std::string& data_root) {
+    if (split.format == DataFormat::kSynthetic) return;
+    domains = DomainsOf(split, field);
+    for (const Domain& domain : domains) paths.push_back(GlobShards(data_root, domain.glob));
+  }
+  void Open(DataFormat format, const MemberConfig& config, std::vector<std::string>* hashes) {
+    for (const auto& own : paths) sets.push_back(OpenShards(own, format, config, hashes));
+  }
+};
+
+// Tokens for each byte of text of validation files that a manifest beside them lists; 0 where there
+// is none, or none that tells.
+double TokensPerByte(const std::vector<std::string>& paths) {
+  int64_t tokens = 0, bytes = 0;
+  std::set<std::string> folders;
+  for (const std::string& path : paths) {
+    folders.insert(std::filesystem::path(path).parent_path().string());
+  }
+  for (const std::string& folder : folders) {
+    const auto manifest = FindManifest(folder.empty() ? "." : folder);
+    if (!manifest || manifest->val.TextBytes(manifest->tokenizer) == 0) return 0;
+    tokens += manifest->val.tokens;
+    bytes += manifest->val.TextBytes(manifest->tokenizer);
+  }
+  return static_cast<double>(tokens) / static_cast<double>(bytes);
 }
 
 // A loss on text that was trained on is no validation loss, and nothing later would show it.
-void RefuseSharedFiles(const DataConfig& data, const std::vector<std::string>& train,
-                       const std::vector<std::string>& val) {
-  std::map<std::string, std::string> trained;
-  for (const std::string& path : train) trained[std::filesystem::canonical(path).string()] = path;
-  for (const std::string& path : val) {
-    const std::string file = std::filesystem::canonical(path).string();
-    if (trained.count(file) == 0) continue;
-    throw ShardError("data.train.glob \"" + data.train.glob + "\" and data.val.glob \"" +
-                     data.val.glob + "\" both match " + path +
-                     ", which would be trained on and then validated on; make them match "
-                     "different files, such as train-*.bin and val-*.bin");
+void RefuseSharedFiles(const Side& train, const Side& val) {
+  std::map<std::string, std::string> trained;  // the glob that matches a file
+  for (size_t i = 0; i < train.paths.size(); ++i) {
+    for (const std::string& path : train.paths[i]) {
+      trained[std::filesystem::canonical(path).string()] = train.domains[i].glob;
+    }
+  }
+  for (size_t i = 0; i < val.paths.size(); ++i) {
+    for (const std::string& path : val.paths[i]) {
+      const auto found = trained.find(std::filesystem::canonical(path).string());
+      if (found == trained.end()) continue;
+      throw ShardError("data.train.glob \"" + found->second + "\" and data.val.glob \"" +
+                       val.domains[i].glob + "\" both match " + path +
+                       ", which would be trained on and then validated on; make them match "
+                       "different files, such as train-*.bin and val-*.bin");
+    }
   }
 }
 
@@ -72,17 +129,17 @@ TrainingData::TrainingData(const MemberConfig& config, const std::string& data_r
 void TrainingData::Load(const MemberConfig& config, const std::string& data_root) {
   const DataConfig& data = config.data;
   const int64_t sequences = config.eval.tokens / seq_len_;
-  if (IsGenerated(data.train.format)) {
-    generator_ = MakeGenerator(data, config.model);
+  if (IsGenerated(data.train.format) || IsOfPairs(data.train.format)) {
+    generator_ = MakeGenerator(data, config.model, data_root);
     eval_sets_ = generator_->EvalSets(sequences);
     entropy_rate_ = generator_->EntropyRate();
     sha256_ = Sha256Hex(generator_->Description());
     return;
   }
   eval_sets_.resize(1);
-  const std::vector<std::string> train_paths = PathsOf(data.train, data_root);
-  const std::vector<std::string> val_paths = PathsOf(data.val, data_root);
-  RefuseSharedFiles(data, train_paths, val_paths);
+  Side train(data.train, "data.train.domains", data_root);
+  Side val(data.val, "data.val.domains", data_root);
+  RefuseSharedFiles(train, val);
   if (data.train.format == DataFormat::kSynthetic || data.val.format == DataFormat::kSynthetic) {
     synthetic_ =
         std::make_unique<SyntheticSource>(SyntheticParams{.contexts = data.synthetic.contexts,
@@ -95,13 +152,18 @@ void TrainingData::Load(const MemberConfig& config, const std::string& data_root
   if (data.train.format == DataFormat::kSynthetic) {
     train_hashes.push_back(synthetic_->Sha256());
   } else {
-    shards_ = OpenShards(train_paths, data.train.format, config, &train_hashes);
+    train.Open(data.train.format, config, &train_hashes);
+    shards_ = std::move(train.sets);
+    if (shards_.size() > 1) mix_.emplace(train.domains);
   }
   if (data.val.format == DataFormat::kSynthetic) {
     val_hashes.push_back(synthetic_->Sha256());
     DrawValidation(sequences);
   } else {
-    PickValidation(*OpenShards(val_paths, data.val.format, config, &val_hashes), sequences);
+    val.Open(data.val.format, config, &val_hashes);
+    std::vector<double> tokens_per_byte;
+    for (const auto& paths : val.paths) tokens_per_byte.push_back(TokensPerByte(paths));
+    PickValidation(val.domains, val.sets, tokens_per_byte, sequences);
   }
   sha256_ = DataSha256(train_hashes, val_hashes);
 }
@@ -120,13 +182,31 @@ void TrainingData::DrawValidation(int64_t sequences) {
   validation_floor_ = sum / static_cast<double>(sequences * seq_len_);
 }
 
-void TrainingData::PickValidation(const WindowSet& set, int64_t sequences) {
-  const int64_t width = seq_len_ + 1;
+void TrainingData::Pick(const WindowSet& set, int64_t sequences,
+                        std::vector<int32_t>* tokens) const {
+  const size_t width = static_cast<size_t>(seq_len_ + 1);
   sequences = std::min(sequences, set.windows());
-  std::vector<int32_t>& validation = eval_sets_[0].tokens;
-  validation.resize(static_cast<size_t>(sequences * width));
   for (int64_t i = 0; i < sequences; ++i) {
-    set.Read(i * set.windows() / sequences, &validation[static_cast<size_t>(i * width)]);
+    tokens->resize(tokens->size() + width);
+    set.Read(i * set.windows() / sequences, &*(tokens->end() - static_cast<int64_t>(width)));
+  }
+}
+
+void TrainingData::PickValidation(const std::vector<Domain>& domains,
+                                  const std::vector<std::unique_ptr<WindowSet>>& sets,
+                                  const std::vector<double>& tokens_per_byte, int64_t sequences) {
+  if (sets.size() == 1) {
+    Pick(*sets[0], sequences, &eval_sets_[0].tokens);
+    eval_sets_[0].tokens_per_byte = tokens_per_byte[0];
+    return;
+  }
+  const std::vector<int64_t> shares = DomainMix(domains).Split(sequences);
+  for (size_t i = 0; i < sets.size(); ++i) Pick(*sets[i], shares[i], &eval_sets_[0].tokens);
+  for (size_t i = 0; i < sets.size(); ++i) {
+    EvalSet set{.name = domains[i].name, .tokens_per_byte = tokens_per_byte[i]};
+    Pick(*sets[i], std::max<int64_t>(1, sequences / static_cast<int64_t>(sets.size())),
+         &set.tokens);
+    eval_sets_.push_back(std::move(set));
   }
 }
 
@@ -134,17 +214,32 @@ void TrainingData::Fill(int64_t seed, int64_t position, int64_t sequences, int32
   for (int64_t i = 0; i < sequences; ++i, out += seq_len_ + 1) {
     if (generator_ != nullptr) {
       generator_->Fill(static_cast<uint64_t>(seed), position + i, out);
-    } else if (shards_ != nullptr) {
-      shards_->Read(shards_->Shuffled(seed, position + i), out);
+    } else if (!shards_.empty()) {
+      const DomainMix::Place place = mix_ ? mix_->At(static_cast<uint64_t>(seed), position + i)
+                                          : DomainMix::Place{.position = position + i};
+      const WindowSet& shards = *shards_[place.domain];
+      shards.Read(shards.Shuffled(seed, place.position), out);
     } else {
       synthetic_->Fill(SyntheticSource::Stream::kTrain, seed, position + i, seq_len_ + 1, out);
     }
   }
 }
 
+std::vector<double> TrainingData::TokenFrequencies(int64_t vocab) const {
+  std::vector<double> shares(static_cast<size_t>(vocab));
+  const double share = 1 / static_cast<double>(validation().size());
+  // Beyond the vocabulary is for the engine to refuse, which names the place.
+  for (const int32_t token : validation()) {
+    const size_t id = static_cast<size_t>(token < 0 ? ~token : token);
+    if (id < shares.size()) shares[id] += share;
+  }
+  return shares;
+}
+
 std::optional<int64_t> TrainingData::epoch_sequences() const {
-  if (shards_ == nullptr) return std::nullopt;
-  return shards_->windows();
+  if (generator_ != nullptr) return generator_->EpochSequences();
+  if (shards_.size() != 1) return std::nullopt;
+  return shards_[0]->windows();
 }
 
 void FillBatch(const std::vector<MemberConfig>& members, const TrainingData& data, int64_t step,

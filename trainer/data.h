@@ -11,6 +11,7 @@
 #include "shards/synthetic.h"
 #include "shards/window_order.h"
 #include "trainer/config.h"
+#include "trainer/domains.h"
 #include "trainer/generators.h"
 
 namespace loglog {
@@ -37,7 +38,9 @@ class TrainingData {
   }
   const std::vector<int32_t>& validation() const { return eval_sets_[0].tokens; }
   int64_t validation_sequences() const { return Sequences(eval_sets_[0]); }
-  // Training sequences in one epoch; nothing for a source without end.
+  // The share of each token id in validation().
+  std::vector<double> TokenFrequencies(int64_t vocab) const;
+  // Training sequences in one epoch; nothing for a source without end or with several domains.
   std::optional<int64_t> epoch_sequences() const;
   // The loss of a perfect model on the validation set's source, nats per token, where it
   // is known.
@@ -50,12 +53,17 @@ class TrainingData {
  private:
   void Load(const MemberConfig& config, const std::string& data_root);
   void DrawValidation(int64_t sequences);
-  // Sequences spread evenly over the whole set.
-  void PickValidation(const WindowSet& set, int64_t sequences);
+  // Sequences spread evenly over the whole set, appended.
+  void Pick(const WindowSet& set, int64_t sequences, std::vector<int32_t>* tokens) const;
+  // loss/val over all, in their weights' shares; where there are several, a set for each as well.
+  void PickValidation(const std::vector<Domain>& domains,
+                      const std::vector<std::unique_ptr<WindowSet>>& sets,
+                      const std::vector<double>& tokens_per_byte, int64_t sequences);
 
   int64_t seq_len_;
   std::unique_ptr<SyntheticSource> synthetic_;
-  std::unique_ptr<WindowSet> shards_;  // of the training set
+  std::vector<std::unique_ptr<WindowSet>> shards_;  // of the training set, by domain
+  std::optional<DomainMix> mix_;                    // where there are several
   std::unique_ptr<Generator> generator_;
   std::vector<EvalSet> eval_sets_;
   std::optional<double> entropy_rate_;

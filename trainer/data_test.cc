@@ -96,6 +96,40 @@ TEST_F(DataTest, ValidationIsSpreadOverItsShards) {
   EXPECT_EQ(TrainingData(config_, folder_.path()).validation_sequences(), (shard.tokens() - 1) / 8);
 }
 
+// Packed bytes put a token that is no byte of the text before each document.
+TEST_F(DataTest, BytesOfThePackedTextAreKnown) {
+  UsePackedText();
+  const double tokens = static_cast<double>(manifest_.val.tokens);
+  EXPECT_DOUBLE_EQ(TrainingData(config_, folder_.path()).eval_sets()[0].tokens_per_byte,
+                   tokens / (tokens - static_cast<double>(manifest_.val.documents)));
+  std::filesystem::remove(folder_ / "packed/manifest.json");
+  EXPECT_EQ(TrainingData(config_, folder_.path()).eval_sets()[0].tokens_per_byte, 0);
+}
+
+TEST_F(DataTest, DomainsAreMixedByWeightAndValidatedApart) {
+  for (const auto& [name, id] : {std::pair<std::string, uint32_t>{"web", 3}, {"code", 9}}) {
+    WriteLlmc(folder_ / (name + ".bin"), std::vector<uint32_t>(8 * 300 + 1, id));
+    WriteLlmc(folder_ / (name + "-val.bin"), std::vector<uint32_t>(8 * 300 + 1, id + 1));
+  }
+  config_.eval.tokens = 8 * 40;
+  config_.data.train = {DataFormat::kLlmc, "", "web 3 web.bin; code 1 code.bin"};
+  config_.data.val = {DataFormat::kLlmc, "", "web 3 web-val.bin; code 1 code-val.bin"};
+  const TrainingData data(config_, folder_.path());
+  const auto tokens = Fill(data, 1, 0, 4096);
+  EXPECT_EQ(std::count(tokens.begin(), tokens.end(), 3), 9 * 3072);
+  EXPECT_EQ(std::count(tokens.begin(), tokens.end(), 9), 9 * 1024);
+  ASSERT_EQ(data.eval_sets().size(), 3u);
+  const auto& all = data.validation();
+  EXPECT_EQ(std::count(all.begin(), all.end(), 4), 9 * 30);
+  EXPECT_EQ(std::count(all.begin(), all.end(), 10), 9 * 10);
+  EXPECT_EQ(data.eval_sets()[1].name, "web");
+  EXPECT_EQ(data.eval_sets()[2].tokens, std::vector<int32_t>(9 * 20, 10));
+  const auto frequencies = data.TokenFrequencies(256);
+  EXPECT_NEAR(frequencies[4], 0.75, 1e-12);
+  EXPECT_NEAR(frequencies[10], 0.25, 1e-12);
+  EXPECT_FALSE(data.epoch_sequences());
+}
+
 TEST_F(DataTest, SyntheticDataKnowsItsEntropy) {
   config_.data.synthetic.contexts = 100;
   const TrainingData data(config_, "");

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "trainer/device.h"
+#include "trainer/focus.h"
 #include "trainer/footprint.h"
 #include "trainer/gradient_buckets.h"
 #include "trainer/init.h"
@@ -44,6 +45,11 @@ void CheckShares(const MemberConfig& member, int64_t ranks) {
 // What a token of a batch reads as: see Engine::TrainStep.
 int32_t Id(int32_t token) { return token < 0 ? ~token : token; }
 
+bool IsBeyond(const std::optional<StepLimits>& limits, const StepResult& result) {
+  if (!limits) return false;
+  return !result.finite || result.loss > limits->loss || result.grad_norm > limits->grad_norm;
+}
+
 LossTerms NoGradient(int64_t members) {
   const std::vector<double> zeros(static_cast<size_t>(members));
   return {.scale = zeros, .z_loss = zeros};
@@ -57,6 +63,7 @@ Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& optio
       device_(ParseDevice(options.device)),
       counters_(members_.size()),
       step_metrics_(members_.size()),
+      token_frequencies_(static_cast<size_t>(model_.vocab), 1.0),
       composed_(options.composed_ops || !device_.is_cpu()),
       ranks_(options.ranks),
       bucket_floats_(options.bucket_floats > 0 ? options.bucket_floats : kBucketFloats),
@@ -220,8 +227,9 @@ void Engine::Impl::Accumulate(MemberGroup& group, const int32_t* tokens, int64_t
   if (buckets) buckets->Final(0);
 }
 
-std::vector<StepResult> Engine::Impl::TrainStep(const int32_t* tokens, int64_t step,
-                                                bool with_metrics) {
+std::vector<StepResult> Engine::Impl::TrainStep(
+    const int32_t* tokens, int64_t step, bool with_metrics,
+    const std::vector<std::optional<StepLimits>>& limits) {
   const int64_t sequences = members_[0].SequencesPerStep();
   const int64_t count = static_cast<int64_t>(members_.size());
   CheckTokens(tokens, count * sequences);
@@ -245,6 +253,7 @@ std::vector<StepResult> Engine::Impl::TrainStep(const int32_t* tokens, int64_t s
     result.loss = values[member] / static_cast<double>(Predicted(own, sequences));
     result.grad_norm = std::sqrt(values[count + member]);
     result.finite = std::isfinite(result.loss) && std::isfinite(result.grad_norm);
+    if (!limits.empty()) result.skipped = IsBeyond(limits[static_cast<size_t>(member)], result);
     Update(static_cast<int>(member), step, with_metrics, &result);
   }
   RefreshComputeCopy();
@@ -253,6 +262,7 @@ std::vector<StepResult> Engine::Impl::TrainStep(const int32_t* tokens, int64_t s
 
 void Engine::Impl::Update(int member, int64_t step, bool with_metrics, StepResult* result) {
   Counters& counters = counters_[static_cast<size_t>(member)];
+  if (result->skipped) return;
   if (!result->finite) {
     counters.active = 0;
     return;
@@ -294,7 +304,31 @@ void Engine::Impl::GatherStepMetrics(int member, const StepResult& result, const
     below_eps += sums[group].below_eps;
   }
   values.push_back({"norm/param", std::sqrt(all)});
+  if (members_[static_cast<size_t>(member)].metrics.layers) AppendLayerNorms(member, &values);
   values.push_back({"adam/eps_share", below_eps / params});
+}
+
+void Engine::Impl::AppendLayerNorms(int member, std::vector<NamedValue>* values) const {
+  for (int64_t layer = 0; layer < model_.layers; ++layer) {
+    const std::string name = "norm/param/layers." + std::to_string(layer);
+    std::array<double, kTensorGroups> squares = {};
+    double all = 0;
+    for (const TensorSpec& tensor : layout_.tensors) {
+      if (!tensor.in_layer || tensor.layer != layer) continue;
+      const double own = optimizer_->WeightSquares(member, tensor.offset, tensor.size());
+      squares[static_cast<size_t>(tensor.group())] += own;
+      all += own;
+    }
+    for (size_t group = 0; group < kTensorGroups; ++group) {
+      // Gains, biases and a gate are in the sum of the layer; these are what is told apart.
+      const auto kind = static_cast<TensorGroup>(group);
+      if (kind != TensorGroup::kQk && kind != TensorGroup::kVo && kind != TensorGroup::kMlp)
+        continue;
+      if (kind == TensorGroup::kMlp && model_.mlp == MlpKind::kNone) continue;
+      values->push_back({name + "." + GroupName(kind), std::sqrt(squares[group])});
+    }
+    values->push_back({name, std::sqrt(all)});
+  }
 }
 
 std::vector<Evaluation> Engine::Impl::Evaluate(const int32_t* tokens, int64_t sequences,
@@ -345,7 +379,8 @@ void Engine::Impl::TakeAnswers(const MemberGroup& group, const Lane& lane,
   }
 }
 
-std::vector<NamedValue> Engine::Impl::Probe(int member, const int32_t* tokens, int64_t sequences) {
+std::vector<NamedValue> Engine::Impl::Probe(int member, const int32_t* tokens, int64_t sequences,
+                                            bool with_spectra) {
   CheckTokens(tokens, sequences);
   // Attention statistics cost exp(T^2): a few million scores tell as much as all.
   constexpr int64_t kScores = int64_t{1} << 22;
@@ -354,18 +389,26 @@ std::vector<NamedValue> Engine::Impl::Probe(int member, const int32_t* tokens, i
       std::clamp<int64_t>(kScores / scores, std::min<int64_t>(1, sequences), sequences);
   const ModelTensors views = MakeViews(model_, layout_, compute_.narrow(0, member, 1),
                                        state_.weights.narrow(0, member, 1));
-  ActivationProbe activations(model_);
+  const MetricsConfig& metrics = members_[static_cast<size_t>(member)].metrics;
+  ActivationProbe activations(model_, metrics.heads);
   loss_sum_.zero_();
   for (int64_t begin = 0; begin < probed; ++begin) {
     Lane& lane = LaneFor(1, 1);
     Run(views, nullptr, member, 1, lane, 1, tokens + begin * (model_.seq_len + 1), 0,
         NoGradient(1));
-    activations.Add(lane.work);
+    activations.Add(lane.work, lane.host_tokens.const_data_ptr<int32_t>());
   }
   std::vector<NamedValue> values;
   const at::Tensor row = state_.weights.select(0, member).cpu();
-  AppendCondensation(model_, layout_, row.const_data_ptr<float>(), &values);
+  const float* weights = row.const_data_ptr<float>();
+  AppendCondensation(model_, layout_, weights,
+                     {.frequencies = token_frequencies_,
+                      .top_tokens = metrics.top_tokens,
+                      .heads = metrics.heads,
+                      .spectra = with_spectra},
+                     &values);
   activations.Append(&values);
+  if (model_.layers == 1) AppendFocus(model_, layout_, weights, token_frequencies_, &values);
   return values;
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,8 +29,17 @@ struct StepResult {
   // False: the loss or the gradient was NaN or infinite. The member diverged at this
   // step, its update was not applied, and it takes no further part.
   bool finite = true;
+  // The update was not applied, for what StepLimits say.
+  bool skipped = false;
   // The member had been deactivated before this step; the other fields mean nothing.
   bool inactive = false;
+};
+
+// Above these, or when a number is not finite, one member's step is skipped: its weights and
+// moments stay as they are. Decided where the numbers are, before anything is updated.
+struct StepLimits {
+  double loss = std::numeric_limits<double>::infinity();
+  double grad_norm = std::numeric_limits<double>::infinity();
 };
 
 struct Evaluation {
@@ -101,7 +111,10 @@ class Engine {
   // read, and predicting it counts for nothing. `step` counts from 0 and places
   // the step on the schedules. `with_metrics` also gathers what StepMetrics returns. With ranks,
   // every one is given the whole batch, and its share are the sequences that its place says.
-  std::vector<StepResult> TrainStep(const int32_t* tokens, int64_t step, bool with_metrics);
+  // `limits`, one for each member and alike on all ranks, say which steps to skip; without, none
+  // is.
+  std::vector<StepResult> TrainStep(const int32_t* tokens, int64_t step, bool with_metrics,
+                                    const std::vector<std::optional<StepLimits>>& limits = {});
 
   // The cheap metrics of the last TrainStep that had with_metrics: loss/train, norm/*,
   // update_ratio/*, adam/eps_share, grad/clip_rate (over the steps since the metrics
@@ -113,9 +126,15 @@ class Engine {
   std::vector<Evaluation> Evaluate(const int32_t* tokens, int64_t sequences,
                                    bool with_answers = false);
 
-  // The dear metrics, of one member, on a few sequences: cond/*, attn/* and
-  // norm/ms_over_eps/*.
-  std::vector<NamedValue> Probe(int member, const int32_t* tokens, int64_t sequences);
+  // The dear metrics, of one member, on a few sequences: cond/*, attn/*, norm/ms_over_eps/* and, of
+  // a model of one layer, focus/*. `with_spectra` adds cond/spectrum/* and cond/embed_spectrum/*,
+  // a number for each singular value.
+  std::vector<NamedValue> Probe(int member, const int32_t* tokens, int64_t sequences,
+                                bool with_spectra = false);
+
+  // How often each token comes, model.vocab numbers in any unit, for what Probe weighs by
+  // frequency; without it every token counts alike.
+  void SetTokenFrequencies(std::vector<double> frequencies);
 
   // Takes a member out: its weights stay as they are and cost nothing more. The other
   // members' numbers do not change by a bit.

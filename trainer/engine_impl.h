@@ -52,9 +52,11 @@ class Engine::Impl {
 
   void InitWeights();
   std::vector<NamedValue> InitMetrics(int member) const;
-  std::vector<StepResult> TrainStep(const int32_t* tokens, int64_t step, bool with_metrics);
+  std::vector<StepResult> TrainStep(const int32_t* tokens, int64_t step, bool with_metrics,
+                                    const std::vector<std::optional<StepLimits>>& limits);
   std::vector<Evaluation> Evaluate(const int32_t* tokens, int64_t sequences, bool with_answers);
-  std::vector<NamedValue> Probe(int member, const int32_t* tokens, int64_t sequences);
+  std::vector<NamedValue> Probe(int member, const int32_t* tokens, int64_t sequences,
+                                bool with_spectra);
   void ReadState(size_t index, void* bytes) const;
   void WriteState(size_t index, const void* bytes);
 
@@ -65,6 +67,7 @@ class Engine::Impl {
   std::vector<std::vector<NamedValue>> step_metrics_;
   std::vector<StateBuffer> state_buffers_;
   int64_t state_bytes_ = 0;
+  std::vector<double> token_frequencies_;  // [V]
 
  private:
   void ListStateBuffers();
@@ -87,6 +90,8 @@ class Engine::Impl {
   void TakeAnswers(const MemberGroup& group, const Lane& lane,
                    std::vector<Evaluation>* results) const;
   void Update(int member, int64_t step, bool with_metrics, StepResult* result);
+  // norm/param/layers.<i>, and of its qk, vo and mlp.
+  void AppendLayerNorms(int member, std::vector<NamedValue>* values) const;
   void GatherStepMetrics(int member, const StepResult& result, const GroupSums& sums);
   void RefreshComputeCopy();
   at::Tensor StateTensor(size_t index) const;

@@ -82,8 +82,10 @@ std::vector<NamedValue> Engine::InitMetrics(int member) const {
   return Translated(impl_->device_, [&] { return impl_->InitMetrics(member); });
 }
 
-std::vector<StepResult> Engine::TrainStep(const int32_t* tokens, int64_t step, bool with_metrics) {
-  return Translated(impl_->device_, [&] { return impl_->TrainStep(tokens, step, with_metrics); });
+std::vector<StepResult> Engine::TrainStep(const int32_t* tokens, int64_t step, bool with_metrics,
+                                          const std::vector<std::optional<StepLimits>>& limits) {
+  return Translated(impl_->device_,
+                    [&] { return impl_->TrainStep(tokens, step, with_metrics, limits); });
 }
 
 const std::vector<NamedValue>& Engine::StepMetrics(int member) const {
@@ -96,8 +98,17 @@ std::vector<Evaluation> Engine::Evaluate(const int32_t* tokens, int64_t sequence
                     [&] { return impl_->Evaluate(tokens, sequences, with_answers); });
 }
 
-std::vector<NamedValue> Engine::Probe(int member, const int32_t* tokens, int64_t sequences) {
-  return Translated(impl_->device_, [&] { return impl_->Probe(member, tokens, sequences); });
+std::vector<NamedValue> Engine::Probe(int member, const int32_t* tokens, int64_t sequences,
+                                      bool with_spectra) {
+  return Translated(impl_->device_,
+                    [&] { return impl_->Probe(member, tokens, sequences, with_spectra); });
+}
+
+void Engine::SetTokenFrequencies(std::vector<double> frequencies) {
+  if (static_cast<int64_t>(frequencies.size()) != impl_->model_.vocab) {
+    throw std::logic_error("a frequency is given for each token id");
+  }
+  impl_->token_frequencies_ = std::move(frequencies);
 }
 
 void Engine::Deactivate(int member) { impl_->counters_.at(static_cast<size_t>(member)).active = 0; }

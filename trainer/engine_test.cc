@@ -340,9 +340,170 @@ TEST(Engine, ProbesFollowTheirFormulas) {
            ShapeOfSpectrum(matrix.data(), down.rows, down.cols).stable_rank);
       near("cond/cos_rows_abs/layers.1.down",
            CosinesOfRows(matrix.data(), down.rows, down.cols).mean_abs);
-      EXPECT_EQ(values.size(), 2u * (7 * 6 + 5) + 2);
+      EXPECT_EQ(values.size(), 2u * (7 * 6 + 5) + 2 * 6 + 3 + 1);
     }
   }
+}
+
+// Beyond its limits a member stays as it is, and the others do not notice.
+TEST(Engine, SkipsOutliersAndNothingElse) {
+  const std::vector<MemberConfig> members = {Member(1), Member(2)};
+  for (const EngineOptions& options : {EngineOptions(), Folded(), Composed()}) {
+    Engine plain(members, options), skipping(members, options);
+    plain.InitWeights();
+    skipping.InitWeights();
+    const auto both = [&](int64_t step) {
+      auto tokens = Tokens(step, 1);
+      const auto more = Tokens(step, 2);
+      tokens.insert(tokens.end(), more.begin(), more.end());
+      return tokens;
+    };
+    const auto before = ReadAll(skipping, 0);
+    const auto expected = plain.TrainStep(both(0).data(), 0, true);
+    const StepLimits norm = {.grad_norm = 0.99 * expected[0].grad_norm};
+    auto results = skipping.TrainStep(both(0).data(), 0, true, {norm, StepLimits()});
+    EXPECT_TRUE(results[0].skipped && results[0].finite);
+    EXPECT_FALSE(results[1].skipped);
+    EXPECT_EQ(results[0].grad_norm, expected[0].grad_norm);
+    EXPECT_EQ(ReadAll(skipping, 0), before);
+    EXPECT_EQ(ReadAll(skipping, 1), ReadAll(plain, 1));
+    const StepLimits loss = {.loss = 0.99 * expected[0].loss};
+    EXPECT_TRUE(skipping.TrainStep(both(0).data(), 0, false, {loss, std::nullopt})[0].skipped);
+    EXPECT_EQ(ReadAll(skipping, 0), before);
+    const StepLimits above = {.loss = 1.01 * expected[0].loss,
+                              .grad_norm = 1.01 * expected[0].grad_norm};
+    EXPECT_FALSE(skipping.TrainStep(both(0).data(), 0, false, {above, above})[0].skipped);
+    EXPECT_NE(ReadAll(skipping, 0), before);
+    // One that is not finite is an outlier too, and ends nothing, as long as limits are given.
+    Poison(&skipping, 1);
+    EXPECT_TRUE(skipping.TrainStep(both(1).data(), 1, false, {above, above})[1].skipped);
+    EXPECT_TRUE(skipping.active(1));
+    EXPECT_FALSE(skipping.TrainStep(both(1).data(), 1, false)[1].finite);
+    EXPECT_FALSE(skipping.active(1));
+  }
+}
+
+double NormOf(const std::vector<double>& flat, int64_t layer, const std::string& group) {
+  double squares = 0;
+  for (const TensorSpec& tensor : MakeLayout(kModel).tensors) {
+    if (tensor.name.rfind("model.layers." + std::to_string(layer) + ".", 0) != 0) continue;
+    if (!group.empty() && GroupName(tensor.group()) != group) continue;
+    for (int64_t i = tensor.offset; i < tensor.offset + tensor.size(); ++i) {
+      squares += flat[i] * flat[i];
+    }
+  }
+  return std::sqrt(squares);
+}
+
+TEST(Engine, LayersAndHeadsAreToldApartOnDemand) {
+  MemberConfig member = Member(3, 0.2);
+  member.metrics.layers = member.metrics.heads = true;
+  for (const EngineOptions& options : {EngineOptions(), Composed()}) {
+    Engine engine({member}, options);
+    engine.InitWeights();
+    engine.TrainStep(Tokens(0, 3).data(), 0, true);
+    const auto weights = ReadFlat(engine, kModel, 0, "weights");
+    const auto& norms = engine.StepMetrics(0);
+    const auto tokens = RandomTokens(kModel, 3, 4);
+    const auto values = engine.Probe(0, tokens.data(), 3, /*with_spectra=*/true);
+    ReferenceObservations seen;
+    ReferenceLoss(kModel, weights, tokens, &seen);
+    const auto near = [&](const std::string& name, double expected) {
+      EXPECT_NEAR(ValueOf(values, name), expected, 1e-5 * std::abs(expected)) << name;
+    };
+    for (const size_t layer : {0, 1}) {
+      const std::string label = "layers." + std::to_string(layer);
+      for (const std::string group : {"", "qk", "vo", "mlp"}) {
+        const std::string name = "norm/param/" + label + (group.empty() ? "" : "." + group);
+        EXPECT_NEAR(ValueOf(norms, name), NormOf(weights, layer, group), 1e-5) << name;
+      }
+      for (size_t head = 0; head < 4; ++head) {
+        const std::string own = label + ".heads." + std::to_string(head);
+        const size_t place = layer * 4 + head;
+        near("attn/entropy/" + own, seen.head_entropy[place]);
+        near("attn/first_token_mass/" + own, seen.head_first_token_mass[place]);
+        near("attn/max_logit/" + own, seen.head_max_logit[place]);
+      }
+    }
+    // The second key head is rows 4 to 7 of its matrix; the third head of W_O columns 8 to 11.
+    const Layout layout = MakeLayout(kModel);
+    const TensorSpec& k = layout.Find(TensorKind::kK, 1);
+    const TensorSpec& o = layout.Find(TensorKind::kO, 0);
+    std::vector<float> rows, columns;
+    for (int64_t i = 4 * 16; i < 8 * 16; ++i) rows.push_back(weights[k.offset + i]);
+    for (int64_t i = 0; i < 16; ++i) {
+      for (int64_t j = 8; j < 12; ++j) columns.push_back(weights[o.offset + i * 16 + j]);
+    }
+    near("cond/stable_rank/layers.1.k.heads.1", ShapeOfSpectrum(rows.data(), 4, 16).stable_rank);
+    near("cond/cos_rows_abs/layers.0.o.heads.2", CosinesOfRows(columns.data(), 16, 4).mean_abs);
+    const std::vector<double> singular = SingularValues(columns.data(), 16, 4);
+    EXPECT_EQ(singular.size(), 4u);
+    const TensorSpec& embed = layout.Find(TensorKind::kEmbed);
+    const std::vector<float> table(weights.begin() + embed.offset,
+                                   weights.begin() + embed.offset + embed.size());
+    near("cond/embed_spectrum/3", CovarianceSpectrum(table.data(), 13, 16)[3]);
+    near("cond/spectrum/embed/12", SingularValues(table.data(), 13, 16)[12]);
+  }
+}
+
+// A store takes so many names of metrics: a wide matrix gives points at chosen ranks.
+TEST(Engine, LongSeriesAreThinnedOut) {
+  for (const int64_t width : {64, 66, 130, 512}) {
+    MemberConfig member = Member(3);
+    member.model.d_model = width;
+    member.model.heads = member.model.kv_heads = 1;
+    member.model.layers = 1;
+    member.model.vocab = 600;
+    member.train.batch_tokens = member.train.tokens = kModel.seq_len;
+    Engine engine({member}, {});
+    engine.InitWeights();
+    std::set<int64_t> ranks;
+    const auto values = engine.Probe(0, RandomTokens(member.model, 1, 4).data(), 1, true);
+    for (const NamedValue& value : values) {
+      const std::string prefix = "cond/spectrum/layers.0.q/";
+      if (value.name.rfind(prefix, 0) == 0)
+        ranks.insert(std::stoll(value.name.substr(prefix.size())));
+    }
+    EXPECT_EQ(ranks.size(), 64u);
+    EXPECT_EQ(*ranks.begin(), 0);
+    EXPECT_EQ(*ranks.rbegin(), width - 1);
+    EXPECT_EQ(*std::next(ranks.begin(), 31), 31);
+  }
+}
+
+TEST(Engine, EmbeddingCosinesFollowTheFrequencies) {
+  MemberConfig member = Member(3);
+  member.metrics.top_tokens = 3;
+  Engine engine({member}, {});
+  engine.InitWeights();
+  std::vector<double> frequencies(13, 0.01);
+  frequencies[5] = 4;
+  frequencies[2] = 2;
+  frequencies[11] = 1;
+  engine.SetTokenFrequencies(frequencies);
+  const auto values = engine.Probe(0, RandomTokens(kModel, 1, 4).data(), 1);
+  const auto weights = ReadFlat(engine, kModel, 0, "weights");
+  const auto cosine = [&](int64_t a, int64_t b) {
+    double dot = 0, aa = 0, bb = 0;
+    for (int64_t j = 0; j < 16; ++j) {
+      const double x = weights[a * 16 + j], y = weights[b * 16 + j];
+      dot += x * y;
+      aa += x * x;
+      bb += y * y;
+    }
+    return dot / std::sqrt(aa * bb);
+  };
+  EXPECT_NEAR(ValueOf(values, "cond/embed_cos_top"),
+              (cosine(5, 2) + cosine(5, 11) + cosine(2, 11)) / 3, 1e-6);
+  double sum = 0, pairs = 0;
+  for (int64_t i = 0; i < 13; ++i) {
+    for (int64_t j = 0; j < 13; ++j) {
+      if (i == j) continue;
+      sum += frequencies[i] * frequencies[j] * cosine(i, j);
+      pairs += frequencies[i] * frequencies[j];
+    }
+  }
+  EXPECT_NEAR(ValueOf(values, "cond/embed_cos_weighted"), sum / pairs, 1e-6);
 }
 
 // A probe reads: training after it goes on as if it had not been.

@@ -20,10 +20,14 @@ struct EvalSet {
     kLossAndAccuracy,  // loss/val/<name> and acc/<name>
     kAccuracy,         // acc/<name>
     kAgreement,        // acc/<name>: how often sequences 2 i and 2 i + 1 get the same answer
+    kLossAndExact,  // loss/val/<name>, acc/<name>: share of sequences with every answer right, and
+                    // acc_token/<name>: share of answers
   };
   std::string name;
   std::vector<int32_t> tokens;
   Report report = Report::kLoss;
+  int64_t width = 0;           // seq_len + 1; of kLossAndExact
+  double tokens_per_byte = 0;  // of its text, for bpb/val[/<name>]; 0: not known
 };
 
 // Immutable; thread-safe. Tokens that are not to be predicted are written as ~id, as
@@ -34,6 +38,8 @@ class Generator {
 
   // Sequence `position` of the training stream of `seed`: a function of its arguments only.
   virtual void Fill(uint64_t seed, int64_t position, int32_t* sequence) const = 0;
+  // Training sequences in one epoch; nothing for a source without end.
+  virtual std::optional<int64_t> EpochSequences() const { return std::nullopt; }
   // The first one is the validation set. About `sequences` sequences each, or as many as exist.
   virtual std::vector<EvalSet> EvalSets(int64_t sequences) const = 0;
   // The loss of a perfect model, nats per predicted token, where it is known.
@@ -62,8 +68,24 @@ std::unique_ptr<Generator> MakeAnchorGenerator(const AnchorConfig& config,
 std::unique_ptr<Generator> MakeMarkovGenerator(const MarkovConfig& config,
                                                const ModelConfig& model);
 
-// Of `data.train.format`, which is a generated one.
-std::unique_ptr<Generator> MakeGenerator(const DataConfig& data, const ModelConfig& model);
+// Addition with a hole: `digits` digits of a, +, as many of b, =, and digits + 1 of a + b, most
+// significant first; ids 0 to 9, 10 for + and 11 for =. Trained are pairs of numbers of which not
+// both lie from hole_begin to hole_end, but for one in 32, which are the set id; the square is ood.
+std::unique_ptr<Generator> MakeAdditionGenerator(const AdditionConfig& config,
+                                                 const ModelConfig& model);
+
+// Pairs of an input and an output text from files of the user, see pair_files.h: the words of the
+// input, <sep>, those of the output, which are predicted, <end>, and <pad>. Ids 0 to 2 are <pad>,
+// <sep> and <end>, then the words of all files sorted by their bytes. Every training example comes
+// once an epoch. Each file of `val` is a set named as the file without folder and extension; its
+// examples of one kind, where it has several, are also a set <name>.<kind>. Throws ConfigError,
+// ShardError.
+std::unique_ptr<Generator> MakePairsGenerator(const DataConfig& data, const ModelConfig& model,
+                                              const std::string& data_root);
+
+// Of `data.train.format`, which is a generated one or one of pairs. Paths begin at `data_root`.
+std::unique_ptr<Generator> MakeGenerator(const DataConfig& data, const ModelConfig& model,
+                                         const std::string& data_root);
 
 }  // namespace loglog
 

@@ -219,6 +219,58 @@ TEST(Anchor, RefusesWhatDoesNotFit) {
               HasSubstr("make it at least 110"));
 }
 
+int64_t NumberAt(const int32_t* tokens, int64_t digits) {
+  int64_t number = 0;
+  for (int64_t i = 0; i < digits; ++i) number = 10 * number + Id(tokens[i]);
+  return number;
+}
+
+TEST(Addition, SumsAreRightAndTheHoleIsNeverTrained) {
+  const ModelConfig model{.vocab = 12, .seq_len = 11};
+  const auto generator = MakeAdditionGenerator({}, model);
+  const auto pair_of = [](const int32_t* tokens) {
+    const int64_t a = NumberAt(tokens, 3), b = NumberAt(tokens + 4, 3);
+    EXPECT_EQ(tokens[3], ~10);
+    EXPECT_EQ(tokens[7], ~11);
+    EXPECT_EQ(NumberAt(tokens + 8, 4), a + b);
+    for (int i = 0; i < 12; ++i) EXPECT_EQ(tokens[i] >= 0, i >= 8);
+    return std::pair(a, b);
+  };
+  const auto in_hole = [](const std::pair<int64_t, int64_t>& pair) {
+    return pair.first >= 400 && pair.first <= 600 && pair.second >= 400 && pair.second <= 600;
+  };
+  std::set<std::pair<int64_t, int64_t>> trained;
+  for (int64_t i = 0; i < 20'000; ++i) {
+    trained.insert(pair_of(Sequence(*generator, 1, i, 12).data()));
+  }
+  EXPECT_GT(trained.size(), 19'000u);
+  for (const auto& pair : trained) EXPECT_FALSE(in_hole(pair));
+  const auto sets = generator->EvalSets(2'000);
+  for (const bool hole : {false, true}) {
+    const EvalSet& set = Find(sets, hole ? "ood" : "id");
+    ASSERT_EQ(set.tokens.size(), 2'000u * 12);
+    EXPECT_EQ(set.width, 12);
+    for (size_t i = 0; i < set.tokens.size(); i += 12) {
+      const auto pair = pair_of(&set.tokens[i]);
+      EXPECT_EQ(in_hole(pair), hole);
+      EXPECT_EQ(trained.count(pair), 0u);
+    }
+  }
+  EXPECT_EQ(sets[0].name, "id");
+}
+
+TEST(Addition, RefusesWhatDoesNotFit) {
+  const auto refusal = [](const AdditionConfig& config, const ModelConfig& model) {
+    return Refusal([&] { MakeAdditionGenerator(config, model); });
+  };
+  EXPECT_THAT(refusal({}, {.vocab = 12, .seq_len = 12}),
+              HasSubstr("have 11 tokens before the last"));
+  EXPECT_THAT(refusal({}, {.vocab = 11, .seq_len = 11}), HasSubstr("addition needs 12 ids"));
+  EXPECT_THAT(refusal({.digits = 2}, {.vocab = 12, .seq_len = 8}), HasSubstr("0 to 99"));
+  EXPECT_THAT(refusal({.hole_begin = 1, .hole_end = 998}, {.vocab = 12, .seq_len = 11}),
+              HasSubstr("leave 2 of 1000 numbers outside the hole"));
+}
+
 TEST(Markov, FollowsItsTransitions) {
   const MarkovConfig config{.stay = 0.3, .pi = "0.6 0.3 0.1"};
   const auto generator = MakeMarkovGenerator(config, {.vocab = 3, .seq_len = 63});

@@ -75,6 +75,7 @@ class Builder {
  private:
   void Add(TensorSpec tensor, const std::string& name, const std::string& label) {
     tensor.layer = layer_;
+    tensor.in_layer = !label_.empty();
     tensor.name = name_ + name;
     tensor.label = label_ + label;
     tensor.offset = layout_.floats;

@@ -43,7 +43,8 @@ const char* GroupName(TensorGroup group);
 
 struct TensorSpec {
   TensorKind kind = TensorKind::kEmbed;
-  bool bias = false;  // the vector that is added after the matrix or the gain of this kind
+  bool bias = false;      // the vector that is added after the matrix or the gain of this kind
+  bool in_layer = false;  // one of decoder block `layer`
   int64_t layer = 0;
   std::string name;   // as in Hugging Face's Llama: model.layers.0.self_attn.q_proj.weight
   std::string label;  // in metric names: layers.0.q

@@ -27,8 +27,9 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// Sequences of the validation set that the dear metrics look at.
+// Of the validation set, what the dear metrics look at: so many sequences, and of short ones more.
 constexpr int64_t kProbeSequences = 4;
+constexpr int64_t kProbeTokens = 512;
 
 std::string Absolute(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();
@@ -66,7 +67,7 @@ class Loop {
   // `updates` is how many were applied to the member.
   void Diverge(size_t member, int64_t updates);
   // Tells the other ranks, where there are some.
-  void Order(RankOrder order);
+  void Order(const Ordered& ordered);
   void StartCheckpoint();
   void ReportCheckpoint(const std::optional<CommittedCheckpoint>& committed);
   LoopResult Stop();
@@ -75,7 +76,10 @@ class Loop {
   bool AllDiverged() const;
   bool StopAsked() const { return options_.stop != nullptr && *options_.stop != 0; }
   int64_t TokensAt(int64_t step) const { return step * task_.first().train.batch_tokens; }
-  int64_t ProbeSequences() const { return std::min(kProbeSequences, data_.validation_sequences()); }
+  int64_t ProbeSequences() const {
+    return std::min(std::max(kProbeSequences, kProbeTokens / task_.first().model.seq_len),
+                    data_.validation_sequences());
+  }
 
   const Task task_;
   const LoopOptions options_;
@@ -106,7 +110,9 @@ Loop::Loop(const Task& task, const LoopOptions& options)
       data_(OpenData(task_)),
       engine_(task_.members,
               {.device = task_.device, .threads = task_.threads, .ranks = options.ranks}),
-      states_(task_.members.size()) {}
+      states_(task_.members.size()) {
+  engine_.SetTokenFrequencies(data_.TokenFrequencies(task_.first().model.vocab));
+}
 
 CheckpointIdentity Identity(const Task& task, const TrainingData& data,
                             const LoopOptions& options) {
@@ -220,9 +226,7 @@ void Loop::EvaluateAtEnd() {
   std::vector<std::vector<NamedValue>> rows(states_.size());
   Evaluate(&rows);
   for (size_t i = 0; i < states_.size(); ++i) {
-    for (const NamedValue& value : rows[i]) {
-      if (std::isfinite(value.value)) states_[i].latest[value.name] = value.value;
-    }
+    states_[i].Keep(rows[i]);
     if (!states_[i].diverged() && !engine_.active(static_cast<int>(i))) Diverge(i, done_);
   }
 }
@@ -245,15 +249,26 @@ void Loop::WriteStepZero() {
 }
 
 void Loop::Step(int64_t step) {
-  Order(RankOrder::kStep);
+  std::vector<std::optional<StepLimits>> limits;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    limits.push_back(states_[i].Limits(task_.members[i].train));
+  }
+  Order({RankOrder::kStep, limits});
   FillBatch(task_.members, data_, step, &batch_);
   const bool with_metrics = cadence_.Metrics(step + 1);
-  const std::vector<StepResult> results = engine_.TrainStep(batch_.data(), step, with_metrics);
+  const std::vector<StepResult> results =
+      engine_.TrainStep(batch_.data(), step, with_metrics, limits);
   done_ = step + 1;
   std::vector<std::vector<NamedValue>> rows(states_.size());
   double loss = 0, active = 0;
   for (size_t i = 0; i < states_.size(); ++i) {
     if (results[i].inactive) continue;
+    states_[i].NoteStep(task_.members[i].train, step, results[i].skipped);
+    if (results[i].skipped) {
+      events_->Write(SkippedLine(static_cast<int>(i), done_, results[i]));
+      if (results[i].finite) NoteSpikes(i, results[i]);
+      continue;
+    }
     if (!results[i].finite) {
       WriteRow(i, {{"loss/train", results[i].loss}, {"norm/grad", results[i].grad_norm}});
       Diverge(i, done_ - 1);
@@ -261,6 +276,9 @@ void Loop::Step(int64_t step) {
     }
     NoteSpikes(i, results[i]);
     if (with_metrics) rows[i] = engine_.StepMetrics(static_cast<int>(i));
+    if (with_metrics && task_.members[i].train.skip_sd > 0) {
+      rows[i].push_back({"train/skipped", static_cast<double>(states_[i].skipped)});
+    }
     loss += results[i].loss;
     active += 1;
   }
@@ -302,16 +320,14 @@ void Loop::Evaluate(std::vector<std::vector<NamedValue>>* rows) {
 void Loop::Probe(std::vector<std::vector<NamedValue>>* rows) {
   for (size_t i = 0; i < states_.size(); ++i) {
     if (!engine_.active(static_cast<int>(i))) continue;
-    const std::vector<NamedValue> values =
-        engine_.Probe(static_cast<int>(i), data_.validation().data(), ProbeSequences());
+    const std::vector<NamedValue> values = engine_.Probe(
+        static_cast<int>(i), data_.validation().data(), ProbeSequences(), cadence_.Spectra(done_));
     (*rows)[i].insert((*rows)[i].end(), values.begin(), values.end());
   }
 }
 
 void Loop::WriteRow(size_t member, const std::vector<NamedValue>& values) {
-  for (const NamedValue& value : values) {
-    if (std::isfinite(value.value)) states_[member].latest[value.name] = value.value;
-  }
+  states_[member].Keep(values);
   events_->Write(RowLine(static_cast<int>(member), done_, TokensAt(done_), values));
 }
 
@@ -328,15 +344,15 @@ bool Loop::AllDiverged() const {
                      [](const MemberState& state) { return state.diverged(); });
 }
 
-void Loop::Order(RankOrder order) {
+void Loop::Order(const Ordered& ordered) {
   if (options_.ranks == nullptr) return;
-  GiveOrder(engine_, *options_.ranks, order);
-  if (order == RankOrder::kCheck) CheckReplicas(engine_, *options_.ranks, done_);
+  GiveOrder(engine_, *options_.ranks, ordered);
+  if (ordered.order == RankOrder::kCheck) CheckReplicas(engine_, *options_.ranks, done_);
 }
 
 void Loop::StartCheckpoint() {
   if (done_ == checkpointed_step_) return;
-  Order(RankOrder::kCheck);
+  Order({RankOrder::kCheck, {}});
   ReportCheckpoint(writer_->Wait());
   Snapshot snapshot{.step = done_,
                     .identity = Identity(task_, data_, options_),
@@ -441,7 +457,7 @@ LoopResult Loop::Run() {
   while (done_ < task_.EndStep() && !AllDiverged()) {
     if (StopAsked()) {
       const LoopResult result = Stop();
-      Order(RankOrder::kLeave);
+      Order({RankOrder::kLeave, {}});
       return result;
     }
     Step(done_);
@@ -449,7 +465,7 @@ LoopResult Loop::Run() {
     ReportCheckpoint(writer_->Poll());
   }
   const LoopResult result = Finish();
-  Order(RankOrder::kLeave);
+  Order({RankOrder::kLeave, {}});
   return result;
 }
 

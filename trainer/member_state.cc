@@ -15,11 +15,15 @@ using nlohmann::ordered_json;
 ordered_json MemberState::ToJson() const {
   ordered_json values = ordered_json::object();
   for (const auto& [name, value] : latest) values[name] = EventNumber(value);
-  return {{"diverged_step", diverged_step},
-          {"diverged_updates", diverged_updates},
-          {"loss_spikes", loss_spikes.ToJson()},
-          {"grad_spikes", grad_spikes.ToJson()},
-          {"latest", values}};
+  ordered_json json = {{"diverged_step", diverged_step},
+                       {"diverged_updates", diverged_updates},
+                       {"loss_spikes", loss_spikes.ToJson()},
+                       {"grad_spikes", grad_spikes.ToJson()},
+                       {"latest", values}};
+  if (skipped > 0) {
+    json["skipped"] = {{"steps", skipped}, {"in_row", skipped_in_row}, {"decay", skipped_decay}};
+  }
+  return json;
 }
 
 MemberState MemberState::FromJson(const ordered_json& json) {
@@ -33,7 +37,40 @@ MemberState MemberState::FromJson(const ordered_json& json) {
   for (const auto& [name, value] : json.at("latest").items()) {
     state.latest[name] = NumberFromEvent(value);
   }
+  if (const auto skipped = json.find("skipped"); skipped != json.end()) {
+    state.skipped = IntegerAt(*skipped, "steps");
+    state.skipped_in_row = IntegerAt(*skipped, "in_row");
+    state.skipped_decay = skipped->at("decay").get<double>();
+  }
   return state;
+}
+
+void MemberState::Keep(const std::vector<NamedValue>& values) {
+  const auto begins = [](const std::string& name, const char* with) {
+    return name.rfind(with, 0) == 0;
+  };
+  for (const NamedValue& value : values) {
+    if (begins(value.name, "cond/spectrum/") || begins(value.name, "cond/embed_spectrum/"))
+      continue;
+    if (std::isfinite(value.value)) latest[value.name] = value.value;
+  }
+}
+
+std::optional<StepLimits> MemberState::Limits(const TrainConfig& train) const {
+  constexpr int64_t kMostInRow = 10;
+  if (train.skip_sd == 0 || skipped_in_row >= kMostInRow) return std::nullopt;
+  return StepLimits{.loss = loss_spikes.Limit(train.skip_sd),
+                    .grad_norm = grad_spikes.Limit(train.skip_sd)};
+}
+
+void MemberState::NoteStep(const TrainConfig& train, int64_t step, bool was_skipped) {
+  if (!was_skipped) {
+    skipped_in_row = 0;
+    return;
+  }
+  ++skipped;
+  ++skipped_in_row;
+  skipped_decay += DecayRate(train, step);
 }
 
 void MemberState::ChooseAccuracies(const std::vector<NamedValue>& evaluation) {
@@ -55,15 +92,48 @@ void MemberState::ChooseAccuracies(const std::vector<NamedValue>& evaluation) {
   }
 }
 
+namespace {
+
+// The sequence's answers as greedy decoding would give them: right as a whole exactly when each is
+// right after the true ones before it.
+void AppendExact(const EvalSet& set, const std::vector<int32_t>& answers,
+                 std::vector<NamedValue>* values) {
+  size_t next = 0;
+  double right = 0, whole = 0, sequences = 0;
+  const size_t width = static_cast<size_t>(set.width);
+  for (size_t begin = 0; begin < set.tokens.size(); begin += width) {
+    bool all = true;
+    for (size_t i = begin + 1; i < begin + width; ++i) {
+      if (set.tokens[i] < 0) continue;
+      const bool same = set.tokens[i] == answers[next++];
+      right += same ? 1 : 0;
+      all = all && same;
+    }
+    whole += all ? 1 : 0;
+    sequences += 1;
+  }
+  values->push_back({"acc/" + set.name, whole / sequences});
+  values->push_back({"acc_token/" + set.name, right / static_cast<double>(answers.size())});
+}
+
+}  // namespace
+
 void AppendEvaluation(const EvalSet& set, bool first, const Evaluation& evaluation,
                       std::vector<NamedValue>* values) {
   using Report = EvalSet::Report;
-  const bool with_loss = set.report == Report::kLoss || set.report == Report::kLossAndAccuracy;
+  const bool with_loss = set.report == Report::kLoss || set.report == Report::kLossAndAccuracy ||
+                         set.report == Report::kLossAndExact;
   if (with_loss) {
-    values->push_back({first ? "loss/val" : "loss/val/" + set.name, evaluation.loss});
+    const std::string name = first ? "val" : "val/" + set.name;
+    values->push_back({"loss/" + name, evaluation.loss});
+    // Bits per byte of text.
+    if (set.tokens_per_byte > 0) {
+      values->push_back({"bpb/" + name, evaluation.loss / std::log(2.0) * set.tokens_per_byte});
+    }
   }
   const std::vector<int32_t>& answers = evaluation.answers;
   if (set.report == Report::kLoss || answers.empty()) return;
+  if (set.report == Report::kLossAndExact) return AppendExact(set, answers, values);
   double right = 0, asked = 0;
   if (set.report == Report::kAgreement) {
     for (size_t i = 0; i + 1 < answers.size(); i += 2) {
@@ -87,6 +157,7 @@ Cadence::Cadence(const Task& task)
       metrics_every_(task.first().metrics.every),
       probe_every_(task.first().metrics.probe_every),
       checkpoint_every_(task.checkpoint_every),
+      spectra_every_(task.first().metrics.spectra_every),
       eval_every_(task.first().eval.every) {}
 
 bool Cadence::Metrics(int64_t step) const {
@@ -103,8 +174,12 @@ bool Cadence::Evaluation(int64_t step) const {
 }
 
 bool Cadence::Probe(int64_t step) const {
-  if (step == end_step_) return true;
+  if (step == end_step_ || Spectra(step)) return true;
   return probe_every_ > 0 && step % probe_every_ == 0;
+}
+
+bool Cadence::Spectra(int64_t step) const {
+  return spectra_every_ > 0 && step % spectra_every_ == 0;
 }
 
 bool Cadence::Checkpoint(int64_t step) const {
@@ -134,6 +209,16 @@ ordered_json SpikeLine(int member, int64_t step, const std::string& metric, doub
             {"sd", EventNumber(before.sd())}}}};
 }
 
+ordered_json SkippedLine(int member, int64_t step, const StepResult& result) {
+  return {{"e", "notice"},
+          {"kind", "skipped_step"},
+          {"step", step},
+          {"detail",
+           {{"member", member},
+            {"loss/train", EventNumber(result.loss)},
+            {"norm/grad", EventNumber(result.grad_norm)}}}};
+}
+
 ordered_json EndLine(int member, const MemberConfig& config, const MemberState& state,
                      int64_t step) {
   const int64_t updates = state.diverged() ? state.diverged_updates : step;
@@ -141,7 +226,7 @@ ordered_json EndLine(int member, const MemberConfig& config, const MemberState& 
   ordered_json summary = ordered_json::object();
   for (const auto& [name, value] : state.latest) summary[name] = EventNumber(value);
   if (const double tau = TauEma(config.train); std::isfinite(tau)) summary["tau_ema"] = tau;
-  summary["lr_lambda_integral"] = LrLambdaIntegral(config.train, updates);
+  summary["lr_lambda_integral"] = LrLambdaIntegral(config.train, updates) - state.skipped_decay;
   const auto loss = state.latest.find("loss/val");
   const double final_loss = state.diverged() || loss == state.latest.end()
                                 ? std::numeric_limits<double>::quiet_NaN()

@@ -45,6 +45,14 @@ TEST(Cadence, FollowsTheConfiguration) {
   EXPECT_EQ(StepsWhere(cadence, &Cadence::Checkpoint, 1, 50), (Steps{40, 50}));
 }
 
+TEST(Cadence, SpectraBringProbesOfTheirOwn) {
+  Task task = TaskWith(50, 0, 100, 30, 0);
+  task.members[0].metrics.spectra_every = 20;
+  const Cadence cadence(task);
+  EXPECT_EQ(StepsWhere(cadence, &Cadence::Spectra, 0, 50), (Steps{0, 20, 40}));
+  EXPECT_EQ(StepsWhere(cadence, &Cadence::Probe, 0, 50), (Steps{0, 20, 30, 40, 50}));
+}
+
 TEST(Cadence, ZeroMeansAtTheEndOnlyAndNoCheckpoints) {
   const Cadence cadence(TaskWith(50, 0, 100, 0, 0));
   EXPECT_EQ(StepsWhere(cadence, &Cadence::Evaluation, 0, 50), (Steps{50}));
@@ -55,6 +63,39 @@ TEST(Cadence, ZeroMeansAtTheEndOnlyAndNoCheckpoints) {
 TEST(Cadence, SharesBelowOneStepEvaluateEveryStep) {
   const Cadence cadence(TaskWith(5, 0.01, 1, 0, 0));
   EXPECT_EQ(StepsWhere(cadence, &Cadence::Evaluation, 0, 5), (Steps{1, 2, 3, 4, 5}));
+}
+
+TEST(MemberState, LimitsFollowTheRunningMeanAndEndAfterTenInARow) {
+  MemberState state;
+  TrainConfig train;
+  train.batch_tokens = 10;
+  train.tokens = 10000;
+  train.lr = 0.5;
+  train.weight_decay = 0.25;
+  train.schedule = Schedule::kConstant;
+  train.warmup = 0;
+  EXPECT_FALSE(state.Limits(train));  // off
+  train.skip_sd = 8;
+  for (int i = 0; i < 49; ++i) state.loss_spikes.Add(2 + 0.1 * (i % 2));
+  EXPECT_EQ(state.Limits(train)->loss, std::numeric_limits<double>::infinity());
+  state.loss_spikes.Add(2.1);
+  EXPECT_DOUBLE_EQ(state.Limits(train)->loss,
+                   state.loss_spikes.mean() + 8 * state.loss_spikes.sd());
+  EXPECT_EQ(state.Limits(train)->grad_norm, std::numeric_limits<double>::infinity());
+  for (int i = 0; i < 9; ++i) state.NoteStep(train, i, true);
+  EXPECT_TRUE(state.Limits(train));
+  state.NoteStep(train, 9, true);
+  EXPECT_FALSE(state.Limits(train));
+  state = MemberState::FromJson(state.ToJson());
+  EXPECT_FALSE(state.Limits(train));
+  state.NoteStep(train, 10, false);
+  EXPECT_TRUE(state.Limits(train));
+  EXPECT_EQ(state.skipped, 10);
+  // Ten of the hundred updates were not made, and neither was their decay.
+  MemberConfig config;
+  config.train = train;
+  EXPECT_NEAR(EndLine(0, config, state, 100).at("summary").at("lr_lambda_integral").get<double>(),
+              90 * 0.125, 1e-12);
 }
 
 TEST(SpikeDetector, FindsAnOutlierOnceAndForgetsIt) {
@@ -96,6 +137,16 @@ TEST(SpikeDetector, StateRoundTripsExactly) {
   EXPECT_EQ(one, two);
 }
 
+TEST(MemberState, KeepsFiniteNumbersAndNoSeries) {
+  MemberState state;
+  state.Keep({{"a", 1},
+              {"b", std::numeric_limits<double>::quiet_NaN()},
+              {"cond/spectrum/q/0", 2},
+              {"cond/embed_spectrum/1", 3},
+              {"cond/embed_cos", 4}});
+  EXPECT_EQ(state.latest, (std::map<std::string, double>{{"a", 1}, {"cond/embed_cos", 4}}));
+}
+
 TEST(MemberState, RoundTripsWithInfiniteValues) {
   MemberState state;
   state.loss_spikes.Add(2);
@@ -107,6 +158,34 @@ TEST(MemberState, RoundTripsWithInfiniteValues) {
   EXPECT_EQ(again.diverged_step, 12);
   EXPECT_EQ(again.diverged_updates, 12);
   EXPECT_EQ(again.loss_spikes, state.loss_spikes);
+}
+
+// Width 4: the first two tokens are read, then two answers, or one and a pad.
+TEST(Evaluation, ExactMatchCountsWholeSequences) {
+  const EvalSet set{.name = "gen",
+                    .tokens = {~1, ~2, 5, 6, ~1, ~2, 7, ~0, ~3, ~2, 8, 9},
+                    .report = EvalSet::Report::kLossAndExact,
+                    .width = 4};
+  std::vector<NamedValue> values;
+  AppendEvaluation(set, false, {.loss = 0.5, .answers = {5, 6, 7, 8, 1}}, &values);
+  ASSERT_EQ(values.size(), 3u);
+  EXPECT_EQ(values[0].name, "loss/val/gen");
+  EXPECT_EQ(values[1].name, "acc/gen");
+  EXPECT_DOUBLE_EQ(values[1].value, 2.0 / 3);
+  EXPECT_EQ(values[2].name, "acc_token/gen");
+  EXPECT_DOUBLE_EQ(values[2].value, 4.0 / 5);
+}
+
+TEST(Evaluation, BitsPerByteWhereTheTextIsKnown) {
+  EvalSet set{.name = "web", .tokens = {1, 2}};
+  std::vector<NamedValue> values;
+  AppendEvaluation(set, true, {.loss = 1.5}, &values);
+  EXPECT_EQ(values.size(), 1u);
+  set.tokens_per_byte = 0.25;
+  AppendEvaluation(set, false, {.loss = 1.5}, &values);
+  ASSERT_EQ(values.size(), 3u);
+  EXPECT_EQ(values[2].name, "bpb/val/web");
+  EXPECT_DOUBLE_EQ(values[2].value, 1.5 / std::log(2.0) / 4);
 }
 
 TEST(EndLine, SaysWhatTheMemberReached) {

@@ -107,18 +107,24 @@ void AdamW::Step(int64_t member, const TrainConfig& train, int64_t step, double 
       own.step_size *= static_cast<float>(factor);
       if (train.decay == DecayMode::kCoupled) own.decay *= static_cast<float>(factor);
     }
-    StepSegment(member, segment, own,
+    double into_gradient = 0;
+    if (train.decay == DecayMode::kGradient) {
+      into_gradient = std::exchange(own.decay, 0.0f);
+    }
+    StepSegment(member, segment, own, into_gradient,
                 sums == nullptr ? nullptr : &(*sums)[static_cast<size_t>(segment.group)]);
   }
 }
 
 void AdamW::StepSegment(int64_t member, const Segment& segment, const AdamWStep& step,
-                        AdamWSums* sums) {
+                        double into_gradient, AdamWSums* sums) {
   const auto part = [&](const at::Tensor& flat) {
     return flat.select(0, member).narrow(0, segment.begin, segment.size);
   };
   const at::Tensor weight = part(state_.weights), grad = part(state_.grads);
   const at::Tensor m = part(state_.m), v = part(state_.v);
+  // Clipping is of the loss's gradient alone, as with PyTorch's Adam.
+  if (into_gradient != 0) grad.add_(weight, into_gradient / step.grad_scale);
   if (!composed_) {
     CpuKernels().adamw(step, segment.size, grad.const_data_ptr<float>(),
                        weight.mutable_data_ptr<float>(), m.mutable_data_ptr<float>(),
@@ -142,12 +148,16 @@ void AdamW::StepSegment(int64_t member, const Segment& segment, const AdamWStep&
 std::array<double, kTensorGroups> AdamW::WeightSquares(int64_t member) const {
   std::array<double, kTensorGroups> squares = {};
   for (const Segment& segment : segments_) {
-    const at::Tensor part = state_.weights.select(0, member).narrow(0, segment.begin, segment.size);
     squares[static_cast<size_t>(segment.group)] +=
-        composed_ ? Number(SquareSum(part))
-                  : CpuKernels().sum_squares(part.const_data_ptr<float>(), segment.size);
+        WeightSquares(member, segment.begin, segment.size);
   }
   return squares;
+}
+
+double AdamW::WeightSquares(int64_t member, int64_t begin, int64_t size) const {
+  const at::Tensor part = state_.weights.select(0, member).narrow(0, begin, size);
+  return composed_ ? Number(SquareSum(part))
+                   : CpuKernels().sum_squares(part.const_data_ptr<float>(), size);
 }
 
 }  // namespace loglog

@@ -25,8 +25,9 @@ using GroupSums = std::array<AdamWSums, kTensorGroups>;
 
 // theta <- theta - lr_t * adam(g) - decay_t * theta, decay_t as DecayRate of schedule.h, with
 // PyTorch's bias corrections. Which groups decay is for `decay_<group>` to say (a tied head is
-// the embedding). A learning rate that is scaled by width scales coupled decay along, as
-// PyTorch's parameter groups do.
+// the embedding). With decay: gradient there is no decay_t: g is the gradient plus lambda_t *
+// theta, as PyTorch's Adam has it. A learning rate that is scaled by width scales coupled decay
+// along, as PyTorch's parameter groups do.
 class AdamW {
  public:
   // `composed` uses ATen operators in place of the CPU loops.
@@ -42,6 +43,8 @@ class AdamW {
 
   // Sums of squared weights of one member by group.
   std::array<double, kTensorGroups> WeightSquares(int64_t member) const;
+  // Of `size` floats of its row from `begin` on.
+  double WeightSquares(int64_t member, int64_t begin, int64_t size) const;
 
  private:
   // A run of tensors that are adjacent and treated alike.
@@ -51,7 +54,9 @@ class AdamW {
     TensorGroup group = TensorGroup::kNorm;
   };
 
-  void StepSegment(int64_t member, const Segment& segment, const AdamWStep& step, AdamWSums* sums);
+  // The weight times `into_gradient` is added to its gradient, in place.
+  void StepSegment(int64_t member, const Segment& segment, const AdamWStep& step,
+                   double into_gradient, AdamWSums* sums);
 
   int64_t d_model_;
   FlatState state_;

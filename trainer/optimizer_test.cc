@@ -68,8 +68,15 @@ std::vector<MemberConfig> Arms() {
   MemberConfig transferred_independent = transferred;
   transferred_independent.train.decay = DecayMode::kIndependent;
   transferred_independent.train.weight_decay = 0.02;
-  return {coupled, independent, clipped,     plain,
-          window,  masked,      transferred, transferred_independent};
+  MemberConfig penalized = Member(8);
+  penalized.train.decay = DecayMode::kGradient;
+  penalized.train.weight_decay = 0.05;
+  penalized.train.decay_end = 0.5;
+  penalized.train.decay_embed = false;
+  penalized.train.clip = 0.2;
+  return {coupled,  independent, clipped,     plain,
+          window,   masked,      transferred, transferred_independent,
+          penalized};
 }
 
 std::vector<int32_t> StepTokens(int64_t step, int members) {

@@ -58,6 +58,16 @@ TEST(RanksProcess, TwoRanksHaveTheLossesOfOne) {
   EXPECT_NE(exit.errors.find(", 2 ranks"), std::string::npos) << exit.errors;
 }
 
+// Rank 0 alone knows what an outlier is; that the weights stay alike is checked at each checkpoint.
+TEST(RanksProcess, AllRanksSkipTheSameSteps) {
+  TemporaryFolder folder;
+  json task = RanksTask(2);
+  task["members"][0]["config"]["train"]["skip_sd"] = 0.5;
+  const ProcessExit exit = Run(folder, task);
+  ASSERT_EQ(exit.code, 0) << exit.errors;
+  EXPECT_GT(Value(ReadStory(folder / "events.jsonl"), 60, "train/skipped"), 0);
+}
+
 // The leader ends as the rank did, so that a worker sees what happened; a later process goes on
 // from the newest checkpoint, and all is as if nothing had happened.
 TEST(RanksProcess, AKilledRankEndsTheTaskAndAResumeIsBitEqual) {

@@ -261,15 +261,22 @@ TEST(Replicas, HearWhichMembersAreStillActive) {
     ThreadRanks ranks(all, 0);
     Engine engine(Members(Model(), 2), {.ranks = &ranks});
     engine.Deactivate(1);
-    GiveOrder(engine, ranks, RankOrder::kStep);
-    GiveOrder(engine, ranks, RankOrder::kLeave);
+    GiveOrder(engine, ranks,
+              {RankOrder::kStep, {std::nullopt, StepLimits{.loss = 3.5, .grad_norm = 1.25}}});
+    GiveOrder(engine, ranks, {RankOrder::kLeave, {}});
   });
   ThreadRanks ranks(all, 1);
   Engine engine(Members(Model(), 2), {.ranks = &ranks});
-  EXPECT_EQ(TakeOrder(engine, ranks), RankOrder::kStep);
+  const Ordered step = TakeOrder(engine, ranks);
+  EXPECT_EQ(step.order, RankOrder::kStep);
+  ASSERT_EQ(step.limits.size(), 2u);
+  EXPECT_FALSE(step.limits[0]);
+  ASSERT_TRUE(step.limits[1]);
+  EXPECT_EQ(step.limits[1]->loss, 3.5);
+  EXPECT_EQ(step.limits[1]->grad_norm, 1.25);
   EXPECT_TRUE(engine.active(0));
   EXPECT_FALSE(engine.active(1));
-  EXPECT_EQ(TakeOrder(engine, ranks), RankOrder::kLeave);
+  EXPECT_EQ(TakeOrder(engine, ranks).order, RankOrder::kLeave);
   leader.join();
 }
 

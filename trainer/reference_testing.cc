@@ -269,6 +269,8 @@ class Forward {
           const T logit = dot / T(std::sqrt(static_cast<double>(width)));
           if (seen_ != nullptr) {
             seen_->max_logit[layer] = std::max(seen_->max_logit[layer], Value(logit));
+            double& own = seen_->head_max_logit[layer * model_.heads + head];
+            own = std::max(own, Value(logit));
           }
           weight.push_back(exp(logit));
           total = total + weight.back();
@@ -277,8 +279,11 @@ class Forward {
           for (const T& w : weight) {
             const double p = Value(w) / Value(total);
             seen_->entropy[layer] -= p * std::log(p);
+            seen_->head_entropy[layer * model_.heads + head] -= p * std::log(p);
           }
-          seen_->first_token_mass[layer] += Value(weight[0]) / Value(total);
+          const double first = Value(weight[0]) / Value(total);
+          seen_->first_token_mass[layer] += first;
+          seen_->head_first_token_mass[layer * model_.heads + head] += first;
         }
         for (int64_t e = 0; e < width; ++e) {
           T sum = 0;
@@ -326,14 +331,22 @@ double ReferenceLoss(const ModelConfig& model, const std::vector<double>& weight
                      const std::vector<int32_t>& tokens, ReferenceObservations* seen) {
   if (seen == nullptr) return BatchLoss<double>(model, weights, tokens, 0, nullptr);
   const size_t layers = static_cast<size_t>(model.layers);
+  const size_t heads = layers * static_cast<size_t>(model.heads);
   *seen = {.entropy = std::vector<double>(layers),
            .first_token_mass = std::vector<double>(layers),
            .max_logit = std::vector<double>(layers, -1e300),
+           .head_entropy = std::vector<double>(heads),
+           .head_first_token_mass = std::vector<double>(heads),
+           .head_max_logit = std::vector<double>(heads, -1e300),
            .attn_ms = std::vector<double>(layers),
            .mlp_ms = std::vector<double>(layers)};
   const double loss = BatchLoss<double>(model, weights, tokens, 0, seen);
   const double sequences = static_cast<double>(tokens.size()) / (model.seq_len + 1.0);
   const double queries = sequences * static_cast<double>(model.heads * (model.seq_len - 1));
+  for (size_t i = 0; i < heads; ++i) {
+    seen->head_entropy[i] /= queries / static_cast<double>(model.heads);
+    seen->head_first_token_mass[i] /= queries / static_cast<double>(model.heads);
+  }
   for (size_t i = 0; i < layers; ++i) {
     seen->entropy[i] /= queries;
     seen->first_token_mass[i] /= queries;
@@ -405,12 +418,14 @@ double ReferenceAdamW::Step(int64_t step, const std::vector<double>& gradient,
         train_.mup_base_width && hidden
             ? base * static_cast<double>(*train_.mup_base_width) / static_cast<double>(d_model_)
             : base;
-    const double decay = train_.decay == DecayMode::kCoupled
-                             ? lr * train_.weight_decay
-                             : train_.weight_decay * base / train_.lr;
+    const double decay = train_.decay == DecayMode::kCoupled ? lr * train_.weight_decay
+                         : train_.decay == DecayMode::kIndependent
+                             ? train_.weight_decay * base / train_.lr
+                             : 0;
     const bool decays = in_window && Decays(tensor.group(), train_);
+    const double penalty = decays && train_.decay == DecayMode::kGradient ? train_.weight_decay : 0;
     for (int64_t i = tensor.offset; i < tensor.offset + tensor.size(); ++i) {
-      const double g = gradient[i] * scale;
+      const double g = gradient[i] * scale + penalty * (*weights)[i];
       m_[i] = train_.beta1 * m_[i] + (1 - train_.beta1) * g;
       v_[i] = train_.beta2 * v_[i] + (1 - train_.beta2) * g * g;
       const double m_hat = m_[i] / (1 - std::pow(train_.beta1, t));

@@ -17,7 +17,8 @@ namespace loglog {
 // Means over a batch, of each layer where they are vectors.
 struct ReferenceObservations {
   std::vector<double> entropy, first_token_mass, max_logit;  // queries after the first
-  std::vector<double> attn_ms, mlp_ms;                       // mean square into each norm
+  std::vector<double> head_entropy, head_first_token_mass, head_max_logit;  // [layers, heads]
+  std::vector<double> attn_ms, mlp_ms;  // mean square into each norm
   double final_ms = 0;
 };
 

@@ -26,6 +26,14 @@ uint64_t Digest(const Engine& engine) {
   return digest;
 }
 
+// What rank 0 says of one member; ranks of one host share its layout.
+struct Message {
+  int32_t order = 0;
+  int32_t active = 0;
+  int64_t limited = 0;
+  StepLimits limits;
+};
+
 }  // namespace
 
 int64_t ShareState(Engine& engine, Ranks& ranks, int64_t step) {
@@ -40,21 +48,29 @@ int64_t ShareState(Engine& engine, Ranks& ranks, int64_t step) {
   return step;
 }
 
-void GiveOrder(const Engine& engine, Ranks& ranks, RankOrder order) {
-  std::vector<char> message = {static_cast<char>(order)};
-  for (int member = 0; member < engine.members(); ++member) {
-    message.push_back(engine.active(member) ? 1 : 0);
+void GiveOrder(const Engine& engine, Ranks& ranks, const Ordered& ordered) {
+  std::vector<Message> messages(static_cast<size_t>(engine.members()));
+  for (size_t member = 0; member < messages.size(); ++member) {
+    Message& message = messages[member];
+    message.order = static_cast<int32_t>(ordered.order);
+    message.active = engine.active(static_cast<int>(member));
+    if (ordered.limits.empty() || !ordered.limits[member]) continue;
+    message.limited = 1;
+    message.limits = *ordered.limits[member];
   }
-  ranks.Broadcast(message.data(), message.size());
+  ranks.Broadcast(messages.data(), messages.size() * sizeof(Message));
 }
 
-RankOrder TakeOrder(Engine& engine, Ranks& ranks) {
-  std::vector<char> message(1 + static_cast<size_t>(engine.members()));
-  ranks.Broadcast(message.data(), message.size());
-  for (int member = 0; member < engine.members(); ++member) {
-    if (message[1 + static_cast<size_t>(member)] == 0) engine.Deactivate(member);
+Ordered TakeOrder(Engine& engine, Ranks& ranks) {
+  std::vector<Message> messages(static_cast<size_t>(engine.members()));
+  ranks.Broadcast(messages.data(), messages.size() * sizeof(Message));
+  Ordered ordered{.order = static_cast<RankOrder>(messages[0].order), .limits = {}};
+  for (size_t member = 0; member < messages.size(); ++member) {
+    const Message& message = messages[member];
+    if (message.active == 0) engine.Deactivate(static_cast<int>(member));
+    ordered.limits.push_back(message.limited != 0 ? std::optional(message.limits) : std::nullopt);
   }
-  return static_cast<RankOrder>(message[0]);
+  return ordered;
 }
 
 void CheckReplicas(const Engine& engine, Ranks& ranks, int64_t step) {
@@ -76,7 +92,8 @@ void FollowTask(const Task& task, Ranks& ranks) {
   int64_t step = ShareState(engine, ranks, 0);
   std::vector<int32_t> batch;
   while (true) {
-    switch (TakeOrder(engine, ranks)) {
+    const Ordered ordered = TakeOrder(engine, ranks);
+    switch (ordered.order) {
       case RankOrder::kLeave:
         return;
       case RankOrder::kCheck:
@@ -85,7 +102,7 @@ void FollowTask(const Task& task, Ranks& ranks) {
       case RankOrder::kStep:
         FillBatch(task.members, data, step, &batch);
         // Gathering metrics takes another loop over the weights, whose last bits may differ.
-        engine.TrainStep(batch.data(), step, cadence.Metrics(step + 1));
+        engine.TrainStep(batch.data(), step, cadence.Metrics(step + 1), ordered.limits);
         ++step;
     }
   }

@@ -5,6 +5,8 @@
 #define LOGLOG_TRAINER_REPLICAS_H_
 
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "trainer/engine.h"
 #include "trainer/ranks.h"
@@ -21,9 +23,15 @@ enum class RankOrder : char {
   kLeave,
 };
 
-// Of rank 0, with which members are still active: it alone evaluates, which may end a member.
-void GiveOrder(const Engine& engine, Ranks& ranks, RankOrder order);
-RankOrder TakeOrder(Engine& engine, Ranks& ranks);
+struct Ordered {
+  RankOrder order = RankOrder::kLeave;
+  std::vector<std::optional<StepLimits>> limits;  // of kStep, for Engine::TrainStep
+};
+
+// Of rank 0, with which members are still active and which steps they skip: it alone evaluates,
+// which may end a member, and watches the losses. `limits` is empty, or has one for each member.
+void GiveOrder(const Engine& engine, Ranks& ranks, const Ordered& ordered);
+Ordered TakeOrder(Engine& engine, Ranks& ranks);
 
 // Throws std::runtime_error on every rank unless all have the same weights, to the bit.
 void CheckReplicas(const Engine& engine, Ranks& ranks, int64_t step);

@@ -51,6 +51,7 @@ double LearningRate(const TrainConfig& train, int64_t step) {
 double DecayRate(const TrainConfig& train, int64_t step) {
   const int64_t steps = train.Steps();
   if (step < Rounded(train.decay_begin, steps) || step >= Rounded(train.decay_end, steps)) return 0;
+  if (train.decay == DecayMode::kGradient) return train.weight_decay;
   const double rate = train.weight_decay * LearningRateShare(train, step);
   return train.decay == DecayMode::kCoupled ? rate * train.lr : rate;
 }
@@ -58,11 +59,13 @@ double DecayRate(const TrainConfig& train, int64_t step) {
 double TauEma(const TrainConfig& train) {
   const double rate =
       train.decay == DecayMode::kCoupled ? train.lr * train.weight_decay : train.weight_decay;
-  if (rate == 0) return std::numeric_limits<double>::infinity();
+  if (rate == 0 || train.decay == DecayMode::kGradient)
+    return std::numeric_limits<double>::infinity();
   return static_cast<double>(train.batch_tokens) / (rate * static_cast<double>(train.tokens));
 }
 
 double LrLambdaIntegral(const TrainConfig& train, int64_t steps) {
+  if (train.decay == DecayMode::kGradient) return 0;
   double sum = 0;
   for (int64_t step = 0; step < steps; ++step) sum += DecayRate(train, step);
   return sum;

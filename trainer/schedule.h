@@ -23,16 +23,17 @@ double LearningRate(const TrainConfig& train, int64_t step);
 
 // The factor by which step `step` shrinks a decayed weight is 1 - DecayRate:
 // lr_t * lambda when coupled, lambda * lr_t / lr when independent; 0 outside the steps
-// round(decay_begin * steps) <= t < round(decay_end * steps).
+// round(decay_begin * steps) <= t < round(decay_end * steps). Where decay goes into the
+// gradient it is lambda, the factor of the weight there.
 double DecayRate(const TrainConfig& train, int64_t step);
 
 // Averaging time of the weights as a share of the run: batch / (lr * lambda * tokens),
 // with the peak rates and as if decay were on throughout; for independent decay lambda stands
 // in for lr * lambda. Of the tensors whose learning rate is not scaled by width.
-// Infinite without decay.
+// Infinite without decay, and where decay goes through Adam's quotient, which leaves it no rate.
 double TauEma(const TrainConfig& train);
 
-// The sum of DecayRate over steps 0 .. steps - 1.
+// The sum of DecayRate over steps 0 .. steps - 1; 0 where decay goes into the gradient.
 double LrLambdaIntegral(const TrainConfig& train, int64_t steps);
 
 }  // namespace loglog

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "shards/json_integer.h"
 
@@ -18,6 +19,11 @@ constexpr double kSdFloorOfMean = 0.005;
 
 double SpikeDetector::sd() const {
   return std::max(std::sqrt(variance_), kSdFloorOfMean * std::abs(mean_));
+}
+
+double SpikeDetector::Limit(double sds) const {
+  if (count_ < kWarmUp) return std::numeric_limits<double>::infinity();
+  return mean_ + sds * sd();
 }
 
 bool SpikeDetector::Add(double value) {

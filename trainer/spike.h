@@ -17,6 +17,9 @@ class SpikeDetector {
   // True when an excursion begins with `value`. Values must be finite.
   bool Add(double value);
 
+  // What lies above it is so many sd off; infinite in the first 50 numbers.
+  double Limit(double sds) const;
+
   double mean() const { return mean_; }
   double sd() const;
 

@@ -22,7 +22,7 @@ constexpr int64_t kRanksMax = 64;
 const std::vector<std::string> kDInWords = {"fan_in", "d_model"};
 const std::vector<std::string> kDepthWords = {"none", "inv_sqrt_2l"};
 const std::vector<std::string> kScheduleWords = {"cosine", "wsd", "constant"};
-const std::vector<std::string> kDecayWords = {"coupled", "independent"};
+const std::vector<std::string> kDecayWords = {"coupled", "independent", "gradient"};
 const std::vector<std::string> kPrecisionWords = {"fp32", "bf16"};
 const std::vector<std::string> kNormWords = {"rms", "layer", "none"};
 const std::vector<std::string> kNormPlaceWords = {"pre", "post"};
@@ -31,8 +31,9 @@ const std::vector<std::string> kMlpWords = {"swiglu", "gelu", "relu", "none"};
 const std::vector<std::string> kPositionWords = {"rope", "learned", "none"};
 const std::vector<std::string> kCooldownWords = {"sqrt", "linear"};
 const std::vector<std::string> kProtocolWords = {"without_34", "noninferential_34", "all"};
-const std::vector<std::string> kFormatWords = {"llmc",    "u16",    "synthetic",
-                                               "windows", "anchor", "markov"};
+const std::vector<std::string> kFormatWords = {"llmc",   "u16",      "synthetic", "windows",
+                                               "anchor", "markov",   "addition",  "scan",
+                                               "cogs",   "prontoqa", "u32",       "megatron"};
 
 template <typename Enum>
 const std::string& WordOf(const std::vector<std::string>& words, Enum value) {
@@ -129,6 +130,7 @@ TrainConfig ReadTrain(JsonReader reader) {
   train.adam_eps = reader.Number("adam_eps", train.adam_eps);
   train.clip = reader.Number("clip", train.clip);
   train.z_loss = reader.Number("z_loss", train.z_loss);
+  train.skip_sd = reader.Number("skip_sd", train.skip_sd);
   train.precision = static_cast<Precision>(reader.Word("precision", kPrecisionWords, 0));
   reader.Finish();
   return train;
@@ -138,12 +140,18 @@ DataSplit ReadSplit(JsonReader reader) {
   DataSplit split;
   split.format = static_cast<DataFormat>(reader.Word("format", kFormatWords));
   split.glob = reader.String("glob", "");
-  const bool made = split.format != DataFormat::kLlmc && split.format != DataFormat::kU16;
+  split.domains = reader.String("domains", "");
+  const bool made = split.format == DataFormat::kSynthetic || IsGenerated(split.format);
   if (made && !split.glob.empty()) {
     reader.Refuse("glob", "names files, and format " + WordOf(kFormatWords, split.format) +
                               " reads none; set it to null, or the format to llmc or u16");
   }
-  if (!made && split.glob.empty()) {
+  if (!split.domains.empty() && (made || IsOfPairs(split.format) || !split.glob.empty())) {
+    reader.Refuse("domains",
+                  "is of formats that read tokens from files, and stands in place of glob; remove "
+                  "one of the two");
+  }
+  if (!made && split.glob.empty() && split.domains.empty()) {
     reader.Refuse("glob", "is missing; name the shards, such as \"data/train-*.bin\"");
   }
   reader.Finish();
@@ -169,6 +177,11 @@ void ReadGenerators(JsonReader& reader, DataConfig* data) {
   }
   data->markov.pi = markov.String("pi", data->markov.pi);
   markov.Finish();
+  JsonReader addition = reader.Object("addition", false);
+  data->addition.digits = addition.Integer("digits", 2, 6, data->addition.digits);
+  data->addition.hole_begin = addition.Integer("hole_begin", 0, 999'999, data->addition.hole_begin);
+  data->addition.hole_end = addition.Integer("hole_end", 0, 999'999, data->addition.hole_end);
+  addition.Finish();
 }
 
 DataConfig ReadData(JsonReader reader) {
@@ -183,8 +196,9 @@ DataConfig ReadData(JsonReader reader) {
   data.synthetic.seed = synthetic.Integer("seed", 0, kIntMax, data.synthetic.seed);
   synthetic.Finish();
   ReadGenerators(reader, &data);
+  const auto is_task = [](DataFormat format) { return IsGenerated(format) || IsOfPairs(format); };
   if (data.val.format != data.train.format &&
-      (IsGenerated(data.train.format) || IsGenerated(data.val.format))) {
+      (is_task(data.train.format) || is_task(data.val.format))) {
     reader.Refuse("val", "has format " + WordOf(kFormatWords, data.val.format) +
                              ", and data.train " + WordOf(kFormatWords, data.train.format) +
                              "; a built-in task comes with its own validation sets, so name it in "
@@ -217,6 +231,10 @@ MetricsConfig ReadMetrics(JsonReader reader) {
   MetricsConfig metrics;
   metrics.every = reader.Integer("every", 1, kIntMax, metrics.every);
   metrics.probe_every = reader.Integer("probe_every", 0, kIntMax, metrics.probe_every);
+  metrics.top_tokens = reader.Integer("top_tokens", 2, kDimensionMax, metrics.top_tokens);
+  metrics.spectra_every = reader.Integer("spectra_every", 0, kIntMax, metrics.spectra_every);
+  metrics.layers = reader.Boolean("layers", metrics.layers);
+  metrics.heads = reader.Boolean("heads", metrics.heads);
   reader.Finish();
   return metrics;
 }
@@ -403,11 +421,25 @@ void AddLaterTrainFields(const TrainConfig& t, json* train) {
   add("decay_norm", t.decay_norm, fallback.decay_norm);
   add("decay_bias", t.decay_bias, fallback.decay_bias);
   add("z_loss", t.z_loss, fallback.z_loss);
+  add("skip_sd", t.skip_sd, fallback.skip_sd);
+}
+
+void AddLaterMetricsFields(const MetricsConfig& m, json* metrics) {
+  const MetricsConfig fallback;
+  const auto add = [&](const char* key, const json& value, const json& standard) {
+    if (value != standard) (*metrics)[key] = value;
+  };
+  add("top_tokens", m.top_tokens, fallback.top_tokens);
+  add("spectra_every", m.spectra_every, fallback.spectra_every);
+  add("layers", m.layers, fallback.layers);
+  add("heads", m.heads, fallback.heads);
 }
 
 json SplitJson(const DataSplit& split) {
-  return {{"format", WordOf(kFormatWords, split.format)},
-          {"glob", split.glob.empty() ? json() : json(split.glob)}};
+  json object = {{"format", WordOf(kFormatWords, split.format)},
+                 {"glob", split.glob.empty() ? json() : json(split.glob)}};
+  if (!split.domains.empty()) object["domains"] = split.domains;
+  return object;
 }
 
 // As with later fields: only what is used and what is said.
@@ -425,6 +457,11 @@ void AddGenerators(const DataConfig& d, json* data) {
   }
   if (d.markov != MarkovConfig()) {
     (*data)["markov"] = {{"stay", d.markov.stay}, {"pi", d.markov.pi}};
+  }
+  if (d.addition != AdditionConfig()) {
+    (*data)["addition"] = {{"digits", d.addition.digits},
+                           {"hole_begin", d.addition.hole_begin},
+                           {"hole_end", d.addition.hole_end}};
   }
 }
 
@@ -528,6 +565,7 @@ std::string CanonicalMember(const MemberConfig& member) {
   config["eval"] = {{"every", member.eval.every}, {"tokens", member.eval.tokens}};
   config["metrics"] = {{"every", member.metrics.every},
                        {"probe_every", member.metrics.probe_every}};
+  AddLaterMetricsFields(member.metrics, &config["metrics"]);
   return json{{"config", config}, {"seed", member.seed}}.dump();
 }
 

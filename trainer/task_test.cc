@@ -104,20 +104,27 @@ TEST(Task, LaterFieldsAreReadAndLeftOutAtTheirDefaults) {
                       {"attn_norm_feeds", "q"}, {"embed_norm", true},      {"sandwich_norm", true},
                       {"qk_norm", true},        {"gated_attention", true}, {"mlp", "gelu"},
                       {"positions", "learned"}, {"biases", true},          {"head_bias", true}};
-  const json train = {
-      {"warmup_tokens", 1024}, {"cooldown_shape", "linear"}, {"mup_base_width", 16},
-      {"decay_begin", 0.25},   {"decay_end", 0.5},           {"decay_lm_head", false},
-      {"decay_qk", false},     {"decay_vo", false},          {"decay_attn_gate", false},
-      {"decay_mlp", false},    {"decay_norm", true},         {"decay_bias", true},
-      {"z_loss", 1e-4}};
+  const json train = {{"warmup_tokens", 1024},    {"cooldown_shape", "linear"},
+                      {"mup_base_width", 16},     {"decay_begin", 0.25},
+                      {"decay_end", 0.5},         {"decay_lm_head", false},
+                      {"decay_qk", false},        {"decay_vo", false},
+                      {"decay_attn_gate", false}, {"decay_mlp", false},
+                      {"decay_norm", true},       {"decay_bias", true},
+                      {"z_loss", 1e-4},           {"skip_sd", 8}};
+  const json metrics = {
+      {"top_tokens", 7}, {"spectra_every", 50}, {"layers", true}, {"heads", true}};
   config["model"].update(model);
   config["train"].update(train);
+  config["metrics"].update(metrics);
   const json canonical = json::parse(CanonicalMember(Parse(task).first()))["config"];
   for (const auto& [key, value] : model.items()) {
     EXPECT_EQ(canonical["model"].value(key, json()), key == "norm_place" ? json() : value) << key;
   }
   for (const auto& [key, value] : train.items()) {
     EXPECT_EQ(canonical["train"].value(key, json()), value) << key;
+  }
+  for (const auto& [key, value] : metrics.items()) {
+    EXPECT_EQ(canonical["metrics"].value(key, json()), value) << key;
   }
   const ModelConfig& read = Parse(task).first().model;
   EXPECT_EQ(read.norm, NormKind::kLayer);
@@ -214,7 +221,16 @@ const std::vector<BadTask>& BadTasks() {
        "members[0].config.init.sigma is -0.1; it must be a finite number of at least 0"},
       {"/members/0/config/data/train/format", "bin",
        "members[0].config.data.train.format is \"bin\"; it must be one of llmc, u16, synthetic, "
-       "windows, anchor, markov"},
+       "windows, anchor, markov, addition, scan, cogs, prontoqa, u32, megatron"},
+      {"/members/0/config/data/val/domains", "a 1 b",
+       "members[0].config.data.val.domains is of formats that read tokens from files, and stands "
+       "in "
+       "place of glob; remove one of the two"},
+      {"/members/0/config/data/train/format", "scan",
+       "members[0].config.data.train.glob is missing; name the shards, such as "
+       "\"data/train-*.bin\""},
+      {"/members/0/config/train/skip_sd", -1,
+       "members[0].config.train.skip_sd is -1; it must be a finite number of at least 0"},
       {"/members/0/config/data/train/format", "llmc",
        "members[0].config.data.train.glob is missing; name the shards, such as "
        "\"data/train-*.bin\""},

@@ -11,7 +11,9 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace loglog;
   FuzzInput input(data, size);
-  const ShardFormat format = input.Small(1) == 0 ? ShardFormat::kLlmc : ShardFormat::kRawU16;
+  constexpr ShardFormat kFormats[] = {ShardFormat::kLlmc, ShardFormat::kRawU16,
+                                      ShardFormat::kRawU32};
+  const ShardFormat format = kFormats[input.Small(2)];
   const int64_t vocab = int64_t{1} << (input.Byte() % 40);
   const MemoryFile file(input.Rest());
   try {
