@@ -11,11 +11,11 @@
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "cli/context.h"
+#include "cli/csv_source.h"
 #include "cli/exit_codes.h"
 #include "cli/fit_report.h"
 #include "cli/render/plot.h"
 #include "cli/render/text.h"
-#include "cli/spec_file.h"
 #include "cli/tables.h"
 #include "fit/csv_points.h"
 #include "fit/fit.h"
@@ -82,64 +82,6 @@ v1::Fit ProtoOf(const FitResult& result, const CsvArm& arm, const CsvArm* arm_b)
   return fit;
 }
 
-// Words that a column may be called by, for the axis that --x is on.
-Axis AxisOfColumn(const std::string& column) {
-  std::string lower = column;
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  for (const char* word : {"param", "model", "size"}) {
-    if (lower.find(word) != std::string::npos) return Axis::kParams;
-  }
-  for (const char* word : {"flop", "compute"}) {
-    if (lower.find(word) != std::string::npos) return Axis::kFlops;
-  }
-  if (lower == "n") return Axis::kParams;
-  return lower == "c" ? Axis::kFlops : Axis::kTokens;
-}
-
-struct Request {
-  CsvColumns columns;
-  Axis axis = Axis::kTokens;
-  std::string form;
-};
-
-absl::StatusOr<Request> RequestOf(const Args& args) {
-  Request request;
-  CsvColumns& columns = request.columns;
-  columns.loss = args.Get("y");
-  columns.arm = args.Get("by");
-  columns.seed = args.Get("seed");
-  columns.tokens = args.Get("tokens");
-  columns.params = args.Get("params");
-  columns.flops = args.Get("flops");
-  columns.unique_tokens = args.Get("unique");
-  request.form = args.Get("form");
-  const std::string x = args.Get("x");
-  if (x.empty() && columns.tokens.empty() && columns.params.empty() && columns.flops.empty()) {
-    return WithHint(absl::InvalidArgumentError("--csv needs --x, the column that the loss is a "
-                                               "function of"),
-                    "loglog fit --csv points.csv --x tokens --y loss --by arm");
-  }
-  if (args.Has("axis")) {
-    LOGLOG_ASSIGN_OR_RETURN(request.axis, ParseAxis(args.Get("axis")));
-  } else if (!x.empty()) {
-    request.axis = AxisOfColumn(x);
-  } else if (columns.tokens.empty() && (columns.params.empty() || columns.flops.empty())) {
-    request.axis = columns.flops.empty() ? Axis::kParams : Axis::kFlops;
-  }
-  if (!x.empty()) {
-    std::string& column = request.axis == Axis::kTokens   ? columns.tokens
-                          : request.axis == Axis::kParams ? columns.params
-                                                          : columns.flops;
-    if (!column.empty() && column != x) {
-      return absl::InvalidArgumentError(absl::StrCat("--x ", x, " and ", column, " are both ",
-                                                     AxisWord(request.axis), "; name one"));
-    }
-    column = x;
-  }
-  return request;
-}
-
 // Leaves out the rows with the highest losses over all arms, as published fits do.
 void DropHighest(int64_t count, CsvPoints* points) {
   for (; count > 0; --count) {
@@ -166,26 +108,27 @@ bool HasSeveralSizes(const CsvArm& arm) {
   return sizes.size() >= 3 && tokens.size() >= 3;
 }
 
-absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const Request& request) {
+absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const std::string& form,
+                                              Axis axis) {
   std::vector<FitResult> fits;
   const auto add = [&](absl::StatusOr<FitResult> fit) {
     if (!fit.ok()) return fit.status();
     fits.push_back(*std::move(fit));
     return absl::OkStatus();
   };
-  if (request.form == "isoflop") {
+  if (form == "isoflop") {
     LOGLOG_ASSIGN_OR_RETURN(IsoFlopFit fit, FitIsoFlop(arm.trials));
     fits.push_back(std::move(fit.law));
-  } else if (request.form == "local_slope") {
-    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(arm.trials, {.axis = request.axis})));
-  } else if (!request.form.empty()) {
-    LOGLOG_ASSIGN_OR_RETURN(const Law law, ParseLaw(request.form));
-    LOGLOG_RETURN_IF_ERROR(add(FitLaw(arm.trials, {.law = law, .axis = request.axis})));
+  } else if (form == "local_slope") {
+    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(arm.trials, {.axis = axis})));
+  } else if (!form.empty()) {
+    LOGLOG_ASSIGN_OR_RETURN(const Law law, ParseLaw(form));
+    LOGLOG_RETURN_IF_ERROR(add(FitLaw(arm.trials, {.law = law, .axis = axis})));
   } else if (HasSeveralSizes(arm)) {
     LOGLOG_RETURN_IF_ERROR(add(FitJoint(arm.trials)));
   } else {
-    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(arm.trials, {.axis = request.axis})));
-    LOGLOG_RETURN_IF_ERROR(add(FitSaturating(arm.trials, {.axis = request.axis})));
+    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(arm.trials, {.axis = axis})));
+    LOGLOG_RETURN_IF_ERROR(add(FitSaturating(arm.trials, {.axis = axis})));
   }
   return fits;
 }
@@ -277,28 +220,19 @@ absl::Status WriteSvg(const Plot& plot, const std::string& path) {
 }  // namespace
 
 std::vector<Flag> CsvFitFlags() {
-  return {{.name = "csv",
-           .value = "FILE",
-           .help = "fit a CSV's points instead (- for stdin); no "
-                   "coordinator needed"},
-          {.name = "x", .value = "COLUMN", .help = "csv: what the loss is a function of"},
-          {.name = "y", .value = "COLUMN", .help = "csv: the loss", .default_value = "loss"},
-          {.name = "by", .value = "COLUMN", .help = "csv: the arm"},
-          {.name = "seed", .value = "COLUMN", .help = "csv: the seed; pairs arms"},
-          {.name = "tokens", .value = "COLUMN", .help = "csv: tokens D, when x is another"},
-          {.name = "params", .value = "COLUMN", .help = "csv: parameters N"},
-          {.name = "flops", .value = "COLUMN", .help = "csv: FLOPs C; D = C/6N without tokens"},
-          {.name = "unique", .value = "COLUMN", .help = "csv: unique tokens, for data_constrained"},
-          {.name = "form",
-           .value = "FORM",
-           .help = "csv: one form instead of slope and floor",
-           .choices = {"local_slope", "power", "saturating", "joint", "equal_exponent", "kaplan",
-                       "data_constrained", "broken", "isoflop"}},
-          {.name = "drop-highest",
-           .value = "COUNT",
-           .help = "csv: leave out the rows with the highest losses",
-           .default_value = "0"},
-          {.name = "svg", .value = "FILE", .help = "csv: also draw points and curves"}};
+  std::vector<Flag> flags = CsvSourceFlags();
+  flags.insert(flags.end(),
+               {{.name = "form",
+                 .value = "FORM",
+                 .help = "csv: one form instead of slope and floor",
+                 .choices = {"local_slope", "power", "saturating", "joint", "equal_exponent",
+                             "kaplan", "data_constrained", "broken", "isoflop"}},
+                {.name = "drop-highest",
+                 .value = "COUNT",
+                 .help = "csv: leave out the rows with the highest losses",
+                 .default_value = "0"},
+                {.name = "svg", .value = "FILE", .help = "csv: also draw points and curves"}});
+  return flags;
 }
 
 absl::StatusOr<int> FitCsv(Context& context) {
@@ -308,46 +242,41 @@ absl::StatusOr<int> FitCsv(Context& context) {
         "--csv fits a file and SWEEP names a sweep: give one of them");
   }
   LOGLOG_ASSIGN_OR_RETURN(const int64_t drop, args.Int("drop-highest", 0, 1000000));
-  LOGLOG_ASSIGN_OR_RETURN(const Request request, RequestOf(args));
-  LOGLOG_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(args.Get("csv")));
-  absl::StatusOr<CsvPoints> read = ReadCsvPoints(text, request.columns);
-  if (!read.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(args.Get("csv"), ": ", Printable(read.status().message())));
-  }
-  CsvPoints& points = *read;
+  LOGLOG_ASSIGN_OR_RETURN(CsvSource source, ReadCsvSource(args));
+  const std::string form = args.Get("form");
+  const Axis axis = source.axis;
+  CsvPoints& points = source.points;
   if (const std::string only = args.Get("arm"); !only.empty()) {
     points.arms.erase(std::remove_if(points.arms.begin(), points.arms.end(),
                                      [&](const CsvArm& arm) { return arm.name != only; }),
                       points.arms.end());
     if (points.arms.empty()) {
-      return absl::NotFoundError(
-          absl::StrCat("no row of ", args.Get("csv"), " has arm `", only, "`"));
+      return absl::NotFoundError(absl::StrCat("no row of ", source.path, " has arm `", only, "`"));
     }
   }
   DropHighest(drop, &points);
 
   std::vector<v1::Fit> fits;
-  Plot plot = {.title = args.Get("csv"),
-               .x_label = absl::StrCat(AxisSymbol(request.axis), ": ", AxisWord(request.axis)),
-               .y_label = request.columns.loss};
+  Plot plot = {.title = source.path,
+               .x_label = absl::StrCat(AxisSymbol(axis), ": ", AxisWord(axis)),
+               .y_label = source.columns.loss};
   std::map<std::string, std::vector<v1::Fit>> by_kind;
   std::vector<std::string> kinds;
   size_t shown = 0;
   for (const CsvArm& arm : points.arms) {
-    LOGLOG_ASSIGN_OR_RETURN(const std::vector<FitResult> own, FitsOf(arm, request));
+    LOGLOG_ASSIGN_OR_RETURN(const std::vector<FitResult> own, FitsOf(arm, form, axis));
     for (const FitResult& fit : own) {
       if (by_kind[fit.kind].empty()) kinds.push_back(fit.kind);
       by_kind[fit.kind].push_back(ProtoOf(fit, arm, nullptr));
     }
     shown += arm.trials.size();
-    plot.series.push_back(SeriesOf(arm, request.axis, own));
+    plot.series.push_back(SeriesOf(arm, axis, own));
   }
   for (const std::string& kind : kinds) {
     fits.insert(fits.end(), by_kind[kind].begin(), by_kind[kind].end());
   }
-  if (points.arms.size() > 1 && points.arms.size() <= kComparedMax && request.form.empty()) {
-    LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Fit> compared, Comparisons(points, request.axis));
+  if (points.arms.size() > 1 && points.arms.size() <= kComparedMax && form.empty()) {
+    LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Fit> compared, Comparisons(points, axis));
     fits.insert(fits.end(), compared.begin(), compared.end());
   }
   if (context.machine_output()) {
