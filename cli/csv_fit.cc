@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <initializer_list>
 #include <map>
 #include <set>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "cli/tables.h"
 #include "fit/csv_points.h"
 #include "fit/fit.h"
+#include "fit/means.h"
 #include "nlohmann/json.hpp"
 
 namespace loglog::cli {
@@ -70,7 +72,16 @@ v1::Fit ProtoOf(const FitResult& result, const CsvArm& arm, const CsvArm* arm_b)
   fit.set_x_min(result.x_min);
   fit.set_x_max(result.x_max);
   fit.set_p_value(result.p_value);
-  fit.set_provenance_json(ProvenanceJson(result).dump());
+  nlohmann::json provenance = ProvenanceJson(result);
+  if (arm_b == nullptr && !arm.censored.empty()) {
+    const absl::StatusOr<CensoredFit> censored =
+        FitCensoredKind(result.kind, result.axis, arm.trials, arm.censored);
+    provenance["censored"] =
+        censored.ok() ? CensoredJson(*censored)
+                      : nlohmann::json{{"n", arm.censored.size()},
+                                       {"why_not", std::string(censored.status().message())}};
+  }
+  fit.set_provenance_json(provenance.dump());
   fit.set_leave_largest_out_error(result.leave_largest_out_error);
   for (const FitMean& mean : result.points) {
     v1::FitPoint* point = fit.add_points();
@@ -155,43 +166,91 @@ absl::StatusOr<std::vector<v1::Fit>> Comparisons(const CsvPoints& points, Axis a
   return fits;
 }
 
-double LossAt(const FitResult& fit, double x) {
-  const auto value = [&](const char* name) {
-    const FitParameter* p = fit.Find(name);
-    return p == nullptr ? kNoNumber : p->estimate;
-  };
-  const bool sizes = fit.axis == Axis::kParams;
-  const double term = value(sizes ? "A" : "B");
-  if (fit.kind == "local_slope") return term * std::pow(x, value("slope"));
-  const double falling = term * std::pow(x, -value(sizes ? "alpha" : "beta"));
-  return fit.kind == "saturating" ? value("E") + falling
+// What the arms may share, with both criteria; empty where the form has nothing to share.
+absl::StatusOr<std::string> SharingReport(const CsvPoints& points, const std::string& form,
+                                          Axis axis) {
+  const bool several = !points.arms.empty() && HasSeveralSizes(points.arms[0]);
+  const Law law = form == "joint" || (form.empty() && several) ? Law::kJoint : Law::kSaturating;
+  if (points.arms.size() < 2 || points.arms.size() > kComparedMax ||
+      !(form.empty() || form == LawName(law))) {
+    return std::string();
+  }
+  std::vector<ArmTrials> arms;
+  for (const CsvArm& arm : points.arms) arms.push_back({arm.name, arm.trials});
+  LOGLOG_ASSIGN_OR_RETURN(const ArmsFit fit, FitArms(arms, {.law = law, .axis = axis}));
+  std::string out = absl::StrCat("What the arms share (", LawName(law), " form)\n");
+  for (size_t i = 0; i < fit.choices.size(); ++i) {
+    const ArmsChoice& choice = fit.choices[i];
+    const bool aicc = static_cast<int>(i) == fit.best_by_aicc;
+    const bool held_out = static_cast<int>(i) == fit.best_by_held_out;
+    absl::StrAppend(&out, "  ", PadRight(choice.sharing, 18),
+                    Plural(choice.n_parameters, "parameter"), ", AICc ",
+                    Significant(choice.aicc, 4), aicc ? " (least)" : "", ", largest ",
+                    AxisSymbol(axis), " held out ",
+                    std::isnan(choice.held_out_error)
+                        ? "-"
+                        : absl::StrCat(Significant(100 * choice.held_out_error, 3), "%"),
+                    held_out ? " (least)" : "", "\n");
+  }
+  if (!fit.reason.empty()) absl::StrAppend(&out, "  ", fit.reason, "\n");
+  return out;
+}
+
+// The first of these parameters that the fit has.
+double Value(const FitResult& fit, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (const FitParameter* p = fit.Find(name); p != nullptr) return p->estimate;
+  }
+  return kNoNumber;
+}
+
+// Of the law at x; of the joint form at the size n.
+double LossAt(const FitResult& fit, double n, double x) {
+  if (fit.kind == "joint") {
+    return Value(fit, {"E"}) + Value(fit, {"A"}) * std::pow(n, -Value(fit, {"alpha"})) +
+           Value(fit, {"B"}) * std::pow(x, -Value(fit, {"beta"}));
+  }
+  const double term = Value(fit, {"A", "B", "G"});
+  if (fit.kind == "local_slope") return term * std::pow(x, Value(fit, {"slope"}));
+  const double falling = term * std::pow(x, -Value(fit, {"alpha", "beta", "gamma"}));
+  return fit.kind == "saturating" ? Value(fit, {"E"}) + falling
          : fit.kind == "power"    ? falling
                                   : kNoNumber;
 }
 
-PlotCurve Curve(const FitResult& fit, double low, double high, bool dashed) {
+PlotCurve Curve(const FitResult& fit, double n, double low, double high, bool dashed) {
   PlotCurve curve = {.points = {}, .dashed = dashed};
   for (int i = 0; i <= kCurvePoints; ++i) {
     const double x = low * std::pow(high / low, static_cast<double>(i) / kCurvePoints);
-    const double y = LossAt(fit, x);
+    const double y = LossAt(fit, n, x);
     if (!(std::isfinite(y) && y > 0)) return {};
     curve.points.push_back({x, y});
   }
   return curve;
 }
 
+// Sizes whose curves of a joint form are drawn: smallest, middle and largest.
+std::vector<double> SizesToDraw(const CsvArm& arm, const FitResult& fit) {
+  if (fit.kind != "joint") return {0};
+  std::set<double> all;
+  for (const Observation& o : arm.trials) all.insert(o.n_params);
+  const std::vector<double> sizes(all.begin(), all.end());
+  return {sizes.front(), sizes[sizes.size() / 2], sizes.back()};
+}
+
 // Points, each fitted curve over their range, and the last one dashed beyond it.
 PlotSeries SeriesOf(const CsvArm& arm, Axis axis, const std::vector<FitResult>& fits) {
   PlotSeries series;
-  std::map<double, std::vector<double>> by_x;
+  const Grouping grouping(axis, arm.trials);
+  std::map<std::pair<double, double>, std::vector<double>> by_x;  // and by what is held fixed
   for (const Observation& o : arm.trials) {
     series.trials.push_back({AxisValue(o, axis), o.loss});
-    by_x[AxisValue(o, axis)].push_back(o.loss);
+    by_x[{AxisValue(o, axis), grouping.SizeOf(o)}].push_back(o.loss);
   }
-  for (const auto& [x, losses] : by_x) {
+  for (const auto& [at, losses] : by_x) {
     double mean = 0;
     for (const double loss : losses) mean += loss / static_cast<double>(losses.size());
-    series.means.push_back({x, mean});
+    series.means.push_back({at.first, mean});
   }
   std::vector<std::string> legend;
   for (const FitResult& fit : fits) {
@@ -199,9 +258,11 @@ PlotSeries SeriesOf(const CsvArm& arm, Axis axis, const std::vector<FitResult>& 
     const FitParameter& p = fit.parameters.front();
     legend.push_back(
         absl::StrCat(p.name, " ", Significant(p.estimate, 3), " ", Interval(p.low, p.high, 3)));
-    for (PlotCurve curve : {Curve(fit, fit.x_min, fit.x_max, false),
-                            Curve(fit, fit.x_max, fit.x_max * kExtrapolation, true)}) {
-      if (!curve.points.empty()) series.curves.push_back(std::move(curve));
+    for (const double n : SizesToDraw(arm, fit)) {
+      for (PlotCurve curve : {Curve(fit, n, fit.x_min, fit.x_max, false),
+                              Curve(fit, n, fit.x_max, fit.x_max * kExtrapolation, true)}) {
+        if (!curve.points.empty()) series.curves.push_back(std::move(curve));
+      }
     }
   }
   series.name = absl::StrCat(arm.name, arm.name.empty() ? "" : ": ", absl::StrJoin(legend, ", "));
@@ -284,8 +345,15 @@ absl::StatusOr<int> FitCsv(Context& context) {
   } else {
     context.Print(RenderFitReport(fits, {.detailed = context.format() == Format::kWide, .lost = {}},
                                   context.style()));
+    LOGLOG_ASSIGN_OR_RETURN(const std::string sharing, SharingReport(points, form, axis));
+    if (!sharing.empty()) context.Print(absl::StrCat("\n", sharing));
   }
   std::string counted = absl::StrCat(shown, " of ", points.n_rows, " rows");
+  size_t censored = 0;
+  for (const CsvArm& arm : points.arms) censored += arm.censored.size();
+  if (censored > 0) {
+    absl::StrAppend(&counted, "; ", censored, " censored, which the intervals leave out");
+  }
   if (drop > 0) absl::StrAppend(&counted, "; the ", drop, " highest losses are left out");
   plot.note = counted;
   if (!context.machine_output()) {

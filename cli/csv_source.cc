@@ -36,6 +36,7 @@ absl::Status ReadColumns(const Args& args, CsvSource* source) {
   columns.params = args.Get("params");
   columns.flops = args.Get("flops");
   columns.unique_tokens = args.Get("unique");
+  columns.censored = args.Get("censored");
   const std::string x = args.Get("x");
   if (x.empty() && columns.tokens.empty() && columns.params.empty() && columns.flops.empty()) {
     return WithHint(absl::InvalidArgumentError("--csv needs --x, the column that the loss is a "
@@ -65,18 +66,20 @@ absl::Status ReadColumns(const Args& args, CsvSource* source) {
 }  // namespace
 
 std::vector<Flag> CsvSourceFlags() {
-  return {
-      {.name = "csv",
-       .value = "FILE",
-       .help = "take the points of a CSV instead (- for stdin); no coordinator needed"},
-      {.name = "x", .value = "COLUMN", .help = "csv: what the loss is a function of"},
-      {.name = "y", .value = "COLUMN", .help = "csv: the loss", .default_value = "loss"},
-      {.name = "by", .value = "COLUMN", .help = "csv: the arm"},
-      {.name = "seed", .value = "COLUMN", .help = "csv: the seed; pairs arms"},
-      {.name = "tokens", .value = "COLUMN", .help = "csv: tokens D, when x is another"},
-      {.name = "params", .value = "COLUMN", .help = "csv: parameters N"},
-      {.name = "flops", .value = "COLUMN", .help = "csv: FLOPs C; D = C/6N without tokens"},
-      {.name = "unique", .value = "COLUMN", .help = "csv: unique tokens, for data_constrained"}};
+  return {{.name = "csv",
+           .value = "FILE",
+           .help = "take the points of a CSV instead (- for stdin); no coordinator needed"},
+          {.name = "x", .value = "COLUMN", .help = "csv: what the loss is a function of"},
+          {.name = "y", .value = "COLUMN", .help = "csv: the loss", .default_value = "loss"},
+          {.name = "by", .value = "COLUMN", .help = "csv: the arm"},
+          {.name = "seed", .value = "COLUMN", .help = "csv: the seed; pairs arms"},
+          {.name = "tokens", .value = "COLUMN", .help = "csv: tokens D, when x is another"},
+          {.name = "params", .value = "COLUMN", .help = "csv: parameters N"},
+          {.name = "flops", .value = "COLUMN", .help = "csv: FLOPs C; D = C/6N without tokens"},
+          {.name = "unique", .value = "COLUMN", .help = "csv: unique tokens, for data_constrained"},
+          {.name = "censored",
+           .value = "COLUMN",
+           .help = "csv: `below` or `above` where the trial was ended before its final loss"}};
 }
 
 absl::StatusOr<CsvSource> ReadCsvSource(const Args& args) {
