@@ -1,9 +1,12 @@
 #include "fit/next_runs.h"
 
 #include <cmath>
+#include <memory>
 
 #include "fit/fit.h"
+#include "fit/form_fit.h"
 #include "fit/planted_testing.h"
+#include "fit/prediction.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -149,6 +152,15 @@ TEST(NextRuns, APredictionOverSizesIsOfTheJointForm) {
     EXPECT_LT(step.half_width, last);
     last = step.half_width;
   }
+  // The width now is that of the law's own prediction there.
+  const ConfigMeans means = *MeansOverSeeds(arm, Axis::kTokens);
+  const std::unique_ptr<Form> form = MakeForm(Law::kJoint, means);
+  const Minimum minimum = MinimizeSquares(*form, form->Starts());
+  const FormIntervals intervals(*form, minimum.theta, minimum.value, 0.95);
+  const Prediction there =
+      PredictAt(*form, minimum.theta, intervals, {std::log(1e9), std::log(1e10)}, 1, 0.95);
+  EXPECT_NEAR(plan.estimate, there.ln_loss, 1e-9);
+  EXPECT_NEAR(plan.half_width, (there.law_high - there.law_low) / 2, 1e-6 * plan.half_width);
   // Without N the largest size is meant, which is nearer to the data.
   options.target_params = 0;
   const NextPlan nearer = *ChooseNextRuns(arm, {}, NextCandidates(arm), cost, options);
