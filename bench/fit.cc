@@ -4,11 +4,13 @@
 // analytic gradient on the same resamples (bench/fit_scipy.py).
 //   bench_fit [--smoke] [--scipy PYTHON]
 // The Chinchilla part needs LOGLOG_REFERENCE_DATA.
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -16,6 +18,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <functional>
+#include <numeric>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -34,15 +37,17 @@ constexpr double kDelta = 1e-3;
 constexpr int kReplicates = 4000;
 constexpr int kDraws = 240;
 
+// Of this thread, since it began.
+double ThreadCpuMilliseconds() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return time.tv_sec * 1e3 + time.tv_nsec * 1e-6;
+}
+
 double CpuMilliseconds(const std::function<void()>& work) {
-  const auto now = [] {
-    timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return time.tv_sec * 1e3 + time.tv_nsec * 1e-6;
-  };
-  const double start = now();
+  const double start = ThreadCpuMilliseconds();
   work();
-  return now() - start;
+  return ThreadCpuMilliseconds() - start;
 }
 
 double Median(std::vector<double> values) {
@@ -152,24 +157,75 @@ void InProcesses(int n, int processes, const std::function<void(int)>& work) {
   for (const pid_t child : children) waitpid(child, nullptr, 0);
 }
 
-// Threads against as many processes, in turns: on shared cores neither is so many times one.
+// What each of the threads took of its CPU clock, and how often it waited for another.
+struct ThreadCosts {
+  std::vector<double> cpu_ms;
+  int64_t waits = 0;
+};
+ThreadCosts CostsOfThreads(int n, int threads, const std::function<void(int)>& work) {
+  struct alignas(64) Slot {
+    double cpu_ms = 0;
+    int64_t waits = 0;
+  };
+  std::vector<Slot> slots(threads);
+  std::atomic<int> taken{0};
+  static std::atomic<int> round{0};
+  const int own_round = ++round;
+  ForEachIndex(n, threads, [&](int i) {
+    thread_local int slot = -1, of_round = 0;
+    if (of_round != own_round) {
+      slot = taken++;
+      of_round = own_round;
+    }
+    work(i);
+    slots[slot].cpu_ms = ThreadCpuMilliseconds();
+    rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    slots[slot].waits = usage.ru_nvcsw;
+  });
+  ThreadCosts costs;
+  for (const Slot& slot : slots) {
+    costs.cpu_ms.push_back(slot.cpu_ms);
+    costs.waits += slot.waits;
+  }
+  return costs;
+}
+
+// On cores that others use too the wall clock tells nothing of threads, so two things are
+// measured in turns. By the CPU clocks: the time of one thread over the threads' sum, which is
+// what so many free cores would give (contention lowers it; waits, which no CPU clock sees, are
+// counted; shares are uneven by one resample at most, as threads take them one by one). By
+// the wall clock: against as many processes that share nothing and meet the same neighbours.
 void ThreadScaling(int n, int repetitions, const std::function<void(int)>& work) {
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  double load[1] = {0};
-  getloadavg(load, 1);
   for (int threads = 2; threads <= cores; threads *= 2) {
-    std::vector<double> of_processes, gains;
+    std::vector<double> of_free_cores, of_processes, gains;
+    int64_t waits = 0;
     for (int i = 0; i < repetitions; ++i) {
+      const double one_cpu = CpuMilliseconds([&] { ForEachIndex(n, 1, work); });
+      const ThreadCosts costs = CostsOfThreads(n, threads, work);
+      const double sum = std::accumulate(costs.cpu_ms.begin(), costs.cpu_ms.end(), 0.0);
+      of_free_cores.push_back(one_cpu / sum);
+      waits += costs.waits;
       const double one = WallMilliseconds([&] { ForEachIndex(n, 1, work); });
       const double apart = WallMilliseconds([&] { InProcesses(n, threads, work); });
       const double together = WallMilliseconds([&] { ForEachIndex(n, threads, work); });
       of_processes.push_back(apart / together);
       gains.push_back(one / together);
     }
+    std::sort(of_free_cores.begin(), of_free_cores.end());
     std::printf(
-        "  %d threads: %.2f of the speed of %d processes that share nothing (target: 0.9), %.2f "
-        "times one thread; load average %.1f on %d cores\n",
-        threads, Median(of_processes), threads, Median(gains), load[0], cores);
+        "  %d threads: %.2f per core by their CPU clocks (%.2f to %.2f of %d; target: 0.9),"
+        " %.1f waits a run",
+        threads, Median(of_free_cores), of_free_cores.front(), of_free_cores.back(), repetitions,
+        static_cast<double>(waits) / repetitions);
+    double load[1] = {0};
+    getloadavg(load, 1);
+    std::printf(
+        "; by the wall clock %.2f of as many processes that share nothing, %.2f times "
+        "one thread; load average %.1f on %d cores",
+        Median(of_processes), Median(gains), load[0], cores);
+    std::printf("\n");
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <initializer_list>
 #include <map>
 #include <set>
 #include <utility>
@@ -11,14 +12,15 @@
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "cli/context.h"
+#include "cli/csv_source.h"
 #include "cli/exit_codes.h"
 #include "cli/fit_report.h"
 #include "cli/render/plot.h"
 #include "cli/render/text.h"
-#include "cli/spec_file.h"
 #include "cli/tables.h"
 #include "fit/csv_points.h"
 #include "fit/fit.h"
+#include "fit/means.h"
 #include "nlohmann/json.hpp"
 
 namespace loglog::cli {
@@ -70,7 +72,16 @@ v1::Fit ProtoOf(const FitResult& result, const CsvArm& arm, const CsvArm* arm_b)
   fit.set_x_min(result.x_min);
   fit.set_x_max(result.x_max);
   fit.set_p_value(result.p_value);
-  fit.set_provenance_json(ProvenanceJson(result).dump());
+  nlohmann::json provenance = ProvenanceJson(result);
+  if (arm_b == nullptr && !arm.censored.empty()) {
+    const absl::StatusOr<CensoredFit> censored =
+        FitCensoredKind(result.kind, result.axis, arm.trials, arm.censored);
+    provenance["censored"] =
+        censored.ok() ? CensoredJson(*censored)
+                      : nlohmann::json{{"n", arm.censored.size()},
+                                       {"why_not", std::string(censored.status().message())}};
+  }
+  fit.set_provenance_json(provenance.dump());
   fit.set_leave_largest_out_error(result.leave_largest_out_error);
   for (const FitMean& mean : result.points) {
     v1::FitPoint* point = fit.add_points();
@@ -80,64 +91,6 @@ v1::Fit ProtoOf(const FitResult& result, const CsvArm& arm, const CsvArm* arm_b)
     point->set_n(mean.n);
   }
   return fit;
-}
-
-// Words that a column may be called by, for the axis that --x is on.
-Axis AxisOfColumn(const std::string& column) {
-  std::string lower = column;
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  for (const char* word : {"param", "model", "size"}) {
-    if (lower.find(word) != std::string::npos) return Axis::kParams;
-  }
-  for (const char* word : {"flop", "compute"}) {
-    if (lower.find(word) != std::string::npos) return Axis::kFlops;
-  }
-  if (lower == "n") return Axis::kParams;
-  return lower == "c" ? Axis::kFlops : Axis::kTokens;
-}
-
-struct Request {
-  CsvColumns columns;
-  Axis axis = Axis::kTokens;
-  std::string form;
-};
-
-absl::StatusOr<Request> RequestOf(const Args& args) {
-  Request request;
-  CsvColumns& columns = request.columns;
-  columns.loss = args.Get("y");
-  columns.arm = args.Get("by");
-  columns.seed = args.Get("seed");
-  columns.tokens = args.Get("tokens");
-  columns.params = args.Get("params");
-  columns.flops = args.Get("flops");
-  columns.unique_tokens = args.Get("unique");
-  request.form = args.Get("form");
-  const std::string x = args.Get("x");
-  if (x.empty() && columns.tokens.empty() && columns.params.empty() && columns.flops.empty()) {
-    return WithHint(absl::InvalidArgumentError("--csv needs --x, the column that the loss is a "
-                                               "function of"),
-                    "loglog fit --csv points.csv --x tokens --y loss --by arm");
-  }
-  if (args.Has("axis")) {
-    LOGLOG_ASSIGN_OR_RETURN(request.axis, ParseAxis(args.Get("axis")));
-  } else if (!x.empty()) {
-    request.axis = AxisOfColumn(x);
-  } else if (columns.tokens.empty() && (columns.params.empty() || columns.flops.empty())) {
-    request.axis = columns.flops.empty() ? Axis::kParams : Axis::kFlops;
-  }
-  if (!x.empty()) {
-    std::string& column = request.axis == Axis::kTokens   ? columns.tokens
-                          : request.axis == Axis::kParams ? columns.params
-                                                          : columns.flops;
-    if (!column.empty() && column != x) {
-      return absl::InvalidArgumentError(absl::StrCat("--x ", x, " and ", column, " are both ",
-                                                     AxisWord(request.axis), "; name one"));
-    }
-    column = x;
-  }
-  return request;
 }
 
 // Leaves out the rows with the highest losses over all arms, as published fits do.
@@ -166,26 +119,27 @@ bool HasSeveralSizes(const CsvArm& arm) {
   return sizes.size() >= 3 && tokens.size() >= 3;
 }
 
-absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const Request& request) {
+absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const std::string& form,
+                                              Axis axis) {
   std::vector<FitResult> fits;
   const auto add = [&](absl::StatusOr<FitResult> fit) {
     if (!fit.ok()) return fit.status();
     fits.push_back(*std::move(fit));
     return absl::OkStatus();
   };
-  if (request.form == "isoflop") {
+  if (form == "isoflop") {
     LOGLOG_ASSIGN_OR_RETURN(IsoFlopFit fit, FitIsoFlop(arm.trials));
     fits.push_back(std::move(fit.law));
-  } else if (request.form == "local_slope") {
-    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(arm.trials, {.axis = request.axis})));
-  } else if (!request.form.empty()) {
-    LOGLOG_ASSIGN_OR_RETURN(const Law law, ParseLaw(request.form));
-    LOGLOG_RETURN_IF_ERROR(add(FitLaw(arm.trials, {.law = law, .axis = request.axis})));
+  } else if (form == "local_slope") {
+    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(arm.trials, {.axis = axis})));
+  } else if (!form.empty()) {
+    LOGLOG_ASSIGN_OR_RETURN(const Law law, ParseLaw(form));
+    LOGLOG_RETURN_IF_ERROR(add(FitLaw(arm.trials, {.law = law, .axis = axis})));
   } else if (HasSeveralSizes(arm)) {
     LOGLOG_RETURN_IF_ERROR(add(FitJoint(arm.trials)));
   } else {
-    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(arm.trials, {.axis = request.axis})));
-    LOGLOG_RETURN_IF_ERROR(add(FitSaturating(arm.trials, {.axis = request.axis})));
+    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(arm.trials, {.axis = axis})));
+    LOGLOG_RETURN_IF_ERROR(add(FitSaturating(arm.trials, {.axis = axis})));
   }
   return fits;
 }
@@ -212,43 +166,91 @@ absl::StatusOr<std::vector<v1::Fit>> Comparisons(const CsvPoints& points, Axis a
   return fits;
 }
 
-double LossAt(const FitResult& fit, double x) {
-  const auto value = [&](const char* name) {
-    const FitParameter* p = fit.Find(name);
-    return p == nullptr ? kNoNumber : p->estimate;
-  };
-  const bool sizes = fit.axis == Axis::kParams;
-  const double term = value(sizes ? "A" : "B");
-  if (fit.kind == "local_slope") return term * std::pow(x, value("slope"));
-  const double falling = term * std::pow(x, -value(sizes ? "alpha" : "beta"));
-  return fit.kind == "saturating" ? value("E") + falling
+// What the arms may share, with both criteria; empty where the form has nothing to share.
+absl::StatusOr<std::string> SharingReport(const CsvPoints& points, const std::string& form,
+                                          Axis axis) {
+  const bool several = !points.arms.empty() && HasSeveralSizes(points.arms[0]);
+  const Law law = form == "joint" || (form.empty() && several) ? Law::kJoint : Law::kSaturating;
+  if (points.arms.size() < 2 || points.arms.size() > kComparedMax ||
+      !(form.empty() || form == LawName(law))) {
+    return std::string();
+  }
+  std::vector<ArmTrials> arms;
+  for (const CsvArm& arm : points.arms) arms.push_back({arm.name, arm.trials});
+  LOGLOG_ASSIGN_OR_RETURN(const ArmsFit fit, FitArms(arms, {.law = law, .axis = axis}));
+  std::string out = absl::StrCat("What the arms share (", LawName(law), " form)\n");
+  for (size_t i = 0; i < fit.choices.size(); ++i) {
+    const ArmsChoice& choice = fit.choices[i];
+    const bool aicc = static_cast<int>(i) == fit.best_by_aicc;
+    const bool held_out = static_cast<int>(i) == fit.best_by_held_out;
+    absl::StrAppend(&out, "  ", PadRight(choice.sharing, 18),
+                    Plural(choice.n_parameters, "parameter"), ", AICc ",
+                    Significant(choice.aicc, 4), aicc ? " (least)" : "", ", largest ",
+                    AxisSymbol(axis), " held out ",
+                    std::isnan(choice.held_out_error)
+                        ? "-"
+                        : absl::StrCat(Significant(100 * choice.held_out_error, 3), "%"),
+                    held_out ? " (least)" : "", "\n");
+  }
+  if (!fit.reason.empty()) absl::StrAppend(&out, "  ", fit.reason, "\n");
+  return out;
+}
+
+// The first of these parameters that the fit has.
+double Value(const FitResult& fit, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (const FitParameter* p = fit.Find(name); p != nullptr) return p->estimate;
+  }
+  return kNoNumber;
+}
+
+// Of the law at x; of the joint form at the size n.
+double LossAt(const FitResult& fit, double n, double x) {
+  if (fit.kind == "joint") {
+    return Value(fit, {"E"}) + Value(fit, {"A"}) * std::pow(n, -Value(fit, {"alpha"})) +
+           Value(fit, {"B"}) * std::pow(x, -Value(fit, {"beta"}));
+  }
+  const double term = Value(fit, {"A", "B", "G"});
+  if (fit.kind == "local_slope") return term * std::pow(x, Value(fit, {"slope"}));
+  const double falling = term * std::pow(x, -Value(fit, {"alpha", "beta", "gamma"}));
+  return fit.kind == "saturating" ? Value(fit, {"E"}) + falling
          : fit.kind == "power"    ? falling
                                   : kNoNumber;
 }
 
-PlotCurve Curve(const FitResult& fit, double low, double high, bool dashed) {
+PlotCurve Curve(const FitResult& fit, double n, double low, double high, bool dashed) {
   PlotCurve curve = {.points = {}, .dashed = dashed};
   for (int i = 0; i <= kCurvePoints; ++i) {
     const double x = low * std::pow(high / low, static_cast<double>(i) / kCurvePoints);
-    const double y = LossAt(fit, x);
+    const double y = LossAt(fit, n, x);
     if (!(std::isfinite(y) && y > 0)) return {};
     curve.points.push_back({x, y});
   }
   return curve;
 }
 
+// Sizes whose curves of a joint form are drawn: smallest, middle and largest.
+std::vector<double> SizesToDraw(const CsvArm& arm, const FitResult& fit) {
+  if (fit.kind != "joint") return {0};
+  std::set<double> all;
+  for (const Observation& o : arm.trials) all.insert(o.n_params);
+  const std::vector<double> sizes(all.begin(), all.end());
+  return {sizes.front(), sizes[sizes.size() / 2], sizes.back()};
+}
+
 // Points, each fitted curve over their range, and the last one dashed beyond it.
 PlotSeries SeriesOf(const CsvArm& arm, Axis axis, const std::vector<FitResult>& fits) {
   PlotSeries series;
-  std::map<double, std::vector<double>> by_x;
+  const Grouping grouping(axis, arm.trials);
+  std::map<std::pair<double, double>, std::vector<double>> by_x;  // and by what is held fixed
   for (const Observation& o : arm.trials) {
     series.trials.push_back({AxisValue(o, axis), o.loss});
-    by_x[AxisValue(o, axis)].push_back(o.loss);
+    by_x[{AxisValue(o, axis), grouping.SizeOf(o)}].push_back(o.loss);
   }
-  for (const auto& [x, losses] : by_x) {
+  for (const auto& [at, losses] : by_x) {
     double mean = 0;
     for (const double loss : losses) mean += loss / static_cast<double>(losses.size());
-    series.means.push_back({x, mean});
+    series.means.push_back({at.first, mean});
   }
   std::vector<std::string> legend;
   for (const FitResult& fit : fits) {
@@ -256,9 +258,11 @@ PlotSeries SeriesOf(const CsvArm& arm, Axis axis, const std::vector<FitResult>& 
     const FitParameter& p = fit.parameters.front();
     legend.push_back(
         absl::StrCat(p.name, " ", Significant(p.estimate, 3), " ", Interval(p.low, p.high, 3)));
-    for (PlotCurve curve : {Curve(fit, fit.x_min, fit.x_max, false),
-                            Curve(fit, fit.x_max, fit.x_max * kExtrapolation, true)}) {
-      if (!curve.points.empty()) series.curves.push_back(std::move(curve));
+    for (const double n : SizesToDraw(arm, fit)) {
+      for (PlotCurve curve : {Curve(fit, n, fit.x_min, fit.x_max, false),
+                              Curve(fit, n, fit.x_max, fit.x_max * kExtrapolation, true)}) {
+        if (!curve.points.empty()) series.curves.push_back(std::move(curve));
+      }
     }
   }
   series.name = absl::StrCat(arm.name, arm.name.empty() ? "" : ": ", absl::StrJoin(legend, ", "));
@@ -277,28 +281,19 @@ absl::Status WriteSvg(const Plot& plot, const std::string& path) {
 }  // namespace
 
 std::vector<Flag> CsvFitFlags() {
-  return {{.name = "csv",
-           .value = "FILE",
-           .help = "fit a CSV's points instead (- for stdin); no "
-                   "coordinator needed"},
-          {.name = "x", .value = "COLUMN", .help = "csv: what the loss is a function of"},
-          {.name = "y", .value = "COLUMN", .help = "csv: the loss", .default_value = "loss"},
-          {.name = "by", .value = "COLUMN", .help = "csv: the arm"},
-          {.name = "seed", .value = "COLUMN", .help = "csv: the seed; pairs arms"},
-          {.name = "tokens", .value = "COLUMN", .help = "csv: tokens D, when x is another"},
-          {.name = "params", .value = "COLUMN", .help = "csv: parameters N"},
-          {.name = "flops", .value = "COLUMN", .help = "csv: FLOPs C; D = C/6N without tokens"},
-          {.name = "unique", .value = "COLUMN", .help = "csv: unique tokens, for data_constrained"},
-          {.name = "form",
-           .value = "FORM",
-           .help = "csv: one form instead of slope and floor",
-           .choices = {"local_slope", "power", "saturating", "joint", "equal_exponent", "kaplan",
-                       "data_constrained", "broken", "isoflop"}},
-          {.name = "drop-highest",
-           .value = "COUNT",
-           .help = "csv: leave out the rows with the highest losses",
-           .default_value = "0"},
-          {.name = "svg", .value = "FILE", .help = "csv: also draw points and curves"}};
+  std::vector<Flag> flags = CsvSourceFlags();
+  flags.insert(flags.end(),
+               {{.name = "form",
+                 .value = "FORM",
+                 .help = "csv: one form instead of slope and floor",
+                 .choices = {"local_slope", "power", "saturating", "joint", "equal_exponent",
+                             "kaplan", "data_constrained", "broken", "isoflop"}},
+                {.name = "drop-highest",
+                 .value = "COUNT",
+                 .help = "csv: leave out the rows with the highest losses",
+                 .default_value = "0"},
+                {.name = "svg", .value = "FILE", .help = "csv: also draw points and curves"}});
+  return flags;
 }
 
 absl::StatusOr<int> FitCsv(Context& context) {
@@ -308,46 +303,41 @@ absl::StatusOr<int> FitCsv(Context& context) {
         "--csv fits a file and SWEEP names a sweep: give one of them");
   }
   LOGLOG_ASSIGN_OR_RETURN(const int64_t drop, args.Int("drop-highest", 0, 1000000));
-  LOGLOG_ASSIGN_OR_RETURN(const Request request, RequestOf(args));
-  LOGLOG_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(args.Get("csv")));
-  absl::StatusOr<CsvPoints> read = ReadCsvPoints(text, request.columns);
-  if (!read.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(args.Get("csv"), ": ", Printable(read.status().message())));
-  }
-  CsvPoints& points = *read;
+  LOGLOG_ASSIGN_OR_RETURN(CsvSource source, ReadCsvSource(args));
+  const std::string form = args.Get("form");
+  const Axis axis = source.axis;
+  CsvPoints& points = source.points;
   if (const std::string only = args.Get("arm"); !only.empty()) {
     points.arms.erase(std::remove_if(points.arms.begin(), points.arms.end(),
                                      [&](const CsvArm& arm) { return arm.name != only; }),
                       points.arms.end());
     if (points.arms.empty()) {
-      return absl::NotFoundError(
-          absl::StrCat("no row of ", args.Get("csv"), " has arm `", only, "`"));
+      return absl::NotFoundError(absl::StrCat("no row of ", source.path, " has arm `", only, "`"));
     }
   }
   DropHighest(drop, &points);
 
   std::vector<v1::Fit> fits;
-  Plot plot = {.title = args.Get("csv"),
-               .x_label = absl::StrCat(AxisSymbol(request.axis), ": ", AxisWord(request.axis)),
-               .y_label = request.columns.loss};
+  Plot plot = {.title = source.path,
+               .x_label = absl::StrCat(AxisSymbol(axis), ": ", AxisWord(axis)),
+               .y_label = source.columns.loss};
   std::map<std::string, std::vector<v1::Fit>> by_kind;
   std::vector<std::string> kinds;
   size_t shown = 0;
   for (const CsvArm& arm : points.arms) {
-    LOGLOG_ASSIGN_OR_RETURN(const std::vector<FitResult> own, FitsOf(arm, request));
+    LOGLOG_ASSIGN_OR_RETURN(const std::vector<FitResult> own, FitsOf(arm, form, axis));
     for (const FitResult& fit : own) {
       if (by_kind[fit.kind].empty()) kinds.push_back(fit.kind);
       by_kind[fit.kind].push_back(ProtoOf(fit, arm, nullptr));
     }
     shown += arm.trials.size();
-    plot.series.push_back(SeriesOf(arm, request.axis, own));
+    plot.series.push_back(SeriesOf(arm, axis, own));
   }
   for (const std::string& kind : kinds) {
     fits.insert(fits.end(), by_kind[kind].begin(), by_kind[kind].end());
   }
-  if (points.arms.size() > 1 && points.arms.size() <= kComparedMax && request.form.empty()) {
-    LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Fit> compared, Comparisons(points, request.axis));
+  if (points.arms.size() > 1 && points.arms.size() <= kComparedMax && form.empty()) {
+    LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Fit> compared, Comparisons(points, axis));
     fits.insert(fits.end(), compared.begin(), compared.end());
   }
   if (context.machine_output()) {
@@ -355,8 +345,15 @@ absl::StatusOr<int> FitCsv(Context& context) {
   } else {
     context.Print(RenderFitReport(fits, {.detailed = context.format() == Format::kWide, .lost = {}},
                                   context.style()));
+    LOGLOG_ASSIGN_OR_RETURN(const std::string sharing, SharingReport(points, form, axis));
+    if (!sharing.empty()) context.Print(absl::StrCat("\n", sharing));
   }
   std::string counted = absl::StrCat(shown, " of ", points.n_rows, " rows");
+  size_t censored = 0;
+  for (const CsvArm& arm : points.arms) censored += arm.censored.size();
+  if (censored > 0) {
+    absl::StrAppend(&counted, "; ", censored, " censored, which the intervals leave out");
+  }
   if (drop > 0) absl::StrAppend(&counted, "; the ", drop, " highest losses are left out");
   plot.note = counted;
   if (!context.machine_output()) {

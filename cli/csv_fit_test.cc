@@ -46,6 +46,10 @@ TEST_F(CsvFitTest, SlopesExponentsAndTheComparison) {
   EXPECT_THAT(out(), HasSubstr("Exponent with a floor, in D"));
   EXPECT_THAT(out(), HasSubstr("small against large"));
   EXPECT_THAT(out(), HasSubstr("small is steeper than large"));
+  // Both arms were planted with one floor.
+  EXPECT_THAT(out(), HasSubstr("What the arms share (saturating form)\n  all free          6 "));
+  EXPECT_THAT(out(),
+              testing::ContainsRegex("shared E          5 parameters, AICc .* \\(least\\), l"));
   EXPECT_THAT(err(), HasSubstr("24 of 24 rows"));
 }
 
@@ -102,6 +106,69 @@ TEST_F(CsvFitTest, TooFewPointsAreAnAnswerWithItsCure) {
   EXPECT_THAT(out(), HasSubstr("refused"));
   EXPECT_THAT(out(), HasSubstr("1 diverged"));
   EXPECT_THAT(out(), HasSubstr("train a trial at D = 4e+08"));
+}
+
+TEST_F(CsvFitTest, CensoredRowsAreOfferedAndNotMixedIn) {
+  std::string text = "tokens,loss,end\n";
+  for (int i = 0; i < 6; ++i) {
+    const double d = 1e8 * std::pow(64, i / 5.0);
+    absl::StrAppend(&text, d, ",", 30 * std::pow(d, -0.1) * (1 + 1e-3 * std::sin(37.0 * i)), ",\n");
+  }
+  const std::string open = WriteFile("open.csv", text);
+  ASSERT_EQ(Run({"fit", "--csv", open, "--x", "tokens", "-o", "json"}), 0) << err();
+  const nlohmann::json before = nlohmann::json::parse(out())["fits"][0];
+  absl::StrAppend(&text, 6.4e9, ",", 30 * std::pow(6.4e9, -0.1) * 0.99, ",below\n");
+  const std::string path = WriteFile("censored.csv", text);
+  const std::vector<std::string> fit = {"fit", "--csv", path, "--x", "tokens", "--censored", "end"};
+  std::vector<std::string> as_json = fit;
+  as_json.insert(as_json.end(), {"-o", "json"});
+  ASSERT_EQ(Run(as_json), 0) << err();
+  const nlohmann::json after = nlohmann::json::parse(out())["fits"][0];
+  EXPECT_EQ(after["parameters"], before["parameters"]);
+  ASSERT_EQ(Run(fit), 0) << err();
+  EXPECT_THAT(out(), HasSubstr("with 1 censored trial by maximum likelihood: B "));
+  EXPECT_THAT(err(), HasSubstr("6 of 7 rows; 1 censored, which the intervals leave out"));
+}
+
+// The joint form is drawn at three sizes, and a law in C has its curve too.
+TEST_F(CsvFitTest, LawsOfSizesAndOfComputeAreDrawn) {
+  std::string text = "params,tokens,flops,loss\n";
+  int k = 0;
+  for (const double n : {1e7, 1e8, 1e9}) {
+    for (const double d : {1e9, 3e9, 1e10, 3e10}) {
+      const double loss = 1.8 + 400 * std::pow(n, -0.34) + 400 * std::pow(d, -0.28);
+      absl::StrAppend(&text, n, ",", d, ",", 6 * n * d, ",",
+                      loss * (1 + 0.001 * std::sin(37.0 * ++k)), "\n");
+    }
+  }
+  const std::string path = WriteFile("sizes.csv", text);
+  const std::string svg = testing::TempDir() + "/sizes.svg";
+  const auto lines = [&] {
+    std::stringstream picture;
+    picture << std::ifstream(svg).rdbuf();
+    const std::string drawn = picture.str();
+    int n = 0;
+    for (size_t at = drawn.find("<polyline"); at != std::string::npos;
+         at = drawn.find("<polyline", at + 1)) {
+      ++n;
+    }
+    return n;
+  };
+  ASSERT_EQ(Run({"fit", "--csv", path, "--params", "params", "--tokens", "tokens", "--form",
+                 "joint", "--svg", svg}),
+            0)
+      << err();
+  EXPECT_EQ(lines(), 6);  // each size in and beyond the range
+  std::string frontier = "flops,loss\n";
+  for (int i = 0; i < 6; ++i) {
+    const double c = 1e17 * std::pow(10.0, i);
+    absl::StrAppend(&frontier, c, ",", 1.7 + 30 * std::pow(c, -0.07), "\n");
+  }
+  ASSERT_EQ(Run({"fit", "--csv", WriteFile("frontier.csv", frontier), "--x", "flops", "--form",
+                 "power", "--svg", svg}),
+            0)
+      << err();
+  EXPECT_EQ(lines(), 2);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "cli/fit_report.h"
 #include "cli/render/text.h"
 #include "nlohmann/json.hpp"
 
@@ -258,9 +259,15 @@ absl::StatusOr<std::string> DescribeFit(const std::string& sweep, const FitRow& 
     line("range", absl::StrCat(fit.axis, " from ", number(all.at("x_min")), " to ",
                                number(all.at("x_max"))));
     const int unfinished = all.value("n_unfinished", 0), stopped = all.value("n_stopped", 0);
-    line("left out", absl::StrCat(all.value("n_diverged", 0), " diverged (no final loss), ",
-                                  stopped, " stopped early (their loss is not final), ",
-                                  unfinished - stopped, " unfinished or failed (no loss yet)"));
+    const bool takes_censored = stopped > 0 && fit.kind != "comparison" && fit.kind != "isoflop";
+    line("left out",
+         absl::StrCat(all.value("n_diverged", 0), " diverged (no final loss), ", stopped,
+                      " stopped early (their loss is not final",
+                      takes_censored && !provenance.contains("censored")
+                          ? "; `censored: true` in the spec's fit takes it as an end"
+                          : "",
+                      "), ", unfinished - stopped, " unfinished or failed (no loss yet)"));
+    line("censored", CensoredText(provenance));
     line("objective", provenance.value("objective", ""));
     for (const auto& [name, triple] : provenance.at("triples").items()) {
       line(

@@ -146,11 +146,38 @@ std::string AdjustedText(const nlohmann::json& provenance) {
                       Significant(number("m"), 4), " comparisons (Holm)");
 }
 
+}  // namespace
+
+std::string CensoredText(const nlohmann::json& provenance) {
+  const auto censored = provenance.find("censored");
+  if (censored == provenance.end() || !censored->is_object()) return "";
+  const std::string trials = Plural(censored->value("n", 0), "censored trial");
+  if (censored->contains("why_not")) {
+    return absl::StrCat(trials, ", not used: ", censored->value("why_not", ""));
+  }
+  const auto number = [](const nlohmann::json& value) {
+    return value.is_number() ? Significant(value.get<double>(), kDigits) : std::string("-");
+  };
+  std::vector<std::string> with, without;
+  for (const auto& [name, pair] : censored->at("parameters").items()) {
+    with.push_back(absl::StrCat(name, " ", number(pair.at("with"))));
+    without.push_back(absl::StrCat(name, " ", number(pair.at("without"))));
+  }
+  return absl::StrCat("with ", trials, " by maximum likelihood: ", absl::StrJoin(with, ", "),
+                      "; without: ", absl::StrJoin(without, ", "),
+                      censored->value("converged", false) ? "" : " (did not converge)");
+}
+
+namespace {
+
 void AppendProvenance(const v1::Fit& fit, bool detailed, const Style& style, std::string* out) {
   const nlohmann::json provenance = nlohmann::json::parse(fit.provenance_json(), nullptr, false);
   if (!provenance.is_object()) return;
   if (const std::string adjusted = AdjustedText(provenance); !adjusted.empty()) {
     AppendWrapped(adjusted, style, out);
+  }
+  if (const std::string censored = CensoredText(provenance); !censored.empty()) {
+    AppendWrapped(censored, style, out);
   }
   if (const auto notes = provenance.find("notes"); notes != provenance.end() && notes->is_array()) {
     for (const auto& note : *notes) {

@@ -8,6 +8,7 @@
 
 #include "cli/render/style.h"
 #include "loglog/v1/common.pb.h"
+#include "nlohmann/json_fwd.hpp"
 
 namespace loglog::cli {
 
@@ -38,6 +39,10 @@ struct TrueFloor {
 // The fitted floors beside the true one; "" when there is none.
 std::string RenderFloors(const std::vector<v1::Fit>& fits, const TrueFloor& truth,
                          const Style& style);
+
+// What the censored trials of a fit's provenance do to its estimates: "beta 0.351 with 3 censored
+// trials, 0.349 without"; "" where it has none.
+std::string CensoredText(const nlohmann::json& provenance);
 
 // nullptr when the fit has no such parameter.
 const v1::Parameter* FindParameter(const v1::Fit& fit, absl::string_view name);

@@ -105,7 +105,7 @@ absl::StatusOr<int> Verify(Context& context) {
   LOGLOG_ASSIGN_OR_RETURN(const StoredFits stored, ReadFits(context));
   LOGLOG_ASSIGN_OR_RETURN(const FitPlan plan, FitPlanOf(stored.sweep.spec_json));
   LOGLOG_ASSIGN_OR_RETURN(const std::vector<ObservationRow> trials,
-                          stored.store->ListObservations(stored.sweep.sweep_id));
+                          ReadFitTrials(*stored.store, stored.sweep.sweep_id, plan));
   Table table;
   table.kind = "checks";
   table.columns = {{"fit"}, {"kind"}, {"axis"}, {"arm"}, {"arm_b"}, {"outcome"}, {"differences"}};

@@ -5,8 +5,8 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
-#include "cli/commands_testing.h"
 #include "cli/fit_export.h"
+#include "cli/store_testing.h"
 #include "fitting/fitter.h"
 #include "fitting/trials_testing.h"
 #include "gmock/gmock.h"
@@ -60,6 +60,7 @@ void CheckSchema(const json& schema, const json& root, const json& value, const 
   EXPECT_TRUE(type == "object"    ? value.is_object()
               : type == "array"   ? value.is_array()
               : type == "string"  ? value.is_string()
+              : type == "boolean" ? value.is_boolean()
               : type == "integer" ? value.is_number_integer()
                                   : value.is_number())
       << at << ": " << value;
@@ -100,6 +101,23 @@ TEST(FitExport, LatexRowsAreEscaped) {
   EXPECT_THAT(rows, HasSubstr("\\times 10^{7}$ & ok \\\\\n"));
 }
 
+// A stored fit says how many stopped trials it holds as ends, and what they do to it.
+TEST(FitExport, CensoredTrialsAreToldAndInTheSchema) {
+  std::vector<ObservationRow> trials = Trials();
+  trials.back().stopped_loss = 1.5;
+  FitPlan plan;
+  plan.censored = {{"saturating", Axis::kTokens}};
+  FitRow fit = *Fitter(trials, plan).Compute({"saturating", Axis::kTokens, "b_50%", ""});
+  fit.number = 1;
+  const std::string text = *DescribeFit("s", fit, 200);
+  EXPECT_THAT(text, AllOf(HasSubstr("1 stopped early (their loss is not final)"),
+                          HasSubstr("with 1 censored trial by maximum likelihood: B "),
+                          HasSubstr("; without: B ")));
+  std::ifstream file(LOGLOG_ROOT "/docs/fit.schema.json");
+  const json schema = json::parse(file);
+  CheckSchema(schema, schema, json::parse(*FitsAsJson("s", {fit})), "");
+}
+
 // matplotlib is replaced by a module that takes any call; what is drawn is printed.
 TEST(FitExport, PythonDrawsTheCurves) {
   std::string folder = testing::TempDir() + "/fit-export-XXXXXX";
@@ -135,7 +153,7 @@ TEST(FitExport, AFitIsDescribedWithAllThatWentIntoIt) {
   const std::vector<FitRow> fits = Fits();
   const std::string text = *DescribeFit("s", fits[1], 100);
   EXPECT_THAT(text, AllOf(HasSubstr("sweeps/s/fits/2\n"), HasSubstr("exponent beta of a form"),
-                          HasSubstr("1 stopped early (their loss is not final)"),
+                          HasSubstr("1 stopped early (their loss is not final; "),
                           HasSubstr("least squares 0.3"), HasSubstr("rolling origin"),
                           HasSubstr("when predicted from the rest"), HasSubstr("fit-")));
   FitRow broken = fits[0];
@@ -143,45 +161,21 @@ TEST(FitExport, AFitIsDescribedWithAllThatWentIntoIt) {
   EXPECT_EQ(DescribeFit("s", broken, 80).status().code(), absl::StatusCode::kDataLoss);
 }
 
-class FitStoreCommandsTest : public CommandsTest {
+class FitStoreCommandsTest : public StoreFileTest {
  protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "/fit-store-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-    path_ = folder_ + "/store.db";
-    auto store = Store::Open(path_);
-    ASSERT_TRUE(store.ok()) << store.status();
-    ASSERT_TRUE((*store)->Begin().ok());
-    NewSweep sweep;
-    sweep.name = "one";
-    sweep.spec_json = R"({"axes": {}, "arms": [], "fit": []})";
-    sweep.spec_sha256 = std::string(64, 'a');
-    sweep.cells.push_back({sweep.spec_sha256, "{}", "all", "{}", 1, 1, 1000, 10, 1.0});
-    sweep.trials.push_back({0, 0, sweep.spec_sha256});
-    sweep.tasks.push_back({{0}, 0, 1000, -1});
-    ASSERT_TRUE((*store)->CreateSweep(sweep).ok());
-    const SweepRow row = *(*store)->read().GetSweep("one");
-    const std::vector<ObservationRow> trials = *(*store)->read().ListObservations(row.sweep_id);
+  void Fill(Store* store) override {
+    const SweepRow row = *store->read().GetSweep("one");
+    const std::vector<ObservationRow> trials = *store->read().ListObservations(row.sweep_id);
     const FitPlan plan = *FitPlanOf(row.spec_json);
     Fitter fitter(trials, plan);
-    for (const char* kind : {"local_slope", "saturating"}) {
+    for (const char* kind : {"local_slope", "saturating", "power"}) {
       FitRow fit = *fitter.Compute({kind, Axis::kTokens, "all", ""});
       fit.sweep_id = row.sweep_id;
+      if (fit.kind == "power") fit.message = "another reason";
       bool created = false;
-      ASSERT_TRUE((*store)->InsertFit(fit, &created).ok());
+      ASSERT_TRUE(store->InsertFit(fit, &created).ok());
     }
-    FitRow other = *fitter.Compute({"power", Axis::kTokens, "all", ""});
-    other.sweep_id = row.sweep_id;
-    other.message = "another reason";
-    bool created = false;
-    ASSERT_TRUE((*store)->InsertFit(other, &created).ok());
-    ASSERT_TRUE((*store)->Commit().ok());
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  std::string folder_;
-  std::string path_;
 };
 
 TEST_F(FitStoreCommandsTest, VerifyNamesWhatDiffers) {

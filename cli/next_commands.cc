@@ -2,66 +2,20 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "cli/commands.h"
+#include "cli/csv_source.h"
 #include "cli/exit_codes.h"
+#include "cli/next_arms.h"
 #include "cli/next_spec.h"
 #include "cli/render/text.h"
-#include "cli/trial_stats.h"
 #include "fit/fit.h"
 
 namespace loglog::cli {
 namespace {
 
 constexpr int kDigits = 3;
-
-struct ArmTrialsOf {
-  std::vector<Observation> done;
-  std::map<int64_t, std::set<int64_t>> seeds;  // by tokens, of all trials
-  std::map<std::string, std::string> axes;
-  std::vector<double> tokens_per_second;
-  double flops_per_token = 0;
-  int64_t batch_tokens = 1;
-};
-
-ArmTrialsOf TrialsOf(const std::vector<v1::Trial>& trials, const std::string& arm) {
-  ArmTrialsOf own;
-  for (const v1::Trial& trial : trials) {
-    if (trial.arm() != arm) continue;
-    own.seeds[trial.tokens_planned()].insert(trial.seed());
-    own.axes = {trial.axes().begin(), trial.axes().end()};
-    if (trial.steps() > 0) own.batch_tokens = trial.tokens_planned() / trial.steps();
-    own.flops_per_token = trial.flops() / static_cast<double>(trial.tokens_planned());
-    if (trial.tokens_per_second() > 0) own.tokens_per_second.push_back(trial.tokens_per_second());
-    if (trial.state() != v1::Trial::DONE || !std::isfinite(trial.final_loss())) continue;
-    own.done.push_back({.n_params = static_cast<double>(trial.params_non_embedding()),
-                        .d_tokens = static_cast<double>(trial.tokens_planned()),
-                        .c_flops = trial.flops(),
-                        .loss = trial.final_loss(),
-                        .seed = trial.seed(),
-                        .config = trial.cell_sha256(),
-                        .cluster = ""});
-  }
-  return own;
-}
-
-// Tokens a second of a slot: stated, or the median that was measured; 0: not known.
-absl::StatusOr<double> SpeedOf(const Args& args, const ArmTrialsOf& arm) {
-  if (args.Has("throughput")) return args.Number("throughput", 1e-3, 1e15);
-  std::vector<double> speeds = arm.tokens_per_second;
-  if (speeds.empty()) return 0.0;
-  std::nth_element(speeds.begin(), speeds.begin() + speeds.size() / 2, speeds.end());
-  return speeds[speeds.size() / 2];
-}
-
-// The smallest seed at these tokens that no trial of either arm has; it counts as taken then.
-int64_t NextSeed(int64_t tokens, ArmTrialsOf* a, ArmTrialsOf* b) {
-  int64_t seed = 0;
-  while (a->seeds[tokens].contains(seed) || b->seeds[tokens].contains(seed)) ++seed;
-  a->seeds[tokens].insert(seed);
-  b->seeds[tokens].insert(seed);
-  return seed;
-}
 
 absl::StatusOr<NextOptions> OptionsOf(const Args& args, bool two_arms) {
   NextOptions options;
@@ -79,88 +33,111 @@ absl::StatusOr<NextOptions> OptionsOf(const Args& args, bool two_arms) {
       return absl::InvalidArgumentError("the goal prediction needs --target TOKENS");
     }
     LOGLOG_ASSIGN_OR_RETURN(options.target, args.Number("target", 1, 1e18));
+    if (args.Has("target-params")) {
+      LOGLOG_ASSIGN_OR_RETURN(options.target_params, args.Number("target-params", 1, 1e18));
+    }
   }
   LOGLOG_ASSIGN_OR_RETURN(const int64_t steps, args.Int("steps", 1, 1000));
   options.steps_max = static_cast<int>(steps);
   return options;
 }
 
+// A budget in time needs a speed.
+absl::Status ReadBudget(const Args& args, const NextCost& cost, NextOptions* options) {
+  options->budget = 1e300;
+  if (!args.Has("budget")) return absl::OkStatus();
+  if (cost.unit != "seconds of a slot") {
+    return WithHint(absl::FailedPreconditionError(
+                        "a budget is time of a slot, and no trial has a measured speed"),
+                    "state it: --throughput TOKENS_PER_S");
+  }
+  LOGLOG_ASSIGN_OR_RETURN(options->budget, args.Seconds("budget", 1e-3, 1e12));
+  return absl::OkStatus();
+}
+
+// Where trials could be added, their tokens whole batches; pairs at sizes that both arms have.
+std::vector<NextCandidate> CandidatesOf(const std::vector<NextArm>& arms) {
+  const NextArm& arm = arms[0];
+  std::vector<NextCandidate> candidates = NextCandidates(arm.done);
+  std::erase_if(candidates, [&](const NextCandidate& c) {
+    const std::vector<Observation>& others = arms.back().done;
+    return std::none_of(others.begin(), others.end(),
+                        [&](const Observation& o) { return o.n_params == c.n_params; });
+  });
+  for (NextCandidate& c : candidates) {
+    const auto batch = arm.batch_tokens.find(c.n_params);
+    const double unit = batch == arm.batch_tokens.end() ? 1 : static_cast<double>(batch->second);
+    c.d_tokens = std::max(1.0, std::round(c.d_tokens / unit)) * unit;
+  }
+  return candidates;
+}
+
+// Each step with its seed; `added` gets its trials.
+Table StepsTable(const NextPlan& plan, NextArms* from, std::vector<NextTrial>* added) {
+  std::vector<std::string> names;
+  for (const NextArm& arm : from->arms) names.push_back(arm.name);
+  Table table;
+  table.kind = "steps";
+  table.columns = {{"step", true}, {"arms"},       {"N", true},     {"D", true},
+                   {"seed", true}, {"cost", true}, {"spent", true}, {"half_width", true}};
+  for (const NextStep& step : plan.steps) {
+    const int64_t tokens = std::llround(step.d_tokens);
+    const int64_t seed = TakeSeed(step.n_params, tokens, &from->arms);
+    const double n = from->has_sizes ? step.n_params : 0;
+    for (const std::string& name : names) added->push_back({name, n, tokens, seed});
+    Cell half = Cell::Real(step.half_width, kDigits);
+    half.text = Significant(step.half_width, kDigits);
+    table.rows.push_back({Cell::Int(static_cast<int64_t>(table.rows.size()) + 1),
+                          Cell::Text(absl::StrJoin(names, "; ")),
+                          from->has_sizes ? Cell::Int(std::llround(n)) : Cell::Text(""),
+                          Cell::Int(tokens), Cell::Int(seed), Cell::Count(step.cost),
+                          Cell::Count(step.spent), half});
+  }
+  return table;
+}
+
+std::string Summary(const NextPlan& plan, NextGoal goal, const std::string& unit) {
+  const char* what = goal == NextGoal::kDifference   ? "slope difference"
+                     : goal == NextGoal::kPrediction ? "ln loss at the target"
+                                                     : "slope";
+  return absl::StrCat(what, " now ", Significant(plan.estimate, 4), " +-",
+                      Significant(plan.half_width, kDigits), " (95%); expected by ", plan.law,
+                      " at the scatter of the data, ", Significant(100 * plan.noise, 2), "% of a ",
+                      goal == NextGoal::kDifference ? "pair" : "trial", "; costs are ", unit);
+}
+
 absl::StatusOr<int> Next(Context& context) {
   const Args& args = context.args();
-  LOGLOG_ASSIGN_OR_RETURN(Client* const client, context.client());
-  LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep, SweepToShow(context, *client, args.One("SWEEP")));
-  LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Trial> trials, client->ListTrials(sweep.name()));
-  const std::vector<std::string> known = Arms(trials);
-  std::vector<std::string> arms = args.All("arm");
-  if (arms.empty()) arms.assign(known.begin(), known.begin() + std::min<size_t>(2, known.size()));
-  for (const std::string& arm : arms) {
-    if (std::find(known.begin(), known.end(), arm) != known.end()) continue;
-    return WithHint(absl::NotFoundError(absl::StrCat("the sweep has no arm `", arm, "`")),
-                    "loglog trial list shows its arms");
-  }
-  if (arms.empty() || arms.size() > 2) {
-    return absl::InvalidArgumentError("name one arm, or the two to compare, with --arm");
-  }
-  ArmTrialsOf a = TrialsOf(trials, arms[0]);
-  ArmTrialsOf b = arms.size() > 1 ? TrialsOf(trials, arms[1]) : ArmTrialsOf();
-  LOGLOG_ASSIGN_OR_RETURN(NextOptions options, OptionsOf(args, arms.size() > 1));
-  LOGLOG_ASSIGN_OR_RETURN(const double speed, SpeedOf(args, a));
-  options.budget = 1e300;
-  if (args.Has("budget")) {
-    if (!(speed > 0)) {
-      return WithHint(absl::FailedPreconditionError(
-                          "a budget is time of a slot, and no trial has a measured speed"),
-                      "state it: --throughput TOKENS_PER_S");
-    }
-    LOGLOG_ASSIGN_OR_RETURN(options.budget, args.Seconds("budget", 1e-3, 1e12));
-  }
-  const double batch = static_cast<double>(a.batch_tokens);
-  std::vector<double> candidates = NextCandidates(a.done);
-  for (double& d : candidates) d = std::max(1.0, std::round(d / batch)) * batch;
-  // Seconds of a slot; without a speed FLOPs, which rank alike within one size.
-  const auto cost = [&](double d) { return speed > 0 ? d / speed : d * a.flops_per_token; };
-  LOGLOG_ASSIGN_OR_RETURN(const NextPlan plan,
-                          ChooseNextRuns(a.done, b.done, candidates, cost, options));
+  LOGLOG_ASSIGN_OR_RETURN(NextArms from, ReadNextArms(context));
+  const bool two = from.arms.size() > 1;
+  LOGLOG_ASSIGN_OR_RETURN(NextOptions options, OptionsOf(args, two));
+  LOGLOG_ASSIGN_OR_RETURN(const NextCost cost, CostOfNext(args, from));
+  LOGLOG_RETURN_IF_ERROR(ReadBudget(args, cost, &options));
+  const std::vector<Observation> none;
+  LOGLOG_ASSIGN_OR_RETURN(
+      const NextPlan plan,
+      ChooseNextRuns(
+          from.arms[0].done, two ? from.arms[1].done : none, CandidatesOf(from.arms),
+          [&](const NextCandidate& c) { return c.d_tokens * cost.per_token.at(c.n_params); },
+          options));
   if (plan.steps.empty()) {
     return WithHint(absl::FailedPreconditionError(plan.reason),
                     "loglog plan SPEC tells what a grid will be able to say");
   }
-  NextTrials next{.arms = arms, .arm_axes = {{arms[0], a.axes}}, .seeds = {}};
-  if (arms.size() > 1) next.arm_axes[arms[1]] = b.axes;
-  Table table;
-  table.kind = "steps";
-  table.columns = {{"step", true}, {"arms"},        {"D", true},         {"seed", true},
-                   {"cost", true}, {"spent", true}, {"half_width", true}};
-  for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const NextStep& step = plan.steps[i];
-    const int64_t tokens = std::llround(step.d_tokens);
-    const int64_t seed = NextSeed(tokens, &a, &b);
-    next.seeds[tokens].insert(seed);
-    Cell half = Cell::Real(step.half_width, kDigits);
-    half.text = Significant(step.half_width, kDigits);
-    table.rows.push_back(
-        {Cell::Int(static_cast<int64_t>(i) + 1),
-         Cell::Text(arms.size() > 1 ? absl::StrCat(arms[0], "; ", arms[1]) : arms[0]),
-         Cell::Int(tokens), Cell::Int(seed), Cell::Count(step.cost), Cell::Count(step.spent),
-         half});
-  }
+  const std::vector<NextTrial> there = TrialsThere(from);
+  std::vector<NextTrial> added;
+  const Table table = StepsTable(plan, &from, &added);
   if (args.On("spec")) {
-    LOGLOG_ASSIGN_OR_RETURN(const std::string spec, SpecOfTrials(sweep.spec_json(), next));
+    if (from.spec.empty()) {
+      return absl::InvalidArgumentError(
+          "--spec widens the spec that the points came from: name it with --base SPEC");
+    }
+    LOGLOG_ASSIGN_OR_RETURN(const std::string spec, SpecOfTrials(from.spec, there, added));
     context.Print(spec);
     return kExitOk;
   }
   context.Print(table);
-  if (!context.machine_output()) {
-    const char* goal = options.goal == NextGoal::kDifference   ? "slope difference"
-                       : options.goal == NextGoal::kPrediction ? "ln loss at the target"
-                                                               : "slope";
-    context.Note(absl::StrCat(goal, " now ", Significant(plan.estimate, 4), " +-",
-                              Significant(plan.half_width, kDigits), " (95%); expected by ",
-                              plan.law, " at the scatter of the data, ",
-                              Significant(100 * plan.noise, 2), "% of a ",
-                              options.goal == NextGoal::kDifference ? "pair" : "trial",
-                              "; costs are ", speed > 0 ? "seconds of a slot" : "FLOPs"));
-  }
+  if (!context.machine_output()) context.Note(Summary(plan, options.goal, cost.unit));
   context.Next({"loglog next --spec > next.yaml", "loglog submit next.yaml"});
   return kExitOk;
 }
@@ -168,34 +145,44 @@ absl::StatusOr<int> Next(Context& context) {
 }  // namespace
 
 std::vector<Command> NextCommands() {
+  std::vector<Flag> flags = {
+      {.name = "arm",
+       .value = "ARM",
+       .help = "the arm, or twice: the two to compare (default: the first two)",
+       .repeated = true},
+      {.name = "goal",
+       .value = "GOAL",
+       .help = "slope of an arm, difference of two arms' slopes, prediction at --target",
+       .choices = {"slope", "difference", "prediction"}},
+      {.name = "target", .value = "TOKENS", .help = "where the loss is to be predicted"},
+      {.name = "target-params",
+       .value = "N",
+       .help = "and of which size, with several (default: the largest)"},
+      {.name = "budget", .value = "TIME", .help = "slot time to spend, as 20h"},
+      {.name = "throughput",
+       .value = "TOKENS_PER_S",
+       .help = "speed of one slot, at the largest size (default: as measured)",
+       .from_env = true},
+      {.name = "steps", .value = "N", .help = "at most this many", .default_value = "12"},
+      {.name = "spec", .help = "print a spec of these and the trials there are, to be submitted"},
+      {.name = "base", .value = "SPEC", .help = "csv: the spec that the points came from"}};
+  const std::vector<Flag> csv_flags = CsvSourceFlags();
+  flags.insert(flags.end(), csv_flags.begin(), csv_flags.end());
   return {
       {.path = "next",
        .summary = "which trials to run next: the most information for a slot's time",
        .details =
            "Chooses trials one by one that narrow the goal's interval most for what they cost,\n"
-           "with the half-width to expect after each. --spec prints a spec of just these trials.\n"
+           "with the half-width to expect after each. --spec prints a spec of the trials that the\n"
+           "choice was made from, which are shared and not run again, and of these.\n"
            "  loglog next --arm small --arm large --budget 20h\n"
-           "  loglog next --arm small --goal prediction --target 10B --spec > next.yaml",
+           "  loglog next --arm small --goal prediction --target 10B --spec > next.yaml\n"
+           "  loglog next --csv points.csv --x tokens --by arm --seed seed --base sweep.yaml "
+           "--spec",
        .positionals = {{.name = "SWEEP",
                         .help = "name of the sweep (default: the newest)",
                         .required = false}},
-       .flags =
-           {{.name = "arm",
-             .value = "ARM",
-             .help = "the arm, or twice: the two to compare (default: the first two)",
-             .repeated = true},
-            {.name = "goal",
-             .value = "GOAL",
-             .help = "slope of an arm, difference of two arms' slopes, prediction at --target",
-             .choices = {"slope", "difference", "prediction"}},
-            {.name = "target", .value = "TOKENS", .help = "where the loss is to be predicted"},
-            {.name = "budget", .value = "TIME", .help = "slot time to spend, as 20h"},
-            {.name = "throughput",
-             .value = "TOKENS_PER_S",
-             .help = "speed of one slot (default: as measured)",
-             .from_env = true},
-            {.name = "steps", .value = "N", .help = "at most this many", .default_value = "12"},
-            {.name = "spec", .help = "print a spec of these trials, to be submitted"}},
+       .flags = flags,
        .run = Next},
   };
 }

@@ -2,28 +2,30 @@
 #define LOGLOG_CLI_NEXT_SPEC_H_
 
 #include <cstdint>
-#include <map>
-#include <set>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 
 namespace loglog::cli {
 
-// Trials to add to a sweep: these seeds at each of these token budgets, in these arms.
-struct NextTrials {
-  std::vector<std::string> arms;
-  // Of arms made by axes: each arm's value of every arm axis, as text.
-  std::map<std::string, std::map<std::string, std::string>> arm_axes;
-  std::map<int64_t, std::set<int64_t>> seeds;  // by tokens
+// A trial as those who choose it know it.
+struct NextTrial {
+  std::string arm;
+  double n_params = 0;  // non-embedding or all, as it is counted; 0: the arm has one size
+  int64_t tokens = 0;
+  int64_t seed = 0;
 };
 
-// A spec of just those trials: the sweep's own, with other token budgets and seeds, the other
-// arms gone, and what the grid would have beside them excluded. JSON, which is YAML too.
-// FAILED_PRECONDITION: the sweep's tokens or seeds are no axis, or the grid cannot be cut to
-// these trials.
-absl::StatusOr<std::string> SpecOfTrials(const std::string& spec_json, const NextTrials& next);
+// The spec `spec_json` (YAML or JSON) with these trials and no others: those `there` that its
+// grid has, which are trained already and are shared when it is submitted, and the `added`
+// ones. Their arms are kept, the axes of tokens and seeds get their values, and what the grid
+// would have beside them is excluded. JSON, which is YAML too.
+// INVALID_ARGUMENT: `spec_json` is no spec. FAILED_PRECONDITION: tokens or seeds are no axis, an
+// arm or a size that the spec does not have, or a grid that cannot be cut to these trials.
+absl::StatusOr<std::string> SpecOfTrials(const std::string& spec_json,
+                                         absl::Span<const NextTrial> there,
+                                         absl::Span<const NextTrial> added);
 
 }  // namespace loglog::cli
 

@@ -1,10 +1,8 @@
-#include <unistd.h>
-
 #include <cstdlib>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
-#include "cli/commands_testing.h"
+#include "cli/store_testing.h"
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
 #include "store/store.h"
@@ -17,32 +15,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 
-class StoreCommandsTest : public CommandsTest {
- protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "/store-commands-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-    path_ = folder_ + "/store.db";
-    auto store = Store::Open(path_);
-    ASSERT_TRUE(store.ok()) << store.status();
-    ASSERT_TRUE((*store)->Begin().ok());
-    NewSweep sweep;
-    sweep.name = "one";
-    sweep.spec_json = "{}";
-    sweep.spec_sha256 = sweep_sha_;
-    sweep.cells.push_back({sweep_sha_, "{}", "all", "{}", 1, 1, 1000, 10, 1.0});
-    sweep.trials.push_back({0, 0, sweep_sha_});
-    sweep.tasks.push_back({{0}, 0, 1000, -1});
-    ASSERT_TRUE((*store)->CreateSweep(sweep).ok());
-    ASSERT_TRUE((*store)->Commit().ok());
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  const std::string sweep_sha_ = std::string(64, 'a');
-  std::string folder_;
-  std::string path_;
-};
+using StoreCommandsTest = StoreFileTest;
 
 TEST_F(StoreCommandsTest, ASoundStorePassesTheCheck) {
   EXPECT_EQ(Run({"store", "check", path_}), 0) << err();

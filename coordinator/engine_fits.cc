@@ -87,11 +87,11 @@ void Engine::CreateFit(const std::string& sweep, const FitTarget& target, Reply<
   const auto compute = [=, this](const ReadStore& store) {
     const absl::StatusOr<SweepRow> row = store.GetSweep(sweep);
     if (!row.ok()) return reply(row.status());
-    const absl::StatusOr<std::vector<ObservationRow>> trials =
-        store.ListObservations(row->sweep_id);
-    if (!trials.ok()) return reply(trials.status());
     const absl::StatusOr<FitPlan> plan = FitPlanOf(row->spec_json);
     if (!plan.ok()) return reply(Annotate(plan.status(), SweepName(sweep)));
+    const absl::StatusOr<std::vector<ObservationRow>> trials =
+        ReadFitTrials(store, row->sweep_id, *plan);
+    if (!trials.ok()) return reply(trials.status());
     absl::StatusOr<FitRow> fit = Fitter(*trials, *plan).Compute(target);
     if (!fit.ok()) return reply(fit.status());
     const int64_t sweep_id = row->sweep_id;
@@ -233,15 +233,15 @@ Engine::Refits Engine::ComputeRefits(int64_t sweep_id, const std::set<std::strin
                                      const std::vector<FitRequest>& requests,
                                      const ReadStore& store) const {
   Refits refits;
-  const absl::StatusOr<std::vector<ObservationRow>> trials = store.ListObservations(sweep_id);
-  if (!trials.ok()) {
-    spdlog::error("no fits of sweep {}: {}", sweep_id, trials.status().ToString());
-    return refits;
-  }
   const absl::StatusOr<SweepRow> sweep = store.GetSweep(sweep_id);
   const absl::StatusOr<FitPlan> plan = sweep.ok() ? FitPlanOf(sweep->spec_json) : sweep.status();
   if (!plan.ok()) {
     spdlog::error("no fits of sweep {}: {}", sweep_id, plan.status().ToString());
+    return refits;
+  }
+  const absl::StatusOr<std::vector<ObservationRow>> trials = ReadFitTrials(store, sweep_id, *plan);
+  if (!trials.ok()) {
+    spdlog::error("no fits of sweep {}: {}", sweep_id, trials.status().ToString());
     return refits;
   }
   Fitter fitter(*trials, *plan);
@@ -259,9 +259,8 @@ Engine::Refits Engine::ComputeRefits(int64_t sweep_id, const std::set<std::strin
                    fit.status().ToString());
     }
   }
-  const absl::StatusOr<std::optional<StopRule>> rule = StopRuleOf(sweep->spec_json);
-  if (!rule.ok() || !rule->has_value() || stop_asked_) return refits;
-  absl::StatusOr<std::optional<StopLook>> look = LookAtRule(**rule, *plan, *trials);
+  if (!plan->stop_rule.has_value() || stop_asked_) return refits;
+  absl::StatusOr<std::optional<StopLook>> look = LookAtRule(*plan->stop_rule, *plan, *trials);
   if (look.ok()) {
     refits.look = *std::move(look);
   } else {

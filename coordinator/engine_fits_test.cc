@@ -55,6 +55,39 @@ TEST_F(EngineFitsTest, TheJointFormOfASpecIsKeptUpToDate) {
   EXPECT_EQ(asked->row.kind, "joint");
 }
 
+// What a stopped trial had reached goes into the live fit that asks for it, and into no other.
+TEST_F(EngineFitsTest, AStoppedTrialIsCensoredWhereTheSpecSaysSo) {
+  ASSERT_TRUE(Submit(TinySpec("s", 4, 2, "fit: [{form: B*D^-b, by: arm, censored: true}]\n")).ok());
+  FakeWorker worker(engine_.get(), "w");
+  ASSERT_TRUE(worker.Register().ok());
+  ASSERT_TRUE(worker.SyncAndObey().ok());
+  MetricRow val;
+  val.step = 4;
+  val.tokens = 256;
+  val.values = {{1, 2.875}};
+  ASSERT_TRUE(worker.Send(worker.order().attempt_id, 0, {StartEvent(), val}).ok());
+  ASSERT_TRUE(Call<TrialView>([&](auto reply) {
+                engine_->EndTrial(Engine::TrialVerb::kStop, "s", 1, "enough", "", reply);
+              }).ok());
+  ASSERT_TRUE(worker.SyncAndObey().ok());
+  EXPECT_EQ(worker.WorkOff(LossOf), 15);
+  const auto censored = [](const FitView& fit) {
+    return nlohmann::json::parse(fit.row.fit_json)["provenance"].value("censored",
+                                                                       nlohmann::json());
+  };
+  const std::vector<FitView> fits = WaitForFits("s", [&](const std::vector<FitView>& all) {
+    return std::any_of(all.begin(), all.end(), [&](const FitView& fit) {
+      return fit.row.n_trials == 7 && censored(fit).is_object();
+    });
+  });
+  for (const FitView& fit : fits) {
+    EXPECT_EQ(censored(fit).is_object(), fit.row.kind == "local_slope");
+    if (fit.row.n_trials != 7 || fit.row.kind != "local_slope") continue;
+    EXPECT_EQ(censored(fit)["n"], 1);
+    EXPECT_EQ(censored(fit)["trials"][0]["loss_below"], 2.875);
+  }
+}
+
 const char kStopRule[] = "fit: {stop_when: \"halfwidth(slope) < 0.05\"}\n";
 
 class StopRuleTest : public EngineWorld {

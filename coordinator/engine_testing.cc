@@ -109,7 +109,7 @@ absl::StatusOr<BatchAnswer> FakeWorker::Send(int64_t attempt_id, int64_t first_s
   request.session_epoch = epoch_;
   request.batch.attempt_id = attempt_id;
   request.batch.first_seq = first_seq;
-  request.batch.metrics = {"loss/train"};
+  request.batch.metrics = {"loss/train", "loss/val"};
   request.batch.events = std::move(events);
   return Call<BatchAnswer>([&](auto reply) { engine_->StoreBatch(std::move(request), reply); });
 }

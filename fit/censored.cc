@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "fit/distributions.h"
 #include "fit/form_fit.h"
+#include "nlohmann/json.hpp"
 
 namespace loglog {
 namespace {
@@ -36,7 +37,10 @@ absl::StatusOr<CensoredFit> FitCensored(absl::Span<const Observation> finished,
   CensoredFit result;
   LOGLOG_ASSIGN_OR_RETURN(result.without, FitLaw(finished, options));
   result.n_censored = static_cast<int>(censored.size());
-  if (result.without.parameters.empty()) return result;
+  if (result.without.parameters.empty()) {
+    result.why_not = result.without.reason;
+    return result;
+  }
   // Single trials: a mean over seeds of which some are censored has no simple law.
   std::vector<Observation> all(finished.begin(), finished.end());
   for (const CensoredTrial& trial : censored) all.push_back(trial.trial);
@@ -85,6 +89,54 @@ absl::StatusOr<CensoredFit> FitCensored(absl::Span<const Observation> finished,
     }
   }
   return result;
+}
+
+absl::StatusOr<CensoredFit> FitCensoredKind(absl::string_view kind, Axis axis,
+                                            absl::Span<const Observation> finished,
+                                            absl::Span<const CensoredTrial> censored) {
+  const bool slope = kind == "local_slope";
+  const absl::StatusOr<Law> law = slope ? Law::kPower : ParseLaw(kind);
+  if (!law.ok()) {
+    CensoredFit none;
+    none.n_censored = static_cast<int>(censored.size());
+    none.why_not = absl::StrCat("censored trials go into laws of one arm, and ", kind, " is none");
+    return none;
+  }
+  LOGLOG_ASSIGN_OR_RETURN(CensoredFit fit,
+                          FitCensored(finished, censored, {.law = *law, .axis = axis}));
+  if (!slope) return fit;
+  for (std::vector<FitParameter>* parameters : {&fit.without.parameters, &fit.with}) {
+    for (FitParameter& parameter : *parameters) {
+      if (parameter.name != "beta" && parameter.name != "alpha" && parameter.name != "gamma") {
+        continue;
+      }
+      parameter = {.name = "slope",
+                   .estimate = -parameter.estimate,
+                   .low = -parameter.high,
+                   .high = -parameter.low};
+    }
+  }
+  return fit;
+}
+
+nlohmann::json CensoredJson(const CensoredFit& fit) {
+  nlohmann::json all = {{"n", fit.n_censored}};
+  if (!fit.why_not.empty()) {
+    all["why_not"] = fit.why_not;
+    return all;
+  }
+  const auto number = [](double value) {
+    return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json("nan");
+  };
+  nlohmann::json parameters = nlohmann::json::object();
+  for (const FitParameter& with : fit.with) {
+    parameters[with.name] = {{"with", number(with.estimate)},
+                             {"without", number(fit.without.Find(with.name)->estimate)}};
+  }
+  all["parameters"] = std::move(parameters);
+  all["residual_sd"] = number(fit.residual_sd);
+  all["converged"] = fit.converged;
+  return all;
 }
 
 }  // namespace loglog

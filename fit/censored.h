@@ -1,11 +1,14 @@
 #ifndef LOGLOG_FIT_CENSORED_H_
 #define LOGLOG_FIT_CENSORED_H_
 
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "fit/law_fit.h"
+#include "nlohmann/json_fwd.hpp"
 
 namespace loglog {
 
@@ -22,6 +25,7 @@ struct CensoredFit {
   double residual_sd = kNoNumber;  // of one trial's ln L, with them
   int n_censored = 0;
   bool converged = false;
+  std::string why_not;  // why there is no `with`
 };
 
 // Normal errors of ln L; maximum likelihood by expectation-maximization (Tobit). It bounds
@@ -30,6 +34,17 @@ struct CensoredFit {
 absl::StatusOr<CensoredFit> FitCensored(absl::Span<const Observation> finished,
                                         absl::Span<const CensoredTrial> censored,
                                         const LawOptions& options);
+
+// The same for a kind of fit as it is stored: the name of a law, or "local_slope", which with
+// one size is a power law whose slope is -beta. Kinds that no law is for, and slopes over
+// several sizes, have a `why_not`.
+absl::StatusOr<CensoredFit> FitCensoredKind(absl::string_view kind, Axis axis,
+                                            absl::Span<const Observation> finished,
+                                            absl::Span<const CensoredTrial> censored);
+
+// {"n", "parameters": {name: {"without", "with"}}, "residual_sd", "converged"}, or {"n",
+// "why_not"}.
+nlohmann::json CensoredJson(const CensoredFit& fit);
 
 }  // namespace loglog
 

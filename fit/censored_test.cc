@@ -5,6 +5,7 @@
 #include "fit/fit.h"
 #include "fit/planted_testing.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 
 namespace loglog {
 namespace {
@@ -73,6 +74,32 @@ TEST(Censored, OneSidedLossesPullOneWayOnly) {
   EXPECT_GT(with(0.99, false), alone + 5e-4);
   EXPECT_LT(with(1.01, true), alone - 5e-4);
   EXPECT_NEAR(with(0.5, true), alone, 1e-4);
+}
+
+TEST(Censored, KindsAsTheyAreStored) {
+  Noise noise(5);
+  const auto law = [](double d) { return 30 * std::pow(d, -0.1); };
+  const std::vector<Observation> trials = Planted(LogRange(1e8, 64, 6), 2, 0.003, &noise, law);
+  const std::vector<CensoredTrial> low = {{At(1e7, 6.4e9, 0.99 * law(6.4e9), 7), false}};
+  const CensoredFit slope = *FitCensoredKind("local_slope", Axis::kTokens, trials, low);
+  ASSERT_EQ(slope.with.size(), 2u);
+  EXPECT_EQ(slope.with[0].name, "slope");
+  EXPECT_NEAR(slope.without.Find("slope")->estimate, FitLocalSlope(trials)->Find("slope")->estimate,
+              1e-9);
+  // A trial that would have ended lower still at the largest D: steeper.
+  EXPECT_LT(slope.with[0].estimate, slope.without.Find("slope")->estimate);
+  const nlohmann::json json = CensoredJson(slope);
+  EXPECT_EQ(json["n"], 1);
+  EXPECT_EQ(json["parameters"]["slope"]["with"], slope.with[0].estimate);
+  EXPECT_EQ(json["converged"], true);
+
+  const CensoredFit isoflop = *FitCensoredKind("isoflop", Axis::kFlops, trials, low);
+  EXPECT_TRUE(isoflop.with.empty());
+  EXPECT_EQ(CensoredJson(isoflop)["why_not"],
+            "censored trials go into laws of one arm, and isoflop is none");
+  std::vector<Observation> sizes = trials;
+  for (const Observation& o : trials) sizes.push_back(At(1e8, o.d_tokens, o.loss, o.seed));
+  EXPECT_NE(FitCensoredKind("local_slope", Axis::kTokens, sizes, low)->why_not, "");
 }
 
 TEST(Censored, ARefusedFitHasNoEstimates) {

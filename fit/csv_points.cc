@@ -211,7 +211,7 @@ absl::StatusOr<double> NumberAt(const Sheet& sheet, const Row& row, int column) 
 }
 
 struct Indices {
-  int loss, tokens, params, flops, unique, arm, seed;
+  int loss, tokens, params, flops, unique, arm, seed, censored;
 };
 
 absl::StatusOr<Indices> IndicesOf(const Sheet& sheet, const CsvColumns& columns) {
@@ -223,6 +223,7 @@ absl::StatusOr<Indices> IndicesOf(const Sheet& sheet, const CsvColumns& columns)
   LOGLOG_ASSIGN_OR_RETURN(at.unique, ColumnOf(sheet, columns.unique_tokens));
   LOGLOG_ASSIGN_OR_RETURN(at.arm, ColumnOf(sheet, columns.arm));
   LOGLOG_ASSIGN_OR_RETURN(at.seed, ColumnOf(sheet, columns.seed));
+  LOGLOG_ASSIGN_OR_RETURN(at.censored, ColumnOf(sheet, columns.censored));
   if (at.loss < 0 || (at.tokens < 0 && at.params < 0 && at.flops < 0)) {
     return absl::InvalidArgumentError(
         "name the column of the loss and at least one of tokens, parameters and FLOPs");
@@ -253,6 +254,19 @@ absl::Status FillSizes(const Sheet& sheet, const Row& row, const Indices& at, Ob
                      ": C = 6*N*D leaves the range of numbers; give D, N and C a column each"));
   }
   return absl::OkStatus();
+}
+
+// "", "below" or "above", see CsvColumns::censored.
+absl::StatusOr<std::string> SideAt(const Sheet& sheet, const Row& row, int column) {
+  if (column < 0) return std::string();
+  const absl::string_view cell = absl::StripAsciiWhitespace(row.cells[column]);
+  for (const char* side : {"", "below", "above"}) {
+    if (absl::EqualsIgnoreCase(cell, side)) return std::string(side);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(At(sheet, row, column),
+                   " must be empty, or say on which side of its loss the trial would have ended: "
+                   "below (stopped early) or above"));
 }
 
 absl::Status CheckUnit(const Sheet& sheet) {
@@ -306,7 +320,12 @@ absl::StatusOr<CsvPoints> ReadCsvPoints(absl::string_view text, const CsvColumns
       return absl::InvalidArgumentError(
           absl::StrCat(At(sheet, row, at.seed), " is no whole number"));
     }
-    arm.trials.push_back(std::move(o));
+    LOGLOG_ASSIGN_OR_RETURN(const std::string side, SideAt(sheet, row, at.censored));
+    if (side.empty()) {
+      arm.trials.push_back(std::move(o));
+    } else {
+      arm.censored.push_back({.trial = std::move(o), .loss_is_lower = side == "above"});
+    }
   }
   if (sheet.separator != ',') {
     points.notes.push_back(

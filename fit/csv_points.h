@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "fit/censored.h"
 #include "fit/observation.h"
 
 namespace loglog {
@@ -21,12 +22,16 @@ struct CsvColumns {
   std::string unique_tokens;
   std::string arm;
   std::string seed;
+  // "below" or "above" where the trial's final loss is known to be on that side of the loss
+  // given, empty where it is the loss given.
+  std::string censored;
 };
 
 struct CsvArm {
   std::string name;  // "" without an arm column
   std::vector<Observation> trials;
-  int diverged = 0;  // loss nan, inf or empty: left out
+  std::vector<CensoredTrial> censored;  // not among `trials`
+  int diverged = 0;                     // loss nan, inf or empty: left out
 };
 
 struct CsvPoints {

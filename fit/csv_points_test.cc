@@ -145,5 +145,20 @@ TEST(CsvPoints, RandomBytesAndMutations) {
   EXPECT_LT(accepted, 19500);
 }
 
+TEST(CsvPoints, CensoredRowsStandApart) {
+  const CsvColumns columns = {.tokens = "d", .censored = "end"};
+  const CsvPoints points = *ReadCsvPoints(
+      "d,loss,end\n1e8,3.5,\n2e8,3.3, Below \n2e8,3.4,above\n4e8,nan,below\n", columns);
+  ASSERT_EQ(points.arms.size(), 1u);
+  EXPECT_EQ(points.arms[0].trials.size(), 1u);
+  ASSERT_EQ(points.arms[0].censored.size(), 2u);
+  EXPECT_EQ(points.arms[0].censored[0].trial.loss, 3.3);
+  EXPECT_FALSE(points.arms[0].censored[0].loss_is_lower);
+  EXPECT_TRUE(points.arms[0].censored[1].loss_is_lower);
+  EXPECT_EQ(points.arms[0].diverged, 1);  // nothing is known of it
+  EXPECT_THAT(ReadCsvPoints("d,loss,end\n1e8,3.5,yes\n", columns).status().message(),
+              HasSubstr("row 2, column 'end': 'yes' must be empty, or say"));
+}
+
 }  // namespace
 }  // namespace loglog

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <set>
@@ -9,6 +10,7 @@
 
 #include "Eigen/Cholesky"
 #include "Eigen/Core"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status.h"
 #include "fit/distributions.h"
@@ -40,6 +42,11 @@ struct LinearGoal {
     const auto at = std::find(sizes.begin(), sizes.end(), n_params);
     return at == sizes.end() ? -1 : static_cast<int>(at - sizes.begin());
   }
+  // Covariates of the form: ln D, or ln N and ln D.
+  std::vector<double> Columns(double n_params, double ln_d) const {
+    if (form->columns() == 1) return {ln_d};
+    return {std::log(n_params), ln_d};
+  }
   Gradient At(double n_params, double ln_d) const {
     if (form == nullptr) {
       Gradient gradient = Gradient::Zero(static_cast<int>(sizes.size()) + 1);
@@ -48,8 +55,9 @@ struct LinearGoal {
       return gradient;
     }
     Gradient gradient(form->dim());
-    const double u = ln_d - form->ln_x_mean(0);
-    form->LnLoss(theta.data(), &u, 0, gradient.data());
+    std::vector<double> u = Columns(n_params, ln_d);
+    for (int c = 0; c < form->columns(); ++c) u[c] -= form->ln_x_mean(c);
+    form->LnLoss(theta.data(), u.data(), 0, gradient.data());
     return gradient;
   }
   void Add(double n_params, double ln_d, double weight) {
@@ -111,18 +119,17 @@ absl::StatusOr<LinearGoal> ArmGoal(absl::Span<const Observation> arm, const Next
                                    Law* law, std::string* reason) {
   LinearGoal linear;
   LOGLOG_ASSIGN_OR_RETURN(const ConfigMeans means, MeansOverSeeds(arm, Axis::kTokens));
-  const bool floor =
-      options.goal == NextGoal::kPrediction && WhyTooFew(Law::kSaturating, means).empty();
-  *law = floor ? Law::kSaturating : Law::kPower;
-  if (means.group_sizes.size() > 1 && options.goal == NextGoal::kSlope) {
-    return SlopeOverSizes(means, reason);
-  }
+  const bool prediction = options.goal == NextGoal::kPrediction;
+  const bool several = means.group_sizes.size() > 1;
+  if (several && !prediction) return SlopeOverSizes(means, reason);
+  *law = several                                                    ? Law::kJoint
+         : prediction && WhyTooFew(Law::kSaturating, means).empty() ? Law::kSaturating
+                                                                    : Law::kPower;
   *reason = WhyTooFew(*law, means);
-  if (reason->empty() && means.group_sizes.size() > 1) {
-    *reason = absl::StrFormat("the arm mixes %d sizes, and a prediction is of one; name its trials",
-                              means.group_sizes.size());
+  if (!reason->empty()) {
+    if (several) *reason = absl::StrCat("a prediction over several sizes: ", *reason);
+    return linear;
   }
-  if (!reason->empty()) return linear;
   linear.form = MakeForm(*law, means);
   const Form& form = *linear.form;
   const Minimum minimum = MinimizeSquares(form, form.Starts());
@@ -134,17 +141,21 @@ absl::StatusOr<LinearGoal> ArmGoal(absl::Span<const Observation> arm, const Next
                               bounds.front());
     return linear;
   }
-  const double n = means.group_sizes[0];
   linear.variance = minimum.value / (form.size() - form.dim());
-  for (const ConfigMean& point : means.points) linear.Add(n, point.ln_x, point.weight);
-  if (options.goal == NextGoal::kSlope) {
+  for (const ConfigMean& point : means.points) {
+    linear.Add(point.n_params, point.ln_x, point.weight);
+  }
+  if (!prediction) {
     // theta = (ln B in the middle, beta); the slope is -beta.
     linear.goal = Eigen::Vector2d(0, -1);
     linear.estimate = -minimum.theta[1];
-  } else {
-    linear.goal = linear.At(n, std::log(options.target));
-    linear.estimate = form.Predict(minimum.theta.data(), {std::log(options.target)});
+    return linear;
   }
+  const double largest = *std::max_element(linear.sizes.begin(), linear.sizes.end());
+  const double n = options.target_params > 0 ? options.target_params : largest;
+  const double ln_d = std::log(options.target);
+  linear.goal = linear.At(n, ln_d);
+  linear.estimate = form.Predict(minimum.theta.data(), linear.Columns(n, ln_d));
   return linear;
 }
 
@@ -158,39 +169,18 @@ double HalfWidth(const LinearGoal& linear, double confidence) {
 
 }  // namespace
 
-std::vector<double> NextCandidates(absl::Span<const Observation> arm) {
-  std::set<double> tokens;
-  for (const Observation& o : arm) tokens.insert(o.d_tokens);
-  std::vector<double> candidates(tokens.begin(), tokens.end());
-  for (size_t i = 1; i < tokens.size(); ++i) {
-    candidates.push_back(std::sqrt(candidates[i - 1] * candidates[i]));
-  }
-  if (!tokens.empty()) {
-    candidates.push_back(2 * *tokens.rbegin());
-    candidates.push_back(4 * *tokens.rbegin());
-  }
-  return candidates;
-}
-
-std::vector<NextCandidate> NextCandidatesBySize(absl::Span<const Observation> arm) {
-  std::map<double, std::vector<Observation>> by_size;
-  for (const Observation& o : arm) by_size[o.n_params].push_back(o);
+std::vector<NextCandidate> NextCandidates(absl::Span<const Observation> arm) {
+  std::map<double, std::set<double>> by_size;
+  for (const Observation& o : arm) by_size[o.n_params].insert(o.d_tokens);
   std::vector<NextCandidate> candidates;
-  for (const auto& [n_params, trials] : by_size) {
-    for (const double d : NextCandidates(trials)) candidates.push_back({n_params, d});
+  for (const auto& [n_params, tokens] : by_size) {
+    for (const double d : tokens) candidates.push_back({n_params, d});
+    for (auto d = std::next(tokens.begin()); d != tokens.end(); ++d) {
+      candidates.push_back({n_params, std::sqrt(*std::prev(d) * *d)});
+    }
+    for (const double times : {2, 4}) candidates.push_back({n_params, times * *tokens.rbegin()});
   }
   return candidates;
-}
-
-absl::StatusOr<NextPlan> ChooseNextRuns(absl::Span<const Observation> arm,
-                                        absl::Span<const Observation> arm_b,
-                                        absl::Span<const double> candidates,
-                                        absl::FunctionRef<double(double d_tokens)> cost,
-                                        const NextOptions& options) {
-  std::vector<NextCandidate> of_one_size;
-  for (const double d : candidates) of_one_size.push_back({arm.empty() ? 1 : arm[0].n_params, d});
-  return ChooseNextRuns(
-      arm, arm_b, of_one_size, [&](const NextCandidate& c) { return cost(c.d_tokens); }, options);
 }
 
 absl::StatusOr<NextPlan> ChooseNextRuns(absl::Span<const Observation> arm,
@@ -200,9 +190,11 @@ absl::StatusOr<NextPlan> ChooseNextRuns(absl::Span<const Observation> arm,
                                         const NextOptions& options) {
   const bool pairs = options.goal == NextGoal::kDifference;
   const auto usable = [](double d) { return std::isfinite(d) && d > 0; };
-  if (options.goal == NextGoal::kPrediction && !usable(options.target)) {
+  if (options.goal == NextGoal::kPrediction &&
+      !(usable(options.target) && (options.target_params == 0 || usable(options.target_params)))) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("target is %g tokens; it must be finite and above 0", options.target));
+        absl::StrFormat("target is D = %g and N = %g; they must be finite and above 0",
+                        options.target, options.target_params));
   }
   for (const NextCandidate& c : candidates) {
     if (!usable(c.d_tokens) || !usable(cost(c))) {
@@ -214,9 +206,10 @@ absl::StatusOr<NextPlan> ChooseNextRuns(absl::Span<const Observation> arm,
   Law law = Law::kPower;
   LOGLOG_ASSIGN_OR_RETURN(LinearGoal linear, pairs ? DifferenceGoal(arm, arm_b, &plan.reason)
                                                    : ArmGoal(arm, options, &law, &plan.reason));
-  plan.law = pairs                     ? "paired differences on a line"
-             : linear.sizes.size() > 1 ? "a line with one slope for all sizes"
-                                       : LawName(law);
+  const bool one_slope = options.goal == NextGoal::kSlope && linear.sizes.size() > 1;
+  plan.law = pairs       ? "paired differences on a line"
+             : one_slope ? "a line with one slope for all sizes"
+                         : LawName(law);
   if (!plan.reason.empty()) return plan;
   for (const NextCandidate& c : candidates) {
     if (linear.SizeIndex(c.n_params) >= 0) continue;

@@ -16,14 +16,16 @@ namespace loglog {
 enum class NextGoal {
   kSlope,       // the local slope of an arm, common to its sizes
   kDifference,  // the difference of two arms' slopes; a step is a pair of trials
-  // ln L of an arm of one size at `target` tokens: with a floor where 4 token counts carry one
+  // ln L of an arm at `target` tokens: of one size with a floor where 4 token counts carry one,
+  // of several by the joint form E + A*N^-alpha + B*D^-beta
   kPrediction,
 };
 
 struct NextOptions {
   NextGoal goal = NextGoal::kSlope;
-  double target = 0;  // tokens D, for kPrediction
-  double budget = 0;  // in units of the cost; steps that would exceed it are not taken
+  double target = 0;         // tokens D, for kPrediction
+  double target_params = 0;  // N of a prediction over several sizes; 0: the largest there is
+  double budget = 0;         // in units of the cost; steps that would exceed it are not taken
   int steps_max = 12;
   double confidence = 0.95;
 };
@@ -53,28 +55,20 @@ struct NextPlan {
 
 // Chooses, one after another, the trial among `candidates` (each as often as wanted) that
 // takes most off c'Cov(theta)c per unit of cost, where c is the goal as a function of the
-// law's parameters: greedy, at the noise and the estimates of the data. Several sizes have
-// an intercept each, as in FitLocalSlope. `cost` is that of one trial, above 0. Pure,
-// thread-safe. Without steps and with a reason: too few token counts, several sizes for a
-// prediction, an estimate at a bound. INVALID_ARGUMENT: as FitLocalSlope and CompareArms; a
-// target or candidate that is no positive number, a size that no trial has.
+// law's parameters: greedy, at the noise and the estimates of the data. Slopes over several
+// sizes have an intercept for each, as in FitLocalSlope. `cost` is that of one trial, above 0.
+// Pure, thread-safe. Without steps and with a reason: too few token counts or sizes, an
+// estimate at a bound. INVALID_ARGUMENT: as FitLocalSlope and CompareArms; a target or
+// candidate that is no positive number, a size that no trial has.
 absl::StatusOr<NextPlan> ChooseNextRuns(absl::Span<const Observation> arm,
                                         absl::Span<const Observation> arm_b,
                                         absl::Span<const NextCandidate> candidates,
                                         absl::FunctionRef<double(const NextCandidate&)> cost,
                                         const NextOptions& options);
-// The same of one size: that of the first trial. `cost` is of so many tokens.
-absl::StatusOr<NextPlan> ChooseNextRuns(absl::Span<const Observation> arm,
-                                        absl::Span<const Observation> arm_b,
-                                        absl::Span<const double> candidates,
-                                        absl::FunctionRef<double(double d_tokens)> cost,
-                                        const NextOptions& options);
 
-// Where trials of these token counts could be added: the counts themselves, between each two
-// in the middle of ln D, and 2 and 4 times the largest.
-std::vector<double> NextCandidates(absl::Span<const Observation> arm);
-// The same at each size, of its own token counts.
-std::vector<NextCandidate> NextCandidatesBySize(absl::Span<const Observation> arm);
+// Where trials could be added: at each size its own token counts, between each two in the
+// middle of ln D, and 2 and 4 times the largest.
+std::vector<NextCandidate> NextCandidates(absl::Span<const Observation> arm);
 
 }  // namespace loglog
 

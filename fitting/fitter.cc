@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "nlohmann/json.hpp"
+#include "plan/spec.h"
 #include "shards/sha256.h"
 
 namespace loglog {
@@ -61,7 +62,7 @@ absl::StatusOr<FitResult> Run(const FitTarget& target, double confidence,
 
 // A fit that was not made: what it would have been, and why not.
 FitResult Refused(const FitTarget& target, std::string reason, size_t n_trials) {
-  absl::StatusOr<FitResult> nothing = Run(target, 0.95, {}, {});
+  absl::StatusOr<FitResult> nothing = Run(target, kFitConfidence, {}, {});
   FitResult result = nothing.ok() ? *std::move(nothing) : FitResult();
   result.verdict = FitVerdict::kRefused;
   result.reason = std::move(reason);
@@ -169,6 +170,18 @@ void AddTrials(absl::Span<const ObservationRow* const> trials, json* list) {
   }
 }
 
+// Of the requests that say `censored`; only a whole spec tells the axis of a form.
+absl::StatusOr<std::set<std::pair<std::string, Axis>>> CensoredOf(absl::string_view spec_json) {
+  LOGLOG_ASSIGN_OR_RETURN(const SweepSpec spec, ParseSpec(spec_json, "stored spec"));
+  std::set<std::pair<std::string, Axis>> censored;
+  for (const FitRequest& request : spec.fit) {
+    if (!request.censored) continue;
+    LOGLOG_ASSIGN_OR_RETURN(const Axis axis, ParseAxis(request.axis));
+    censored.insert({request.kind, axis});
+  }
+  return censored;
+}
+
 const char* VerdictName(FitVerdict verdict) {
   switch (verdict) {
     case FitVerdict::kOk:
@@ -186,7 +199,7 @@ const char* VerdictName(FitVerdict verdict) {
 }  // namespace
 
 absl::StatusOr<FitPlan> FitPlanOf(absl::string_view spec_json) try {
-  // Not by ParseSpec, which walks the whole grid to check it again.
+  // Not by ParseSpec, which walks the whole grid to check it again, unless it has to be.
   const json spec = json::parse(spec_json);
   FitPlan plan;
   for (const auto& [name, axis] : spec.at("axes").items()) {
@@ -197,6 +210,12 @@ absl::StatusOr<FitPlan> FitPlanOf(absl::string_view spec_json) try {
   }
   std::set<ContrastKey> known;
   for (const json& fit : spec.at("fit")) {
+    if (fit.contains("stop_when")) {
+      LOGLOG_ASSIGN_OR_RETURN(plan.stop_rule, ParseStopRule(fit["stop_when"].get<std::string>()));
+    }
+    if (fit.value("censored", false)) {
+      LOGLOG_ASSIGN_OR_RETURN(plan.censored, CensoredOf(spec_json));
+    }
     if (!fit.contains("compare")) continue;
     FitTarget target = {"comparison", Axis::kTokens, fit.at("compare").at(0).get<std::string>(),
                         fit.at("compare").at(1).get<std::string>()};
@@ -208,6 +227,13 @@ absl::StatusOr<FitPlan> FitPlanOf(absl::string_view spec_json) try {
 } catch (const json::exception& error) {
   return absl::DataLossError(
       absl::StrCat("the stored spec cannot be read (", error.what(), "); submit the sweep again"));
+}
+
+absl::StatusOr<std::vector<ObservationRow>> ReadFitTrials(const ReadStore& store, int64_t sweep_id,
+                                                          const FitPlan& plan) {
+  LOGLOG_ASSIGN_OR_RETURN(std::vector<ObservationRow> trials, store.ListObservations(sweep_id));
+  if (!plan.censored.empty()) LOGLOG_RETURN_IF_ERROR(store.ReadStoppedLosses(&trials));
+  return trials;
 }
 
 std::vector<std::string> ArmsOf(absl::Span<const ObservationRow> trials) {
@@ -243,7 +269,13 @@ const Fitter::ArmData& Fitter::DataOf(const std::string& arm) {
       ++data.diverged;
     } else {
       ++data.unfinished;
-      data.stopped += trial.state == TrialState::kStopped ? 1 : 0;
+      if (trial.state != TrialState::kStopped) continue;
+      ++data.stopped;
+      if (!(std::isfinite(trial.stopped_loss) && trial.stopped_loss > 0)) continue;
+      Observation stopped = ObservationOf(trial);
+      stopped.loss = trial.stopped_loss;
+      data.censored.push_back({.trial = std::move(stopped), .loss_is_lower = false});
+      data.stopped_at.push_back(&trial);
     }
   }
   std::sort(lines.begin(), lines.end());
@@ -349,6 +381,28 @@ Fitter::Adjusted Fitter::AdjustedP(const FitTarget& target) {
   return adjusted;
 }
 
+json Fitter::CensoredJsonOf(const FitTarget& target, const FitResult& result) {
+  const ArmData& data = DataOf(target.arm);
+  // What may not stand beside the finished trials may not bound them either.
+  ArmData all = data;
+  all.done.insert(all.done.end(), data.stopped_at.begin(), data.stopped_at.end());
+  std::string why_not =
+      result.verdict == FitVerdict::kRefused ? result.reason : MixedAxis(all, target.arm);
+  absl::StatusOr<CensoredFit> fit = CensoredFit();
+  if (why_not.empty()) {
+    fit = FitCensoredKind(target.kind, target.axis, data.observations, data.censored);
+  }
+  if (!fit.ok()) why_not = std::string(fit.status().message());
+  json censored = why_not.empty() ? CensoredJson(*fit)
+                                  : json{{"n", data.censored.size()}, {"why_not", why_not}};
+  censored["trials"] = json::array();
+  for (const ObservationRow* trial : data.stopped_at) {
+    censored["trials"].push_back(
+        {{"trial_sha256", trial->trial_sha256}, {"loss_below", Number(trial->stopped_loss)}});
+  }
+  return censored;
+}
+
 std::string Fitter::FitJson(const FitTarget& target, const FitResult& result) {
   const bool comparison = target.kind == "comparison";
   const ArmData& a = DataOf(target.arm);
@@ -363,6 +417,7 @@ std::string Fitter::FitJson(const FitTarget& target, const FitResult& result) {
     provenance["holm"] = {
         {"m", adjusted.planned}, {"tested", adjusted.tested}, {"p_adjusted", Number(adjusted.p)}};
   }
+  if (IsCensored(target)) provenance["censored"] = CensoredJsonOf(target, result);
   const json all = {{"form", result.form},
                     {"parameters", ParametersJson(result)},
                     {"points", PointsJson(result)},
@@ -380,12 +435,24 @@ std::string Fitter::FitJson(const FitTarget& target, const FitResult& result) {
   return all.dump();
 }
 
+bool Fitter::IsCensored(const FitTarget& target) const {
+  return plan_.censored.contains({target.kind, target.axis});
+}
+
 std::string Fitter::InputsSha256(const FitTarget& target) {
   std::string text =
       absl::StrJoin({std::string(kFitVersion), target.kind, std::string(AxisSymbol(target.axis)),
                      target.arm, target.arm_b, DataOf(target.arm).sha256},
                     "|");
   if (target.kind == "comparison") absl::StrAppend(&text, "|", DataOf(target.arm_b).sha256);
+  if (IsCensored(target)) {
+    std::vector<std::string> lines;
+    for (const ObservationRow* trial : DataOf(target.arm).stopped_at) {
+      lines.push_back(absl::StrCat(trial->trial_sha256, "|", Number(trial->stopped_loss).dump()));
+    }
+    std::sort(lines.begin(), lines.end());
+    absl::StrAppend(&text, "\ncensored|", absl::StrJoin(lines, "|"));
+  }
   // Its adjusted p-value hangs on all planned contrasts.
   if (IsPlanned(target)) {
     for (const FitTarget& planned : plan_.comparisons) {

@@ -2,6 +2,7 @@
 #define LOGLOG_FITTING_FITTER_H_
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -11,11 +12,17 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "fit/fit.h"
+#include "nlohmann/json_fwd.hpp"
+#include "plan/stop_rule.h"
+#include "store/read_store.h"
 #include "store/rows.h"
 
 // From the trials of a sweep to fits as they are stored. Pure: the coordinator calls it in
 // its compute pool, and `loglog fit verify` calls it again on the store.
 namespace loglog {
+
+// Of the intervals that are stored.
+inline constexpr double kFitConfidence = 0.95;
 
 // Which fit of which arms.
 struct FitTarget {
@@ -33,9 +40,17 @@ struct FitPlan {
   // over all of them.
   std::vector<FitTarget> comparisons;
   std::set<std::string> arms;  // that the spec names
+  // Kinds and axes of the fits that also say what the stopped trials do to them.
+  std::set<std::pair<std::string, Axis>> censored;
+  std::optional<StopRule> stop_rule;
 };
 // From the canonical JSON of a spec, as stores hold it. DATA_LOSS: it is none.
 absl::StatusOr<FitPlan> FitPlanOf(absl::string_view spec_json);
+
+// The trials of a sweep as its fits need them: what stopped trials reached is read where the
+// plan asks for it.
+absl::StatusOr<std::vector<ObservationRow>> ReadFitTrials(const ReadStore& store, int64_t sweep_id,
+                                                          const FitPlan& plan);
 
 // Axis and the two arms of a comparison, in the order of their names.
 using ContrastKey = std::pair<Axis, std::pair<std::string, std::string>>;
@@ -48,7 +63,8 @@ std::vector<std::string> ArmsOf(absl::Span<const ObservationRow> trials);
 // the trials and the plan; confined to one thread at a time.
 class Fitter {
  public:
-  Fitter(absl::Span<const ObservationRow> trials, const FitPlan& plan, double confidence = 0.95)
+  Fitter(absl::Span<const ObservationRow> trials, const FitPlan& plan,
+         double confidence = kFitConfidence)
       : trials_(trials), plan_(plan), confidence_(confidence) {}
 
   // `sweep_id` and `create_ms` are the caller's to fill in. A fit that the data cannot
@@ -66,7 +82,9 @@ class Fitter {
   // Of one arm.
   struct ArmData {
     std::vector<Observation> observations;
-    std::vector<const ObservationRow*> done;  // where they come from
+    std::vector<const ObservationRow*> done;        // where they come from
+    std::vector<CensoredTrial> censored;            // stopped ones whose loss was read
+    std::vector<const ObservationRow*> stopped_at;  // where they come from
     int diverged = 0;
     int unfinished = 0;
     int stopped = 0;     // of those
@@ -87,6 +105,8 @@ class Fitter {
   const FitResult& Comparison(const FitTarget& target);
   Adjusted AdjustedP(const FitTarget& target);
   std::string FitJson(const FitTarget& target, const FitResult& result);
+  bool IsCensored(const FitTarget& target) const;
+  nlohmann::json CensoredJsonOf(const FitTarget& target, const FitResult& result);
 
   bool IsPlanned(const FitTarget& target) const;
 

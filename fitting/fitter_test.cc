@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "fit/planted_testing.h"
 #include "nlohmann/json.hpp"
+#include "plan/plan.h"
 
 namespace loglog {
 namespace {
@@ -261,6 +262,58 @@ TEST(Fitter, SaysWhatRepeatedDataLacks) {
   EXPECT_EQ(fit.verdict, "REFUSED");
   EXPECT_THAT(fit.message, HasSubstr("does not know how many of a trial's tokens were new"));
   EXPECT_THAT(fit.message, HasSubstr("--unique unique_tokens --form data_constrained"));
+}
+
+// ---- trials that were stopped early
+
+constexpr char kCensoredSpec[] = R"(apiVersion: loglog/v1
+name: tiny
+model: {layers: 2, d_model: 64, heads: 4, kv_heads: 4, d_ff: 176, vocab: 256, seq_len: 64}
+data: {train: {format: synthetic}, val: {format: synthetic}, synthetic: {contexts: 192, zipf: 1.5, branching: 4}}
+train: {lr: 3.0e-3, batch_tokens: 512}
+axes:
+  D: {path: train.tokens, values: [24576, 65536, 163840]}
+fit: [{form: B*D^-b, censored: true}, {form: power}]
+)";
+
+TEST(Fitting, AStoppedTrialIsAnUpperEndWhereTheSpecSaysSo) {
+  const FitPlan plan = *FitPlanOf(CanonicalJson(*ParseSpec(kCensoredSpec, "tiny.yaml")));
+  EXPECT_THAT(plan.censored,
+              testing::ElementsAre(std::pair<std::string, Axis>("local_slope", Axis::kTokens)));
+  Trials trials;
+  trials.AddArm("a", -0.1, 1);
+  const FitRow before = trials.Fit(Slope("a"), plan);
+  ObservationRow* stopped = trials.Add("a", 1'000'000, 8'000'000, 9, kNoNumber);
+  stopped->state = TrialState::kStopped;
+  const std::string unread = trials.Hash(Slope("a"), plan);
+  stopped->stopped_loss = 20 * std::pow(8e6, -0.1) * 0.99;
+  EXPECT_NE(trials.Hash(Slope("a"), plan), unread);
+  const FitRow after = trials.Fit(Slope("a"), plan);
+  // The estimate and its interval are of the finished ones.
+  EXPECT_EQ(after.estimate, before.estimate);
+  EXPECT_EQ(after.low, before.low);
+  const json fit = json::parse(after.fit_json);
+  EXPECT_EQ(fit["n_stopped"], 1);
+  const json& censored = fit["provenance"]["censored"];
+  EXPECT_EQ(censored["n"], 1);
+  EXPECT_EQ(censored["trials"][0]["trial_sha256"], stopped->trial_sha256);
+  EXPECT_EQ(censored["trials"][0]["loss_below"], stopped->stopped_loss);
+  EXPECT_LT(censored["parameters"]["slope"]["with"], after.estimate);
+  // One with another value of an axis may not bound the others.
+  FitPlan mixed = plan;
+  mixed.axis_paths = {{"lr", "train.lr"}};
+  Trials of_two = trials;
+  for (ObservationRow& row : of_two.rows()) row.axes_json = R"({"lr": "0.1"})";
+  of_two.rows().back().axes_json = R"({"lr": "0.2"})";
+  const json refused =
+      json::parse(of_two.Fit(Slope("a"), mixed).fit_json)["provenance"]["censored"];
+  EXPECT_THAT(refused["why_not"].get<std::string>(), HasSubstr("mixes lr = 0.1, 0.2"));
+  EXPECT_FALSE(refused.contains("parameters"));
+  // Not asked for: another kind, and a plan without it.
+  EXPECT_FALSE(
+      json::parse(trials.Fit({"power", Axis::kTokens, "a", ""}, plan).fit_json)["provenance"]
+          .contains("censored"));
+  EXPECT_FALSE(json::parse(trials.Fit(Slope("a")).fit_json)["provenance"].contains("censored"));
 }
 
 }  // namespace

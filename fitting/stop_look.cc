@@ -7,13 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/status.h"
-#include "nlohmann/json.hpp"
 
 namespace loglog {
 namespace {
-
-constexpr double kConfidence = 0.95;  // of all looks together
 
 // The newest look whose trials have all ended; 0 before the first. After the last trial there
 // is nothing left to end.
@@ -62,27 +58,13 @@ double HalfWidth(const FitRow& fit) {
 
 }  // namespace
 
-absl::StatusOr<std::optional<StopRule>> StopRuleOf(absl::string_view spec_json) {
-  const nlohmann::json spec = nlohmann::json::parse(spec_json, nullptr, false);
-  const auto fits = spec.is_object() ? spec.find("fit") : spec.end();
-  if (!spec.is_object() || fits == spec.end() || !fits->is_array()) {
-    return absl::DataLossError("the stored spec has no list of fits; submit the sweep again");
-  }
-  for (const nlohmann::json& fit : *fits) {
-    if (!fit.is_object() || !fit.contains("stop_when") || !fit["stop_when"].is_string()) continue;
-    LOGLOG_ASSIGN_OR_RETURN(StopRule rule, ParseStopRule(fit["stop_when"].get<std::string>()));
-    return std::optional<StopRule>(std::move(rule));
-  }
-  return std::optional<StopRule>();
-}
-
 absl::StatusOr<std::optional<StopLook>> LookAtRule(const StopRule& rule, const FitPlan& plan,
                                                    absl::Span<const ObservationRow> trials) {
   StopLook look;
   look.look = NewestLook(trials);
   if (look.look == 0) return std::optional<StopLook>();
   look.n_trials = TrialsOfLook(look.look, static_cast<int>(trials.size()));
-  const double confidence = LookConfidence(kConfidence);
+  const double confidence = LookConfidence(kFitConfidence);
   Fitter fitter(trials.first(look.n_trials), plan, confidence);
   const std::vector<FitTarget> targets = TargetsOf(rule, plan, trials);
   std::string where;

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "fit/fit.h"
 #include "fitting/fitter.h"
@@ -24,9 +23,6 @@ struct StopLook {
   // most 0.0027 (arm small), at 99.375%"
   std::string reason;
 };
-
-// The rule of a spec's canonical JSON; nullopt without one. DATA_LOSS: it cannot be read.
-absl::StatusOr<std::optional<StopRule>> StopRuleOf(absl::string_view spec_json);
 
 // The newest look at these trials, which are all of the sweep, by number: the look number k is
 // made of the first k eighths of them once these have ended. So a look depends on what the

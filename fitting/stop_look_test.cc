@@ -85,13 +85,16 @@ TEST(StopLook, AsksEveryArmAndEveryComparison) {
 }
 
 TEST(StopLook, ReadsTheRuleOfASpec) {
-  EXPECT_EQ((*StopRuleOf(R"({"fit": [{"compare": ["a", "b"], "axis": "D"},
-                                     {"stop_when": "halfwidth(beta) < 0.05"}]})"))
-                ->quantity,
+  const auto plan = [](const std::string& fits) {
+    return FitPlanOf(R"({"axes": {}, "arms": [], "fit": )" + fits + "}");
+  };
+  EXPECT_EQ(plan(R"([{"compare": ["a", "b"], "axis": "D"},
+                     {"stop_when": "halfwidth(beta) < 0.05"}])")
+                ->stop_rule->quantity,
             "beta");
-  EXPECT_FALSE(StopRuleOf(R"({"fit": []})")->has_value());
-  EXPECT_EQ(StopRuleOf("{").status().code(), absl::StatusCode::kDataLoss);
-  EXPECT_FALSE(StopRuleOf(R"({"fit": [{"stop_when": "soon"}]})").ok());
+  EXPECT_FALSE(plan("[]")->stop_rule.has_value());
+  EXPECT_EQ(FitPlanOf("{").status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_FALSE(plan(R"([{"stop_when": "soon"}])").ok());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -59,15 +60,29 @@ void Compare(const json& stored, const json& now, std::vector<std::string>* diff
   }
 }
 
-// Of the DONE trials, those that the fit lists; what became of the others stays.
-std::vector<ObservationRow> TrialsOfFit(const json& listed, absl::Span<const ObservationRow> trials,
+std::set<std::string> CensoredTrialsOf(const json& fit) {
+  std::set<std::string> listed;
+  const json& provenance = fit.at("provenance");
+  if (!provenance.contains("censored")) return listed;
+  for (const json& trial : provenance["censored"].at("trials")) {
+    listed.insert(trial.at("trial_sha256").get<std::string>());
+  }
+  return listed;
+}
+
+// Of the DONE trials, those that the fit lists; what became of the others stays, but that the
+// fit takes no stopped trial that it does not list.
+std::vector<ObservationRow> TrialsOfFit(const json& fit, absl::Span<const ObservationRow> trials,
                                         std::vector<std::string>* differences) {
+  const std::set<std::string> censored = CensoredTrialsOf(fit);
   std::map<std::string, const json*> by_sha256;
-  for (const json& trial : listed) by_sha256[trial.at("trial_sha256").get<std::string>()] = &trial;
+  for (const json& trial : fit.at("trials"))
+    by_sha256[trial.at("trial_sha256").get<std::string>()] = &trial;
   std::vector<ObservationRow> own;
   for (const ObservationRow& trial : trials) {
     if (trial.state != TrialState::kDone) {
       own.push_back(trial);
+      if (!censored.contains(trial.trial_sha256)) own.back().stopped_loss = kNoNumber;
       continue;
     }
     const auto known = by_sha256.find(trial.trial_sha256);
@@ -105,7 +120,7 @@ absl::StatusOr<FitCheck> VerifyFit(const FitRow& stored, absl::Span<const Observ
   Fitter whole(trials, plan);
   check.moved_on = whole.InputsSha256(target) != stored.inputs_sha256;
   std::vector<ObservationRow> own;
-  if (check.moved_on) own = TrialsOfFit(before.at("trials"), trials, &check.differences);
+  if (check.moved_on) own = TrialsOfFit(before, trials, &check.differences);
   Fitter of_fit(own, plan);
   LOGLOG_ASSIGN_OR_RETURN(const FitRow now, (check.moved_on ? of_fit : whole).Compute(target));
   json after = json::parse(now.fit_json);

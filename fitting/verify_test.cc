@@ -90,6 +90,28 @@ TEST(Verify, AnotherLossOrALostTrialIsNamed) {
               testing::Contains(HasSubstr("the fit lists trial a 1000000 2")));
 }
 
+// Stopped trials that a fit holds as ends come out the same, and those stopped since are not
+// held against it.
+TEST(Verify, CensoredTrialsAreThoseThatTheFitLists) {
+  FitPlan plan;
+  plan.censored = {{"saturating", Axis::kTokens}};
+  std::vector<ObservationRow> trials = TwoArms();
+  trials[14].state = TrialState::kStopped;
+  trials[14].stopped_loss = trials[14].final_loss;
+  trials[13].state = TrialState::kRunning;
+  const FitRow stored = *Fitter(trials, plan).Compute({"saturating", Axis::kTokens, "a", ""});
+  EXPECT_EQ(json::parse(stored.fit_json)["provenance"]["censored"]["n"], 1);
+  EXPECT_THAT(VerifyFit(stored, trials, plan)->differences, IsEmpty());
+  trials[13].state = TrialState::kStopped;
+  trials[13].stopped_loss = trials[13].final_loss;
+  const FitCheck later = *VerifyFit(stored, trials, plan);
+  EXPECT_TRUE(later.moved_on);
+  EXPECT_THAT(later.differences, IsEmpty());
+  trials[14].stopped_loss *= 1.001;
+  EXPECT_THAT(VerifyFit(stored, trials, plan)->differences,
+              testing::Contains(HasSubstr("provenance/censored/trials/0/loss_below: stored")));
+}
+
 TEST(Verify, WhatIsNoFitIsSaid) {
   FitRow stored = Stored(TwoArms(), "local_slope");
   stored.fit_json = "{";

@@ -85,7 +85,10 @@ std::string FitJson(const SweepSpec& spec) {
     } else if (fit.kind == kStopRuleKind) {
       fits.push_back(Object({{"stop_when", Quoted(fit.form)}}));
     } else {
-      fits.push_back(Object({{"by", Quoted("arm")}, {"form", Quoted(fit.form)}}));
+      // Left out at its default, so that specs from before it keep their identity.
+      const std::string by = Quoted("arm"), form = Quoted(fit.form);
+      fits.push_back(fit.censored ? Object({{"by", by}, {"censored", "true"}, {"form", form}})
+                                  : Object({{"by", by}, {"form", form}}));
     }
   }
   return List(fits);

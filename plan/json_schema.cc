@@ -123,6 +123,7 @@ Json FitSchema() {
   Json form = Object();
   form["properties"]["form"] = {{"type", "string"}};
   form["properties"]["by"] = {{"enum", {"arm"}}};
+  form["properties"]["censored"] = {{"type", "boolean"}};
   form["required"] = {"form"};
   Json compare = Object();
   compare["properties"]["compare"] = ListOf({{"type", "string"}});

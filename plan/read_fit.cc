@@ -3,6 +3,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "plan/draft.h"
 #include "plan/stop_rule.h"
@@ -69,7 +70,25 @@ FitRequest RequestOf(const Form& form, const SweepSpec& spec) {
   return request;
 }
 
-void ReadForm(const SpecNode& form, const SpecNode* by, const std::string& at, SpecDraft* draft) {
+// Whether stopped trials say something too.
+bool ReadCensored(const SpecNode* node, const Form& form, const std::string& at, SpecDraft* draft) {
+  if (node == nullptr || node->is_null() || node->bad) return false;
+  if (!node->is_scalar() || node->quoted || (node->text != "true" && node->text != "false")) {
+    draft->Refuse(node->place, absl::StrCat("censored is true or false, not ", node->Describe()),
+                  "write censored: true", at);
+    return false;
+  }
+  if (node->text == "true" && absl::string_view(form.kind) == "isoflop") {
+    draft->Refuse(node->place, "the parabolas of isoflop take no censored trials",
+                  "leave `censored` out, or ask for the joint form", at);
+    return false;
+  }
+  return node->text == "true";
+}
+
+void ReadForm(const SpecNode& form, const SpecNode& entry, const std::string& at,
+              SpecDraft* draft) {
+  const SpecNode* by = entry.Find("by");
   const Form* known = form.is_scalar() ? FindForm(form.text) : nullptr;
   if (known == nullptr) {
     if (form.bad) return;
@@ -84,7 +103,9 @@ void ReadForm(const SpecNode& form, const SpecNode* by, const std::string& at, S
                   "write by: arm", at);
     return;
   }
-  draft->spec.fit.push_back(RequestOf(*known, draft->spec));
+  FitRequest request = RequestOf(*known, draft->spec);
+  request.censored = ReadCensored(entry.Find("censored"), *known, at, draft);
+  draft->spec.fit.push_back(std::move(request));
 }
 
 void ReadComparison(const SpecNode& arms, const SpecNode* axis, const std::string& at,
@@ -150,16 +171,17 @@ void ReadEntry(const SpecNode& entry, const std::string& at, SpecDraft* draft) {
     return;
   }
   const std::vector<std::string> allowed = form != nullptr
-                                               ? std::vector<std::string>{"form", "by"}
+                                               ? std::vector<std::string>{"form", "by", "censored"}
                                                : std::vector<std::string>{"compare", "axis"};
   for (const SpecNode::Key& key : entry.keys) {
     if (std::find(allowed.begin(), allowed.end(), key.text) != allowed.end()) continue;
-    draft->Refuse(key.place, absl::StrCat("unknown key `", key.text, "`"),
-                  DidYouMean(key.text, allowed), at);
+    std::string fix = DidYouMean(key.text, allowed);
+    if (fix.empty()) fix = absl::StrCat("keys here: ", absl::StrJoin(allowed, ", "));
+    draft->Refuse(key.place, absl::StrCat("unknown key `", key.text, "`"), std::move(fix), at);
     return;
   }
   if (form != nullptr) {
-    ReadForm(*form, entry.Find("by"), at, draft);
+    ReadForm(*form, entry, at, draft);
   } else {
     ReadComparison(*compare, entry.Find("axis"), at, draft);
   }

@@ -55,6 +55,8 @@ struct FitRequest {
   std::string form;  // "E + B*D^-beta", "halfwidth(slope) < 0.003"; empty for a comparison
   std::string arm;   // comparisons: the two arms, by label
   std::string arm_b;
+  // Also what the trials that were stopped early say: their last loss is an upper end.
+  bool censored = false;
 };
 
 struct CheckpointSpec {

@@ -289,6 +289,27 @@ TEST_F(BatchTest, T21_ValuesThatAreNotFiniteComeBack) {
   EXPECT_THAT(trial.message, HasSubstr("step 5"));
 }
 
+TEST_F(BatchTest, AStoppedTrialsLossIsItsNewestOfValidation) {
+  const int64_t sweep = Create(SimpleSweep("phase", 3, 1)).sweep.sweep_id;
+  AddWorker("a");
+  const int64_t attempt = Attempt(1, "a", 0);
+  Batch batch;
+  batch.attempt_id = attempt;
+  batch.metrics = {"loss/val"};
+  for (int64_t step = 10; step <= 30; step += 10) {
+    const double loss = 4 - static_cast<double>(step) / 100;
+    batch.events.emplace_back(MetricRow{0, step, 10 * step, {{0, loss}}});
+  }
+  Apply(batch);
+  ASSERT_TRUE(store_->StopTrials({1, 2}, "enough", 5).ok());
+  std::vector<ObservationRow> trials = *store_->read().ListObservations(sweep);
+  EXPECT_TRUE(std::isnan(trials[0].stopped_loss));  // not read yet
+  ASSERT_TRUE(store_->read().ReadStoppedLosses(&trials).ok());
+  EXPECT_EQ(trials[0].stopped_loss, 3.7);
+  EXPECT_TRUE(std::isnan(trials[1].stopped_loss));  // stopped before it began
+  EXPECT_TRUE(std::isnan(trials[2].stopped_loss));  // not stopped
+}
+
 TEST_F(BatchTest, TheLastTaskOfATrialEndsIt) {
   const int64_t sweep = Create(SimpleSweep("phase", 2, 1)).sweep.sweep_id;
   AddWorker("a");

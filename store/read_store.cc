@@ -274,6 +274,16 @@ absl::StatusOr<std::vector<ObservationRow>> ReadStore::ListObservations(int64_t 
   return rows;
 }
 
+absl::Status ReadStore::ReadStoppedLosses(std::vector<ObservationRow>* observations) const {
+  for (ObservationRow& trial : *observations) {
+    if (trial.state != TrialState::kStopped) continue;
+    LOGLOG_ASSIGN_OR_RETURN(const Curve curve,
+                            ReadCurve({.trial_id = trial.trial_id, .metric = "loss/val"}));
+    if (!curve.points.empty()) trial.stopped_loss = curve.points.back().value;
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Curve> ReadStore::ReadCurve(const PointQuery& query) const {
   return ReadCurvePoints(db_, query);
 }

@@ -55,6 +55,8 @@ class ReadStore {
   // How many trials of the sweep are in one of these states (empty: all).
   absl::StatusOr<int64_t> CountTrials(int64_t sweep_id, absl::Span<const TrialState> states) const;
   absl::StatusOr<std::vector<ObservationRow>> ListObservations(int64_t sweep_id) const;
+  // Sets `stopped_loss` of the STOPPED ones: a read of one curve for each.
+  absl::Status ReadStoppedLosses(std::vector<ObservationRow>* observations) const;
   // Open trials with the sweeps that count them; for those a verb just made or reopened.
   absl::StatusOr<std::vector<OpenTrial>> ListOpenTrials(int64_t sweep_id) const;
   absl::StatusOr<std::vector<SweepOfTrial>> ListSweepsOfTrial(int64_t trial_id) const;

@@ -476,6 +476,8 @@ struct ObservationRow {
   // Of the attempt that ended a DONE trial.
   std::string data_sha256;
   std::string trainer_version;
+  // Of a STOPPED trial, where ReadStore::ReadStoppedLosses was asked for it: its newest loss/val.
+  double stopped_loss = kNoNumber;
 };
 
 // ---- start of a coordinator

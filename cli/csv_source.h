@@ -1,0 +1,31 @@
+#ifndef LOGLOG_CLI_CSV_SOURCE_H_
+#define LOGLOG_CLI_CSV_SOURCE_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cli/args.h"
+#include "fit/csv_points.h"
+#include "fit/observation.h"
+
+namespace loglog::cli {
+
+// --csv and the flags that name its columns.
+std::vector<Flag> CsvSourceFlags();
+
+// The points of --csv.
+struct CsvSource {
+  std::string path;
+  CsvColumns columns;
+  Axis axis = Axis::kTokens;  // that --x is on, by --axis or its name
+  CsvPoints points;
+};
+
+// Reads the file that --csv names, with the columns that the other flags name. INVALID_ARGUMENT
+// names the file, row and column, or the flag that is missing. NOT_FOUND: no such file.
+absl::StatusOr<CsvSource> ReadCsvSource(const Args& args);
+
+}  // namespace loglog::cli
+
+#endif  // LOGLOG_CLI_CSV_SOURCE_H_
