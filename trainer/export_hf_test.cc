@@ -156,7 +156,11 @@ TEST(Safetensors, ReadsWhatItWritesAndRefusesWhatContradictsItself) {
   EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})"),
               HasSubstr("another number of bytes"));
   EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":"x","data_offsets":[0,4]}})"),
-              HasSubstr("in another form"));
+              HasSubstr("a shape of other than whole numbers"));
+  EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[1e30],"data_offsets":[0,4]}})"),
+              HasSubstr("a shape of other than whole numbers"));
+  EXPECT_THAT(with(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,1e30]}})"),
+              HasSubstr("offsets that are no whole numbers"));
 }
 
 TEST(Branch, LengthAndScheduleMayDifferAfterTheBranchOnly) {

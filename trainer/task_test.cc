@@ -168,7 +168,8 @@ const std::vector<BadTask>& BadTasks() {
       {"/checkpiont", json::object(), "checkpiont is not a known key; did you mean checkpoint?"},
       {"/zzz", 1,
        "zzz is not a known key; known here: format, task_id, attempt_id, members, token_begin, "
-       "token_end, checkpoint, run_dir, checkpoint_dir, data_root, device, threads, branch, "
+       "token_end, checkpoint, run_dir, checkpoint_dir, data_root, device, threads, devices, "
+       "ranks, branch, "
        "resume"},
       {"/format", 2, "format is 2, and this trainer reads format 1; use programs of one version"},
       {"/members", nullptr, "members is missing; add it"},
@@ -350,7 +351,7 @@ TEST(Task, SeveralDevicesAreRanks) {
 TEST(Task, ImpossibleRanksAreRefused) {
   const json two = {"cuda:0", "cuda:1"};
   const std::vector<std::pair<json, const char*>> refusals = {
-      {{{"ranks", 0}}, "ranks is 0; it must lie between 1 and 64"},
+      {{{"ranks", 0}}, "ranks is 0; it must be at least 1"},
       {{{"ranks", 3}},
        "ranks is 3, and the 16 sequences of a step cannot be shared equally by as many; the next "
        "smaller number that can is 2, or change train.batch_tokens"},
