@@ -20,6 +20,7 @@ if sys.executable != PYTHON and os.path.exists(PYTHON) and "LOGLOG_ORACLE_RUNS" 
     os.environ["LOGLOG_ORACLE_RUNS"] = "1"
     os.execv(PYTHON, [PYTHON, *sys.argv])
 try:
+    from google.protobuf.unknown_fields import UnknownFieldSet
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams import plugin_data_pb2
 except ImportError:
@@ -49,7 +50,7 @@ def check(folder, number):
     assert start.hparams["train.schedule"].string_value == "wsd"
     assert start.hparams["seed"].number_value == number - 17
     assert start.group_name == f"cell{number}" and start.start_time_secs == 1.7e9
-    assert not start.UnknownFields() if hasattr(start, "UnknownFields") else True
+    assert len(UnknownFieldSet(start)) == 0
     end = read["_hparams_/session_end_info"].session_end_info
     assert end.status == 1 and end.end_time_secs == 1.7e9 + 100, end
 
