@@ -32,8 +32,8 @@ std::vector<Command> AllCommands() {
   for (const auto& group :
        {DemoCommands(), PlanCommands(), StatusCommands(), FitCommands(), FitStoreCommands(),
         NextCommands(), PlotCommands(), ServerCommands(), TokenCommands(), SweepCommands(),
-        TrialCommands(), DataCommands(), CkptCommands(), ExportCommands(), TensorBoardCommands(), SqlCommands(), StoreCommands(),
-        DoctorCommands(), ShellCommands()}) {
+        TrialCommands(), DataCommands(), CkptCommands(), ExportCommands(), TensorBoardCommands(),
+        SqlCommands(), StoreCommands(), DoctorCommands(), ShellCommands()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   return all;
