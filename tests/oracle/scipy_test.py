@@ -7,16 +7,12 @@ Skips (77) where numpy and scipy are not installed; `deploy/setup.sh --test` ins
 LOGLOG_ORACLE_PYTHON, or the folder it makes, says where.
 """
 import json
-import os
-import pathlib
 import subprocess
 import sys
 
-HOME = pathlib.Path(os.environ.get("LOGLOG_CACHE", pathlib.Path.home() / ".cache/loglog"))
-PYTHON = os.environ.get("LOGLOG_ORACLE_PYTHON", str(HOME / "oracle/bin/python"))
-if sys.executable != PYTHON and os.path.exists(PYTHON) and "LOGLOG_ORACLE_RUNS" not in os.environ:
-    os.environ["LOGLOG_ORACLE_RUNS"] = "1"
-    os.execv(PYTHON, [PYTHON, *sys.argv])
+import environment
+
+environment.enter("oracle", "LOGLOG_ORACLE_PYTHON")
 try:
     import numpy as np
     from scipy import optimize, stats

@@ -7,18 +7,15 @@ Skips (77) where tensorboard is not installed; LOGLOG_TENSORBOARD_PYTHON says wh
 folder that deploy/setup.sh --test makes.
 """
 import math
-import os
 import pathlib
 import struct
 import subprocess
 import sys
 import tempfile
 
-HOME = pathlib.Path(os.environ.get("LOGLOG_CACHE", pathlib.Path.home() / ".cache/loglog"))
-PYTHON = os.environ.get("LOGLOG_TENSORBOARD_PYTHON", str(HOME / "tensorboard/bin/python"))
-if sys.executable != PYTHON and os.path.exists(PYTHON) and "LOGLOG_ORACLE_RUNS" not in os.environ:
-    os.environ["LOGLOG_ORACLE_RUNS"] = "1"
-    os.execv(PYTHON, [PYTHON, *sys.argv])
+import environment
+
+environment.enter("tensorboard", "LOGLOG_TENSORBOARD_PYTHON")
 try:
     from google.protobuf.unknown_fields import UnknownFieldSet
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

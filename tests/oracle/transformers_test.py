@@ -20,11 +20,9 @@ import subprocess
 import sys
 import tempfile
 
-HOME = pathlib.Path(os.environ.get("LOGLOG_CACHE", pathlib.Path.home() / ".cache/loglog"))
-PYTHON = os.environ.get("LOGLOG_TRANSFORMERS_PYTHON", str(HOME / "transformers/bin/python"))
-if sys.executable != PYTHON and os.path.exists(PYTHON) and "LOGLOG_ORACLE_RUNS" not in os.environ:
-    os.environ["LOGLOG_ORACLE_RUNS"] = "1"
-    os.execv(PYTHON, [PYTHON, *sys.argv])
+import environment
+
+environment.enter("transformers", "LOGLOG_TRANSFORMERS_PYTHON")
 os.environ["HF_HUB_OFFLINE"] = "1"
 try:
     import torch
