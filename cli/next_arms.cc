@@ -151,7 +151,7 @@ absl::StatusOr<NextCost> CostOfNext(const Args& args, const NextArms& arms) {
     LOGLOG_ASSIGN_OR_RETURN(const double stated, args.Number("throughput", 1e-3, 1e15));
     const double largest = cost.per_token.empty() ? 1 : cost.per_token.rbegin()->second;
     for (auto& [n, per_token] : cost.per_token) per_token /= largest * stated;
-    cost.unit = "seconds of a slot";
+    cost.unit = NextCost::kTime;
     return cost;
   }
   std::vector<double> flops_per_second;
@@ -164,7 +164,7 @@ absl::StatusOr<NextCost> CostOfNext(const Args& args, const NextArms& arms) {
     const auto own = arm.tokens_per_second.find(n);
     per_token = own != arm.tokens_per_second.end() ? 1 / Median(own->second) : per_token / typical;
   }
-  cost.unit = "seconds of a slot";
+  cost.unit = NextCost::kTime;
   return cost;
 }
 

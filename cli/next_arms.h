@@ -38,7 +38,8 @@ absl::StatusOr<NextArms> ReadNextArms(Context& context);
 
 // What a trial costs.
 struct NextCost {
-  std::string unit;                    // "seconds of a slot", "FLOPs" or "tokens"
+  static constexpr char kTime[] = "seconds of a slot";
+  std::string unit;                    // kTime, "FLOPs" or "tokens"
   std::map<double, double> per_token;  // by N
 };
 // By the speed that is stated (tokens a second of a slot at the largest size; others by their

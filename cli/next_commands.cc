@@ -46,7 +46,7 @@ absl::StatusOr<NextOptions> OptionsOf(const Args& args, bool two_arms) {
 absl::Status ReadBudget(const Args& args, const NextCost& cost, NextOptions* options) {
   options->budget = 1e300;
   if (!args.Has("budget")) return absl::OkStatus();
-  if (cost.unit != "seconds of a slot") {
+  if (cost.unit != NextCost::kTime) {
     return WithHint(absl::FailedPreconditionError(
                         "a budget is time of a slot, and no trial has a measured speed"),
                     "state it: --throughput TOKENS_PER_S");

@@ -62,11 +62,12 @@ MegatronIndex ReadMegatronIndex(const uint8_t* bytes, size_t size, const std::st
   MegatronIndex index{.token_bytes = type.bytes, .is_signed = type.is_signed};
   uint64_t document = 0;
   for (uint64_t i = 0; i < sequences; ++i) {
-    const std::string sequence = path + ": sequence " + std::to_string(i);
+    // Only where it is needed: there may be 1e8 of them.
+    const auto place = [&] { return path + ": sequence " + std::to_string(i); };
     const auto length = At<int32_t>(lengths, i);
-    if (length < 0) throw ShardError(sequence + " has the length " + std::to_string(length));
+    if (length < 0) throw ShardError(place() + " has the length " + std::to_string(length));
     if (At<int64_t>(offsets, i) != index.tokens * type.bytes) {
-      throw ShardError(sequence + " begins at byte " + std::to_string(At<int64_t>(offsets, i)) +
+      throw ShardError(place() + " begins at byte " + std::to_string(At<int64_t>(offsets, i)) +
                        " of the .bin file, and the one before ends at byte " +
                        std::to_string(index.tokens * type.bytes) +
                        "; sequences with gaps between them are not read, merge the data set again");

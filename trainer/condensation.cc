@@ -181,13 +181,7 @@ SpectrumShape ShapeOf(const std::vector<double>& singular_values) {
 }
 
 SpectrumShape ShapeOfSpectrum(const float* matrix, int64_t rows, int64_t cols) {
-  std::vector<double> values = SingularValues(matrix, rows, cols);
-  // Relative to the largest, so that no square of a tiny one is lost.
-  const double top = values.empty() ? 0 : values.front();
-  if (top > 0) {
-    for (double& value : values) value /= top;
-  }
-  return ShapeOf(values);
+  return ShapeOf(SingularValues(matrix, rows, cols));
 }
 
 }  // namespace loglog

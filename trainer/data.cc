@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <set>
 #include <utility>
 
@@ -10,6 +9,7 @@
 #include "shards/manifest.h"
 #include "shards/megatron.h"
 #include "shards/sha256.h"
+#include "trainer/shared_files.h"
 
 namespace loglog {
 namespace {
@@ -55,16 +55,20 @@ std::vector<Domain> DomainsOf(const DataSplit& split, const std::string& field) 
 // Token files of one side, opened.
 struct Side {
   std::vector<Domain> domains;
-  std::vector<std::vector<std::string>> paths;  // by domain
+  std::vector<GlobbedFiles> files;  // by domain
   std::vector<std::unique_ptr<WindowSet>> sets;
 
   Side(const DataSplit& split, const std::string& field, const std::string& data_root) {
     if (split.format == DataFormat::kSynthetic) return;
     domains = DomainsOf(split, field);
-    for (const Domain& domain : domains) paths.push_back(GlobShards(data_root, domain.glob));
+    for (const Domain& domain : domains) {
+      files.push_back({domain.glob, GlobShards(data_root, domain.glob)});
+    }
   }
   void Open(DataFormat format, const MemberConfig& config, std::vector<std::string>* hashes) {
-    for (const auto& own : paths) sets.push_back(OpenShards(own, format, config, hashes));
+    for (const GlobbedFiles& own : files) {
+      sets.push_back(OpenShards(own.paths, format, config, hashes));
+    }
   }
 };
 
@@ -83,26 +87,6 @@ double TokensPerByte(const std::vector<std::string>& paths) {
     bytes += manifest->val.TextBytes(manifest->tokenizer);
   }
   return static_cast<double>(tokens) / static_cast<double>(bytes);
-}
-
-// A loss on text that was trained on is no validation loss, and nothing later would show it.
-void RefuseSharedFiles(const Side& train, const Side& val) {
-  std::map<std::string, std::string> trained;  // the glob that matches a file
-  for (size_t i = 0; i < train.paths.size(); ++i) {
-    for (const std::string& path : train.paths[i]) {
-      trained[std::filesystem::canonical(path).string()] = train.domains[i].glob;
-    }
-  }
-  for (size_t i = 0; i < val.paths.size(); ++i) {
-    for (const std::string& path : val.paths[i]) {
-      const auto found = trained.find(std::filesystem::canonical(path).string());
-      if (found == trained.end()) continue;
-      throw ShardError("data.train.glob \"" + found->second + "\" and data.val.glob \"" +
-                       val.domains[i].glob + "\" both match " + path +
-                       ", which would be trained on and then validated on; make them match "
-                       "different files, such as train-*.bin and val-*.bin");
-    }
-  }
 }
 
 }  // namespace
@@ -139,7 +123,7 @@ void TrainingData::Load(const MemberConfig& config, const std::string& data_root
   eval_sets_.resize(1);
   Side train(data.train, "data.train.domains", data_root);
   Side val(data.val, "data.val.domains", data_root);
-  RefuseSharedFiles(train, val);
+  RefuseSharedFiles(train.files, val.files, ", such as train-*.bin and val-*.bin");
   if (data.train.format == DataFormat::kSynthetic || data.val.format == DataFormat::kSynthetic) {
     synthetic_ =
         std::make_unique<SyntheticSource>(SyntheticParams{.contexts = data.synthetic.contexts,
@@ -162,7 +146,7 @@ void TrainingData::Load(const MemberConfig& config, const std::string& data_root
   } else {
     val.Open(data.val.format, config, &val_hashes);
     std::vector<double> tokens_per_byte;
-    for (const auto& paths : val.paths) tokens_per_byte.push_back(TokensPerByte(paths));
+    for (const GlobbedFiles& own : val.files) tokens_per_byte.push_back(TokensPerByte(own.paths));
     PickValidation(val.domains, val.sets, tokens_per_byte, sequences);
   }
   sha256_ = DataSha256(train_hashes, val_hashes);

@@ -193,10 +193,9 @@ void Engine::Impl::Run(const ModelTensors& weights, ModelTensors* grads, int fir
 }
 
 int64_t Engine::Impl::LayerBegin(int64_t layer) const {
-  const std::string prefix = "layers." + std::to_string(layer) + ".";
   const auto first =
       std::find_if(layout_.tensors.begin(), layout_.tensors.end(),
-                   [&](const TensorSpec& t) { return t.label.rfind(prefix, 0) == 0; });
+                   [&](const TensorSpec& t) { return t.in_layer && t.layer == layer; });
   return first->offset;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -174,12 +175,13 @@ void Loop::StartFresh() {
     const std::optional<ImportedWeights>& imported = task_.members[i].init.weights;
     if (!imported) continue;
     const std::vector<float> row = ImportLlama(*imported, task_.first().model, task_.data_root);
-    const std::string prefix = std::to_string(i) + "/weights/";
+    std::map<std::string, const float*> tensors;  // by the name of their buffer
+    for (const TensorSpec& tensor : layout.tensors) {
+      tensors[std::to_string(i) + "/weights/" + tensor.name] = row.data() + tensor.offset;
+    }
     for (size_t b = 0; b < engine_.state_buffers().size(); ++b) {
-      for (const TensorSpec& tensor : layout.tensors) {
-        if (engine_.state_buffers()[b].name != prefix + tensor.name) continue;
-        engine_.WriteState(b, row.data() + tensor.offset);
-      }
+      const auto found = tensors.find(engine_.state_buffers()[b].name);
+      if (found != tensors.end()) engine_.WriteState(b, found->second);
     }
   }
 }

@@ -9,6 +9,7 @@
 #include "shards/window_order.h"
 #include "trainer/generators.h"
 #include "trainer/pair_files.h"
+#include "trainer/shared_files.h"
 
 namespace loglog {
 namespace {
@@ -27,7 +28,7 @@ class PairsGenerator final : public Generator {
       : width_(model.seq_len + 1) {
     const std::vector<std::string> train = GlobShards(data_root, data.train.glob);
     const std::vector<std::string> val = GlobShards(data_root, data.val.glob);
-    RefuseSharedFiles(data, train, val);
+    RefuseSharedFiles({{data.train.glob, train}}, {{data.val.glob, val}}, /*such_as=*/"");
     std::vector<TextPair> examples;
     for (const std::string& path : train) {
       for (TextPair& pair : Read(data.train.format, path, "train")) {
@@ -88,21 +89,6 @@ class PairsGenerator final : public Generator {
   std::vector<TextPair> Read(DataFormat format, const std::string& path, const char* side) {
     hashes_ += std::string(side) + " " + Sha256HexOfFile(path) + "\n";
     return ReadPairFile(format, path);
-  }
-
-  static void RefuseSharedFiles(const DataConfig& data, const std::vector<std::string>& train,
-                                const std::vector<std::string>& val) {
-    std::set<std::string> trained;
-    for (const std::string& path : train) {
-      trained.insert(std::filesystem::canonical(path).string());
-    }
-    for (const std::string& path : val) {
-      if (trained.count(std::filesystem::canonical(path).string()) == 0) continue;
-      throw ShardError("data.train.glob \"" + data.train.glob + "\" and data.val.glob \"" +
-                       data.val.glob + "\" both match " + path +
-                       ", which would be trained on and then validated on; make them match "
-                       "different files");
-    }
   }
 
   void NumberWords(const std::vector<TextPair>& examples, const ModelConfig& model) {

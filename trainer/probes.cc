@@ -146,7 +146,11 @@ void AppendCondensation(const ModelConfig& model, const Layout& layout, const fl
 }
 
 ActivationProbe::ActivationProbe(const ModelConfig& model, bool heads)
-    : model_(model), heads_(heads), layers_(ProbeLayers(model.layers)), sums_(layers_.size()) {
+    : model_(model),
+      scale_(1 / std::sqrt(static_cast<double>(model.HeadDim()))),
+      heads_(heads),
+      layers_(ProbeLayers(model.layers)),
+      sums_(layers_.size()) {
   for (LayerSums& layer : sums_) {
     layer.resize(static_cast<size_t>(model.heads));
     for (HeadSums& sums : layer) sums.max_logit = -std::numeric_limits<double>::infinity();
@@ -198,8 +202,7 @@ void ActivationProbe::AddAttention(const LayerActivations& layer, const int32_t*
 
 void ActivationProbe::AddQuery(const float* scores, int64_t keys, const int32_t* tokens,
                                HeadSums* sums) {
-  const double scale = 1 / std::sqrt(static_cast<double>(model_.HeadDim()));
-  const double top = *std::max_element(scores, scores + keys) * scale;
+  const double top = *std::max_element(scores, scores + keys) * scale_;
   // A NaN must not hide behind the comparison.
   const bool nan = std::any_of(scores, scores + keys, [](float x) { return std::isnan(x); });
   sums->max_logit =
@@ -208,24 +211,23 @@ void ActivationProbe::AddQuery(const float* scores, int64_t keys, const int32_t*
   if (keys == 1) return;
   double total = 0, weighted = 0;
   for (int64_t i = 0; i < keys; ++i) {
-    const double logit = scores[i] * scale - top;
+    const double logit = scores[i] * scale_ - top;
     const double weight = std::exp(logit);
     total += weight;
     weighted += weight * logit;
   }
   // -sum p ln p with p = e^logit / total.
   sums->entropy += std::log(total) - weighted / total;
-  sums->first_token_mass += std::exp(scores[0] * scale - top) / total;
+  sums->first_token_mass += std::exp(scores[0] * scale_ - top) / total;
   sums->rows += 1;
   if (!focus_mass_.empty()) AddFocus(scores, keys, top, total, tokens);
 }
 
 void ActivationProbe::AddFocus(const float* scores, int64_t keys, double top, double total,
                                const int32_t* tokens) {
-  const double scale = 1 / std::sqrt(static_cast<double>(model_.HeadDim()));
   for (int64_t i = 0; i < keys; ++i) {
     const size_t token = static_cast<size_t>(tokens[i]);
-    focus_mass_[token] += std::exp(scores[i] * scale - top) / total;
+    focus_mass_[token] += std::exp(scores[i] * scale_ - top) / total;
     focus_share_[token] += 1 / static_cast<double>(keys);
   }
 }

@@ -71,6 +71,7 @@ class ActivationProbe {
   void AddNorm(const std::string& name, const NormSite& site);
 
   ModelConfig model_;
+  double scale_;  // of attention scores
   bool heads_;
   std::vector<int64_t> layers_;
   std::vector<LayerSums> sums_;
