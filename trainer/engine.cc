@@ -91,7 +91,7 @@ Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& optio
   compute_type_ = bf16 ? at::kBFloat16 : at::kFloat;
   compute_ = state_.weights.to(compute_type_);
   state_bytes_ = count * layout_.floats * (4 * 4 + (bf16 ? 2 : 0));
-  ops_ = composed_ ? MakeComposedOps() : MakeCpuOps();
+  ops_ = composed_ ? MakeComposedOps() : MakeCpuOps(options.threads);
   rope_ = MakeRope(model_, device_);
   optimizer_ = std::make_unique<AdamW>(model_, layout_, state_, composed_);
   loss_sum_ = at::zeros({count}, fp32.dtype(at::kDouble));

@@ -13,7 +13,7 @@ namespace loglog {
 
 // What the engine uses on a CPU unless told otherwise: small parts keep activations in the
 // second-level cache.
-constexpr int64_t kCpuChunkTokens = 256;
+constexpr int64_t kCpuChunkTokens = 512;
 constexpr int64_t kCpuKeptProbabilityBytes = int64_t{64} << 20;
 constexpr int64_t kCpuAttentionBlockBytes = int64_t{1} << 20;
 

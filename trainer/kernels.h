@@ -21,6 +21,33 @@ struct HeadShape {
   int64_t head_dim = 0;   // E
 };
 
+struct MatMulShape {
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t inner = 0;
+};
+
+// Entry (i, j) at data + i * row + j * col. Fast where one of the two is 1.
+struct MatrixView {
+  const float* data = nullptr;
+  int64_t row = 0;
+  int64_t col = 0;
+};
+
+inline constexpr int64_t kMatMulScratch = 512 * 1024;
+
+// Of one key-value head and the G query heads that share it.
+struct AttentionShape {
+  int64_t group = 1;      // G
+  int64_t positions = 0;  // T
+  int64_t head_dim = 0;   // E
+};
+
+// Room for copies of four matrices of a head, [T, E], whose sides are filled up to whole tiles.
+constexpr int64_t AttentionScratch(const AttentionShape& shape) {
+  return 4 * (shape.positions + 32) * (shape.head_dim + 32);
+}
+
 struct AdamWStep {
   float grad_scale = 1;  // clipping
   float beta1 = 0;
@@ -66,6 +93,23 @@ struct Kernels {
   // dp [blocks, T, T], in place: the gradient of the unscaled scores from that of p.
   void (*causal_softmax_backward)(const float* p, float* dp, int64_t blocks, int64_t positions,
                                   float scale);
+
+  // out [rows, cols] = base + a [rows, inner] b [inner, cols]; without a base, a b. `base` may be
+  // out. Rows of base and of out are base_row and out_row floats apart. An entry's sum runs over
+  // the inner dimension in order, whatever else is computed beside it. `scratch` holds
+  // kMatMulScratch floats.
+  void (*matmul)(const MatMulShape& shape, const MatrixView& a, const MatrixView& b,
+                 const float* base, int64_t base_row, float* out, int64_t out_row, float* scratch);
+
+  // q [G, T, E], k and v [T, E] -> p [G, T, T] = softmax(q k^T / sqrt(E)) over keys up to the
+  // query's own, 0 beyond, and out [G, T, E] = p v, which may be null. `scratch` holds
+  // AttentionScratch(shape) floats, here and below.
+  void (*causal_attention)(const AttentionShape& shape, const float* q, const float* k,
+                           const float* v, float* p, float* out, float* scratch);
+  // ds [G, T, T] becomes the gradient of q k^T; writes dq, dk and dv.
+  void (*causal_attention_backward)(const AttentionShape& shape, const float* q, const float* k,
+                                    const float* v, const float* p, const float* dout, float* ds,
+                                    float* dq, float* dk, float* dv, float* scratch);
 
   // gate_up [rows, 2 F] -> out [rows, F] = silu(gate) * up.
   void (*swiglu)(const float* gate_up, int64_t rows, int64_t width, float* out);

@@ -146,6 +146,8 @@ inline void Copy(const float* from, int64_t count, float* to) {
   for (int64_t i = 0; i < count; ++i) to[i] = from[i];
 }
 
+#include "trainer/matmul_impl.h"
+
 void SplitHeads(const float* qkv, const float* cos, const float* sin, const HeadShape& shape,
                 float* q, float* k, float* v) {
   const int64_t width = shape.head_dim, half = width / 2, length = shape.positions;
@@ -208,31 +210,38 @@ void RowsToHeads(const float* rows, const HeadShape& shape, float* heads) {
   }
 }
 
+// scores [positions] of a query, in place: softmax(scale * score) over the first `keys`, 0 beyond.
+inline void SoftmaxRow(float* scores, int64_t keys, int64_t positions, float scale) {
+  const float top = Max(scores, keys);
+  for (int64_t i = 0; i < keys; ++i) scores[i] = Exp((scores[i] - top) * scale);
+  const float* p = scores;
+  const float inverse = 1.0f / Sum(keys, [p](int64_t i) { return p[i]; });
+  for (int64_t i = 0; i < keys; ++i) scores[i] *= inverse;
+  for (int64_t i = keys; i < positions; ++i) scores[i] = 0;
+}
+
+// dp in place: the gradient of the unscaled scores from that of p.
+inline void SoftmaxRowBackward(const float* p, float* dp, int64_t keys, int64_t positions,
+                               float scale) {
+  const float dot = Sum(keys, [p, dp](int64_t i) { return p[i] * dp[i]; });
+  for (int64_t i = 0; i < keys; ++i) dp[i] = p[i] * (dp[i] - dot) * scale;
+  for (int64_t i = keys; i < positions; ++i) dp[i] = 0;
+}
+
 void CausalSoftmax(float* scores, int64_t blocks, int64_t positions, float scale) {
-  for (int64_t block = 0; block < blocks; ++block) {
-    for (int64_t t = 0; t < positions; ++t, scores += positions) {
-      const int64_t keys = t + 1;
-      const float top = Max(scores, keys);
-      for (int64_t i = 0; i < keys; ++i) scores[i] = Exp((scores[i] - top) * scale);
-      const float* p = scores;
-      const float inverse = 1.0f / Sum(keys, [p](int64_t i) { return p[i]; });
-      for (int64_t i = 0; i < keys; ++i) scores[i] *= inverse;
-      for (int64_t i = keys; i < positions; ++i) scores[i] = 0;
-    }
+  for (int64_t row = 0; row < blocks * positions; ++row, scores += positions) {
+    SoftmaxRow(scores, row % positions + 1, positions, scale);
   }
 }
 
 void CausalSoftmaxBackward(const float* p, float* dp, int64_t blocks, int64_t positions,
                            float scale) {
-  for (int64_t block = 0; block < blocks; ++block) {
-    for (int64_t t = 0; t < positions; ++t, p += positions, dp += positions) {
-      const int64_t keys = t + 1;
-      const float dot = Sum(keys, [p, dp](int64_t i) { return p[i] * dp[i]; });
-      for (int64_t i = 0; i < keys; ++i) dp[i] = p[i] * (dp[i] - dot) * scale;
-      for (int64_t i = keys; i < positions; ++i) dp[i] = 0;
-    }
+  for (int64_t row = 0; row < blocks * positions; ++row, p += positions, dp += positions) {
+    SoftmaxRowBackward(p, dp, row % positions + 1, positions, scale);
   }
 }
+
+#include "trainer/attention_impl.h"
 
 void SwiGlu(const float* gate_up, int64_t rows, int64_t width, float* out) {
   for (int64_t row = 0; row < rows; ++row, gate_up += 2 * width, out += width) {
@@ -370,6 +379,9 @@ const Kernels LOGLOG_KERNELS = {
     .rows_to_heads = RowsToHeads,
     .causal_softmax = CausalSoftmax,
     .causal_softmax_backward = CausalSoftmaxBackward,
+    .matmul = MatMul,
+    .causal_attention = CausalAttention,
+    .causal_attention_backward = CausalAttentionBackward,
     .swiglu = SwiGlu,
     .swiglu_backward = SwiGluBackward,
     .sigmoid_gate = SigmoidGate,

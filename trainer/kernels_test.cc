@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -81,6 +82,131 @@ TEST_P(KernelsTest, SoftmaxTakesExtremeScores) {
   EXPECT_EQ(scores[1], 0);
   EXPECT_EQ(scores[2], 1);
   EXPECT_LT(scores[3], 1e-37);
+}
+
+// A matrix of doubles by its entries' strides.
+struct Entries {
+  const std::vector<float>& values;
+  int64_t row, col;
+  double operator()(int64_t i, int64_t j) const {
+    return values[static_cast<size_t>(i * row + j * col)];
+  }
+};
+
+// Sizes at, below and above a tile's and a block's, stored by rows, by columns and otherwise.
+TEST_P(KernelsTest, MatMul) {
+  const MatMulShape shapes[] = {{1, 1, 1},     {12, 32, 16},  {13, 33, 17}, {5, 16, 3},
+                                {24, 48, 384}, {37, 7, 385},  {265, 65, 9}, {3, 1030, 5},
+                                {14, 40, 800}, {30, 200, 512}};
+  std::vector<float> scratch(kMatMulScratch);
+  for (const MatMulShape& shape : shapes) {
+    const int64_t rows = shape.rows, cols = shape.cols, inner = shape.inner;
+    const auto a = Random(rows * inner * 2, 11), b = Random(inner * cols * 2, 12);
+    const auto base = Random(rows * cols, 13);
+    const Entries a_views[] = {{a, inner, 1}, {a, 1, rows}, {a, 2 * inner, 2}};
+    const Entries b_views[] = {{b, cols, 1}, {b, 1, inner}, {b, 2 * cols, 2}};
+    for (const Entries& x : a_views) {
+      for (const Entries& y : b_views) {
+        for (const bool adds : {false, true}) {
+          SCOPED_TRACE(testing::Message() << rows << "x" << cols << "x" << inner << " a " << x.row
+                                          << " b " << y.row << " adds " << adds);
+          // Rows of out are further apart than they are long, and what lies between stays.
+          const int64_t out_row = cols + 3;
+          std::vector<float> out(rows * out_row, 7);
+          kernels().matmul(shape, {a.data(), x.row, x.col}, {b.data(), y.row, y.col},
+                           adds ? base.data() : nullptr, cols, out.data(), out_row, scratch.data());
+          double worst = 0;
+          for (int64_t i = 0; i < rows; ++i) {
+            for (int64_t j = 0; j < cols; ++j) {
+              double sum = adds ? base[i * cols + j] : 0, size = 1;
+              for (int64_t k = 0; k < inner; ++k) {
+                sum += x(i, k) * y(k, j);
+                size += std::abs(x(i, k) * y(k, j));
+              }
+              worst = std::max(worst, std::abs(out[i * out_row + j] - sum) / size);
+            }
+            for (int64_t j = cols; j < out_row; ++j) ASSERT_EQ(out[i * out_row + j], 7);
+          }
+          EXPECT_LT(worst, kTolerance);
+        }
+      }
+    }
+  }
+}
+
+// What a row's sums are does not depend on the rows and columns that are computed with them.
+TEST_P(KernelsTest, MatMulOfAPartIsThePart) {
+  const int64_t rows = 29, cols = 70, inner = 400;
+  const auto a = Random(rows * inner, 14), b = Random(inner * cols, 15);
+  std::vector<float> scratch(kMatMulScratch), all(rows * cols), part(rows * cols);
+  kernels().matmul({rows, cols, inner}, {a.data(), inner, 1}, {b.data(), cols, 1}, nullptr, 0,
+                   all.data(), cols, scratch.data());
+  for (const auto& [first, count] : {std::pair<int64_t, int64_t>{0, 5}, {5, 24}}) {
+    kernels().matmul({count, cols, inner}, {a.data() + first * inner, inner, 1},
+                     {b.data(), cols, 1}, nullptr, 0, part.data() + first * cols, cols,
+                     scratch.data());
+  }
+  EXPECT_EQ(all, part);
+}
+
+TEST_P(KernelsTest, CausalAttentionAndItsGradient) {
+  const AttentionShape shapes[] = {{1, 1, 1}, {1, 12, 32}, {2, 13, 5}, {1, 40, 16}, {3, 70, 24}};
+  for (const AttentionShape& shape : shapes) {
+    const int64_t group = shape.group, length = shape.positions, width = shape.head_dim;
+    const size_t queries = group * length * width, keys = length * width;
+    const auto q = Random(queries, 21, 2), k = Random(keys, 22), v = Random(keys, 23);
+    const auto dout = Random(queries, 24);
+    std::vector<float> p(group * length * length, -1), ds = p, out(queries, -1), dq = out;
+    std::vector<float> dk(keys, -1), dv = dk, scratch(AttentionScratch(shape));
+    kernels().causal_attention(shape, q.data(), k.data(), v.data(), p.data(), out.data(),
+                               scratch.data());
+    kernels().causal_attention_backward(shape, q.data(), k.data(), v.data(), p.data(), dout.data(),
+                                        ds.data(), dq.data(), dk.data(), dv.data(), scratch.data());
+    std::vector<double> dq64(queries), dk64(keys), dv64(keys);
+    const double scale = 1 / std::sqrt(static_cast<double>(width));
+    for (int64_t row = 0; row < group * length; ++row) {
+      const int64_t seen = row % length + 1;
+      std::vector<double> weights(seen), grads(seen);
+      double total = 0, mean = 0;
+      for (int64_t i = 0; i < seen; ++i) {
+        double score = 0;
+        for (int64_t e = 0; e < width; ++e) {
+          score += static_cast<double>(q[row * width + e]) * k[i * width + e];
+          grads[i] += static_cast<double>(dout[row * width + e]) * v[i * width + e];
+        }
+        total += weights[i] = std::exp(scale * score);
+      }
+      for (int64_t i = 0; i < seen; ++i) {
+        weights[i] /= total;
+        mean += weights[i] * grads[i];
+        EXPECT_NEAR(p[row * length + i], weights[i], kTolerance);
+      }
+      for (int64_t i = seen; i < length; ++i) EXPECT_EQ(p[row * length + i], 0);
+      for (int64_t e = 0; e < width; ++e) {
+        double sum = 0;
+        for (int64_t i = 0; i < seen; ++i) {
+          const double slope = weights[i] * (grads[i] - mean) * scale;
+          sum += weights[i] * v[i * width + e];
+          dq64[row * width + e] += slope * k[i * width + e];
+          dk64[i * width + e] += slope * q[row * width + e];
+          dv64[i * width + e] += weights[i] * dout[row * width + e];
+        }
+        EXPECT_NEAR(out[row * width + e], sum, 4 * kTolerance);
+      }
+    }
+    const auto near = [](const std::vector<float>& values, const std::vector<double>& expected) {
+      for (size_t i = 0; i < values.size(); ++i) {
+        EXPECT_NEAR(values[i], expected[i], 8 * kTolerance * (1 + std::abs(expected[i])));
+      }
+    };
+    near(dq, dq64);
+    near(dk, dk64);
+    near(dv, dv64);
+    auto again = p;
+    kernels().causal_attention(shape, q.data(), k.data(), v.data(), again.data(), nullptr,
+                               scratch.data());
+    EXPECT_EQ(again, p);
+  }
 }
 
 TEST_P(KernelsTest, SwiGluAndItsGradient) {

@@ -2,72 +2,18 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/add.h>
-#include <ATen/ops/addmm.h>
-#include <ATen/ops/baddbmm.h>
-#include <ATen/ops/bmm.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/gelu_backward.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/threshold_backward.h>
 
 #include <utility>
 
-#include "trainer/attention.h"
-
 namespace loglog {
 namespace {
 
-// out = a b, for each member. One member takes the plain product, whose entry is cheaper.
-void Product(at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
-  if (a.size(0) == 1) {
-    at::Tensor out0 = out.select(0, 0);
-    at::mm_out(out0, a.select(0, 0), b.select(0, 0));
-  } else {
-    at::bmm_out(out, a, b);
-  }
-}
-
 void AddBias(at::Tensor& out, const at::Tensor& bias) {
   if (bias.defined()) out.add_(bias.unsqueeze(1));
-}
-
-// out = x w^T + bias.
-void Linear(at::Tensor& out, const at::Tensor& x, const LinearTensors& w) {
-  Product(out, x, w.weight.transpose(1, 2));
-  AddBias(out, w.bias);
-}
-
-// sum = residual + x w^T + bias, with the residual stream in float32 whatever x and w are.
-void LinearOntoResidual(at::Tensor& sum, const at::Tensor& residual, const at::Tensor& x,
-                        const LinearTensors& w) {
-  const at::Tensor w_t = w.weight.transpose(1, 2);
-  if (x.scalar_type() != at::kFloat) {
-    at::add_out(sum, residual, at::bmm(x, w_t));
-  } else if (x.size(0) == 1) {
-    at::Tensor sum0 = sum.select(0, 0);
-    at::addmm_out(sum0, residual.select(0, 0), x.select(0, 0), w_t.select(0, 0));
-  } else {
-    at::baddbmm_out(sum, residual, x, w_t);
-  }
-  AddBias(sum, w.bias);
-}
-
-// dw += dy^T x.
-void AddWeightGradient(const at::Tensor& dw, const at::Tensor& dy, const at::Tensor& x) {
-  const at::Tensor dy_t = dy.transpose(1, 2);
-  if (x.scalar_type() != at::kFloat) {
-    dw.add_(at::bmm(dy_t, x));
-  } else if (x.size(0) == 1) {
-    dw.select(0, 0).addmm_(dy_t.select(0, 0), x.select(0, 0));
-  } else {
-    dw.baddbmm_(dy_t, x);
-  }
-}
-
-void AddLinearGradient(const LinearTensors& g, const at::Tensor& dy, const at::Tensor& x) {
-  AddWeightGradient(g.weight, dy, x);
-  if (g.bias.defined()) g.bias.add_(dy.sum({1}, /*keepdim=*/false, at::kFloat));
 }
 
 // A point of the stream in the type that products take; often the same tensor.
@@ -102,6 +48,14 @@ class Pass {
   void QkvForward(const LayerTensors& w, LayerActivations& a);
   // From work.dqkv to work.dh, the gradient of attn_in.
   void QkvBackward(const LayerTensors& w, LayerTensors& g, LayerActivations& a);
+  // out = x w^T + bias.
+  void Linear(at::Tensor& out, const at::Tensor& x, const LinearTensors& w) const;
+  // sum = residual + x w^T + bias, with the residual stream in float32 whatever x and w are.
+  void LinearOntoResidual(at::Tensor& sum, const at::Tensor& residual, const at::Tensor& x,
+                          const LinearTensors& w) const;
+  // dw += dy^T x.
+  void AddWeightGradient(const at::Tensor& dw, const at::Tensor& dy, const at::Tensor& x) const;
+  void AddLinearGradient(const LinearTensors& g, const at::Tensor& dy, const at::Tensor& x) const;
   // From attn_in to o_in.
   void Attention(const LayerTensors& w, LayerActivations& a);
   void AttentionBackward(const LayerTensors& w, LayerTensors& g, LayerActivations& a);
@@ -153,6 +107,29 @@ void Pass::NormBackward(const NormTensors& w, NormTensors& g, const NormSite& si
   }
 }
 
+void Pass::Linear(at::Tensor& out, const at::Tensor& x, const LinearTensors& w) const {
+  ops_.Product(x, w.weight.transpose(1, 2), out);
+  AddBias(out, w.bias);
+}
+
+void Pass::LinearOntoResidual(at::Tensor& sum, const at::Tensor& residual, const at::Tensor& x,
+                              const LinearTensors& w) const {
+  ops_.AddProduct(residual, x, w.weight.transpose(1, 2), sum);
+  AddBias(sum, w.bias);
+}
+
+void Pass::AddWeightGradient(const at::Tensor& dw, const at::Tensor& dy,
+                             const at::Tensor& x) const {
+  at::Tensor sum = dw;
+  ops_.AddProduct(dw, dy.transpose(1, 2), x, sum);
+}
+
+void Pass::AddLinearGradient(const LinearTensors& g, const at::Tensor& dy,
+                             const at::Tensor& x) const {
+  AddWeightGradient(g.weight, dy, x);
+  if (g.bias.defined()) g.bias.add_(dy.sum({1}, /*keepdim=*/false, at::kFloat));
+}
+
 void Pass::Embed() {
   at::Tensor& x = work_.layers[0].x;
   if (model_.embed_norm) {
@@ -181,23 +158,23 @@ void Pass::QkvForward(const LayerTensors& w, LayerActivations& a) {
   if (!splits_norm_) return Linear(out, a.attn_in, w.qkv);
   const int64_t q = model_.QDim(), rest = 2 * model_.KvDim();
   at::Tensor q_out = out.narrow(2, 0, q), kv_out = out.narrow(2, q, rest);
-  Product(q_out, a.attn_in, w.qkv.weight.narrow(1, 0, q).transpose(1, 2));
-  Product(kv_out, a.kv_in, w.qkv.weight.narrow(1, q, rest).transpose(1, 2));
+  ops_.Product(a.attn_in, w.qkv.weight.narrow(1, 0, q).transpose(1, 2), q_out);
+  ops_.Product(a.kv_in, w.qkv.weight.narrow(1, q, rest).transpose(1, 2), kv_out);
   AddBias(out, w.qkv.bias);
 }
 
 void Pass::QkvBackward(const LayerTensors& w, LayerTensors& g, LayerActivations& a) {
   if (!splits_norm_) {
     AddLinearGradient(g.qkv, work_.dqkv, a.attn_in);
-    return Product(work_.dh, work_.dqkv, w.qkv.weight);
+    return ops_.Product(work_.dqkv, w.qkv.weight, work_.dh);
   }
   const int64_t q = model_.QDim(), rest = 2 * model_.KvDim();
   const at::Tensor dq = work_.dqkv.narrow(2, 0, q), dkv = work_.dqkv.narrow(2, q, rest);
   AddWeightGradient(g.qkv.weight.narrow(1, 0, q), dq, a.attn_in);
   AddWeightGradient(g.qkv.weight.narrow(1, q, rest), dkv, a.kv_in);
   if (g.qkv.bias.defined()) g.qkv.bias.add_(work_.dqkv.sum({1}, /*keepdim=*/false, at::kFloat));
-  Product(work_.dh, dq, w.qkv.weight.narrow(1, 0, q));
-  work_.dx.add_(at::bmm(dkv, w.qkv.weight.narrow(1, q, rest)));
+  ops_.Product(dq, w.qkv.weight.narrow(1, 0, q), work_.dh);
+  ops_.AddProduct(work_.dx, dkv, w.qkv.weight.narrow(1, q, rest), work_.dx);
 }
 
 void Pass::Attention(const LayerTensors& w, LayerActivations& a) {
@@ -207,7 +184,7 @@ void Pass::Attention(const LayerTensors& w, LayerActivations& a) {
                   a.head_rstd);
   }
   ops_.SplitHeads(work_.qkv, rope_, work_.heads, a.q, a.k, a.v);
-  AttentionForward(ops_, {a.q, a.k, a.v}, work_.attention_block, a.p, work_.attn_heads);
+  ops_.Attention({a.q, a.k, a.v}, work_.attention_block, a.p, work_.attn_heads);
   ops_.HeadsToRows(work_.attn_heads, work_.heads, a.attn_out);
   if (!model_.gated_attention) return;
   Linear(a.attn_gate, a.attn_in, w.attn_gate);
@@ -219,8 +196,8 @@ void Pass::AttentionBackward(const LayerTensors& w, LayerTensors& g, LayerActiva
     ops_.SigmoidGateBackward(work_.do_in, a.attn_out, a.attn_gate, work_.dattn, work_.dgate);
   }
   ops_.RowsToHeads(work_.dattn, work_.heads, work_.attn_heads);
-  loglog::AttentionBackward(ops_, {a.q, a.k, a.v}, work_.attention_block, work_.keeps_probabilities,
-                            work_.attn_heads, a.p, work_.dp_block, work_.dq, work_.dk, work_.dv);
+  ops_.AttentionBackward({a.q, a.k, a.v}, work_.attention_block, work_.keeps_probabilities,
+                         work_.attn_heads, a.p, work_.dp_block, work_.dq, work_.dk, work_.dv);
   ops_.SplitHeadsBackward(work_.dq, work_.dk, work_.dv, rope_, work_.heads, work_.qkv);
   if (model_.qk_norm) {
     ops_.HeadNormBackward(work_.qkv, a.qkv_raw, w.q_norm, w.k_norm, a.head_rstd, work_.heads,
@@ -229,7 +206,7 @@ void Pass::AttentionBackward(const LayerTensors& w, LayerTensors& g, LayerActiva
   QkvBackward(w, g, a);
   if (!model_.gated_attention) return;
   AddLinearGradient(g.attn_gate, work_.dgate, a.attn_in);
-  work_.dh.baddbmm_(work_.dgate, w.attn_gate.weight);
+  ops_.AddProduct(work_.dh, work_.dgate, w.attn_gate.weight, work_.dh);
 }
 
 void Pass::Mlp(const LayerTensors& w, LayerActivations& a) {
@@ -263,7 +240,7 @@ void Pass::MlpBackward(const LayerTensors& w, LayerTensors& g, LayerActivations&
       break;
   }
   AddLinearGradient(g.up, work_.dup, a.mlp_in);
-  Product(work_.dh, work_.dup, w.up.weight);
+  ops_.Product(work_.dup, w.up.weight, work_.dh);
 }
 
 void Pass::AddBranch(const at::Tensor& x, const at::Tensor& in, const LinearTensors& w,
@@ -284,7 +261,7 @@ void Pass::BranchBackward(const LinearTensors& w, LinearTensors& g, const NormTe
   }
   const at::Tensor dy = Typed(model_.sandwich_norm ? work_.dbranch : work_.dx);
   AddLinearGradient(g, dy, in);
-  Product(din, dy, w.weight);
+  ops_.Product(dy, w.weight, din);
 }
 
 void Pass::StreamNormBackward(const NormTensors& w, NormTensors& g, const NormSite& site) {
@@ -330,7 +307,7 @@ void Pass::Forward() {
 
 void Pass::Backward(ModelTensors& grads, const LayerDone& layer_done) {
   AddLinearGradient(grads.lm_head, work_.logits, work_.final_in);
-  Product(work_.dh, work_.logits, weights_.lm_head.weight);
+  ops_.Product(work_.logits, weights_.lm_head.weight, work_.dh);
   // Through the norm that a branch begins with, onto the stream's gradient.
   const auto leave_branch = [&](const NormTensors& w, NormTensors& g, const NormSite& site) {
     if (post_) {

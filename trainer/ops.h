@@ -1,6 +1,5 @@
-// The steps of the model that are not matrix products, over tensors. Two versions with one
-// meaning: ComposedOps from ATen operators, on any device and in bf16, and CpuOps from the
-// loops of kernels.h, fp32 on the CPU.
+// The steps of the model, over tensors. Two versions with one meaning: ComposedOps from ATen
+// operators, on any device and in bf16, and CpuOps from the loops of kernels.h, fp32 on the CPU.
 //
 // Shapes: K members, M = B * T tokens of B sequences, H query and KV key-value heads,
 // G = H / KV, E = head width, F = d_ff, V = vocabulary, d = d_model.
@@ -28,11 +27,26 @@ struct LossTerms {
   std::vector<double> z_loss;
 };
 
+// q, out [n, G * T, E]; k, v [n, T, E], n = K * B * KV. The G query heads that share a key-value
+// head are rows of one product, so grouped heads need no copies of k and v.
+struct AttentionInputs {
+  const at::Tensor& q;
+  const at::Tensor& k;
+  const at::Tensor& v;
+};
+
 // Immutable. The results are written into tensors that the caller allocated; "adds to"
 // says where the old content counts.
 class Ops {
  public:
   virtual ~Ops() = default;
+
+  // a [K, rows, inner], b [K, inner, cols] -> out [K, rows, cols] = a b. One of the last two
+  // strides of a and of b is 1, the last of out is. By the library, unless overridden.
+  virtual void Product(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) const;
+  // out = base + a b, in the type of base and out, which may be the same.
+  virtual void AddProduct(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
+                          at::Tensor& out) const;
 
   // table [K, V, d], tokens [K, M] -> out [K, M, d].
   virtual void Embed(const at::Tensor& table, const at::Tensor& tokens, at::Tensor& out) const = 0;
@@ -80,6 +94,15 @@ class Ops {
   virtual void RowsToHeads(const at::Tensor& rows, const HeadShape& shape,
                            at::Tensor& heads) const = 0;
 
+  // p [n, G * T, T] keeps all probabilities, or [block, G * T, T] is scratch for a block of
+  // heads. By the library's batched products and the two softmaxes below, unless overridden.
+  virtual void Attention(const AttentionInputs& in, int64_t block, at::Tensor& p,
+                         at::Tensor& out) const;
+  // With `keeps` p holds what Attention left for all n; else it is computed again.
+  // dp [block, G * T, T] is scratch.
+  virtual void AttentionBackward(const AttentionInputs& in, int64_t block, bool keeps,
+                                 const at::Tensor& dout, at::Tensor& p, at::Tensor& dp,
+                                 at::Tensor& dq, at::Tensor& dk, at::Tensor& dv) const;
   // scores [n, G * T, T] in place: causal softmax of scale * scores.
   virtual void CausalSoftmax(at::Tensor& scores, double scale) const = 0;
   // dp in place: gradient of the scores.
@@ -104,7 +127,8 @@ class Ops {
 };
 
 std::unique_ptr<Ops> MakeComposedOps();
-std::unique_ptr<Ops> MakeCpuOps();
+// With more than one thread products are the library's, which share them out.
+std::unique_ptr<Ops> MakeCpuOps(int threads);
 
 }  // namespace loglog
 

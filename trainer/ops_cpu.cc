@@ -1,5 +1,6 @@
 // CpuOps: hands the arrays of contiguous fp32 CPU tensors to the loops of kernels.h.
 #include <algorithm>
+#include <vector>
 
 #include "trainer/ops.h"
 
@@ -9,8 +10,43 @@ namespace {
 const float* In(const at::Tensor& tensor) { return tensor.const_data_ptr<float>(); }
 float* Out(const at::Tensor& tensor) { return tensor.mutable_data_ptr<float>(); }
 
+// The first float of a matrix of a contiguous [n, rows, cols].
+const float* At(const at::Tensor& tensor, int64_t index) {
+  return In(tensor) + index * tensor.stride(0);
+}
+float* At(at::Tensor& tensor, int64_t index) { return Out(tensor) + index * tensor.stride(0); }
+
+MatrixView ViewOf(const at::Tensor& tensor, int64_t index) {
+  return {At(tensor, index), tensor.stride(1), tensor.stride(2)};
+}
+
+AttentionShape ShapeOf(const AttentionInputs& in) {
+  return {
+      .group = in.q.size(1) / in.k.size(1), .positions = in.k.size(1), .head_dim = in.k.size(2)};
+}
+
+// Room that a product needs for as long as it runs; the same for all products of a thread.
+float* Scratch(int64_t floats) {
+  thread_local std::vector<float> room;
+  if (static_cast<int64_t>(room.size()) < floats) room.resize(static_cast<size_t>(floats));
+  return room.data();
+}
+
 class CpuOps final : public Ops {
  public:
+  explicit CpuOps(int threads) : threads_(threads) {}
+
+  void Product(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) const override {
+    if (threads_ > 1) return Ops::Product(a, b, out);
+    MatMul(a, b, nullptr, out);
+  }
+
+  void AddProduct(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
+                  at::Tensor& out) const override {
+    if (threads_ > 1) return Ops::AddProduct(base, a, b, out);
+    MatMul(a, b, &base, out);
+  }
+
   void Embed(const at::Tensor& table, const at::Tensor& tokens, at::Tensor& out) const override {
     const int64_t width = out.size(2);
     for (int64_t member = 0; member < out.size(0); ++member) {
@@ -145,6 +181,36 @@ class CpuOps final : public Ops {
     kernels_.rows_to_heads(In(rows), shape, Out(heads));
   }
 
+  void Attention(const AttentionInputs& in, int64_t block, at::Tensor& p,
+                 at::Tensor& out) const override {
+    if (threads_ > 1) return Ops::Attention(in, block, p, out);
+    const AttentionShape shape = ShapeOf(in);
+    float* scratch = Scratch(AttentionScratch(shape));
+    const bool keeps = p.size(0) == in.q.size(0);
+    for (int64_t head = 0; head < in.q.size(0); ++head) {
+      kernels_.causal_attention(shape, At(in.q, head), At(in.k, head), At(in.v, head),
+                                At(p, keeps ? head : 0), At(out, head), scratch);
+    }
+  }
+
+  void AttentionBackward(const AttentionInputs& in, int64_t block, bool keeps,
+                         const at::Tensor& dout, at::Tensor& p, at::Tensor& dp, at::Tensor& dq,
+                         at::Tensor& dk, at::Tensor& dv) const override {
+    if (threads_ > 1) return Ops::AttentionBackward(in, block, keeps, dout, p, dp, dq, dk, dv);
+    const AttentionShape shape = ShapeOf(in);
+    float* scratch = Scratch(AttentionScratch(shape));
+    for (int64_t head = 0; head < in.q.size(0); ++head) {
+      float* probabilities = At(p, keeps ? head : 0);
+      if (!keeps) {
+        kernels_.causal_attention(shape, At(in.q, head), At(in.k, head), At(in.v, head),
+                                  probabilities, nullptr, scratch);
+      }
+      kernels_.causal_attention_backward(shape, At(in.q, head), At(in.k, head), At(in.v, head),
+                                         probabilities, At(dout, head), Out(dp), At(dq, head),
+                                         At(dk, head), At(dv, head), scratch);
+    }
+  }
+
   void CausalSoftmax(at::Tensor& scores, double scale) const override {
     const int64_t positions = scores.size(2);
     kernels_.causal_softmax(Out(scores), scores.numel() / (positions * positions), positions,
@@ -189,11 +255,24 @@ class CpuOps final : public Ops {
   }
 
  private:
+  void MatMul(const at::Tensor& a, const at::Tensor& b, const at::Tensor* base,
+              at::Tensor& out) const {
+    const MatMulShape shape{.rows = out.size(1), .cols = out.size(2), .inner = a.size(2)};
+    float* scratch = Scratch(kMatMulScratch);
+    for (int64_t member = 0; member < out.size(0); ++member) {
+      kernels_.matmul(shape, ViewOf(a, member), ViewOf(b, member),
+                      base == nullptr ? nullptr : At(*base, member),
+                      base == nullptr ? 0 : base->stride(1), At(out, member), out.stride(1),
+                      scratch);
+    }
+  }
+
   const Kernels& kernels_ = CpuKernels();
+  const int threads_;
 };
 
 }  // namespace
 
-std::unique_ptr<Ops> MakeCpuOps() { return std::make_unique<CpuOps>(); }
+std::unique_ptr<Ops> MakeCpuOps(int threads) { return std::make_unique<CpuOps>(threads); }
 
 }  // namespace loglog

@@ -54,7 +54,7 @@ int Main(char** argv) {
   std::printf("ready\n");
   std::fflush(stdout);
   const double flops =
-      MatmulFlopsPerToken(member.model) * static_cast<double>(member.train.batch_tokens);
+      TrainFlopsPerToken(member.model) * static_cast<double>(member.train.batch_tokens);
   char line[64];
   while (std::fgets(line, sizeof line, stdin) != nullptr) {
     if (std::strncmp(line, "peak ", 5) == 0) {

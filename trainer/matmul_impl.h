@@ -1,0 +1,254 @@
+// Matrix products of float32 arrays; included by kernels_impl.h and under its rules.
+//
+// A product is cut into tiles of kTileRows x kTileCols whose sums stay in registers while the
+// inner dimension runs. `b` is first copied into panels [inner, kTileCols], so that a step of
+// the inner dimension reads two vectors of b and kTileRows numbers of a.
+
+#if defined(__AVX512F__)
+constexpr int kVector = 16, kTileRows = 12;
+#elif defined(__AVX2__)
+constexpr int kVector = 8, kTileRows = 6;
+#else
+constexpr int kVector = 4, kTileRows = 4;
+#endif
+constexpr int kTileCols = 2 * kVector;
+
+// A block of a and one panel of b should fit into a second-level cache of 1 MB beside each other,
+// and all panels of a block of b into a share of the third.
+constexpr int64_t kInnerBlock = 384;
+constexpr int64_t kRowBlock = 22 * 12;
+constexpr int64_t kColBlock = 1024;
+static_assert(kInnerBlock * kColBlock + kRowBlock * (kInnerBlock + kVector) <= kMatMulScratch);
+
+typedef float Vector __attribute__((vector_size(4 * kVector)));
+typedef float LooseVector __attribute__((vector_size(4 * kVector), aligned(4), may_alias));
+
+inline Vector Load(const float* from) { return *reinterpret_cast<const LooseVector*>(from); }
+inline void Store(float* to, Vector value) { *reinterpret_cast<LooseVector*>(to) = value; }
+
+// a [kRows, inner], entry (i, k) at i * a_row + k * a_step; b [inner, kVectors * kVector];
+// out = base + a b, or a b without a base.
+template <int kRows, int kVectors>
+inline void Tile(int64_t inner, const float* a, int64_t a_row, int64_t a_step, const float* b,
+                 int64_t b_row, const float* base, int64_t base_row, float* out, int64_t out_row) {
+  Vector sums[kRows][kVectors] = {};
+  if (base != nullptr) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) sums[i][j] = Load(base + i * base_row + j * kVector);
+    }
+  }
+  for (int64_t k = 0; k < inner; ++k, a += a_step, b += b_row) {
+    Vector row[kVectors];
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) row[j] = Load(b + j * kVector);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) sums[i][j] += a[i * a_row] * row[j];
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) Store(out + i * out_row + j * kVector, sums[i][j]);
+  }
+}
+
+// The same for any number of rows up to kTileRows.
+template <int kVectors, int kRows = kTileRows>
+inline void TileOfRows(int64_t rows, int64_t inner, const float* a, int64_t a_row, int64_t a_step,
+                       const float* b, int64_t b_row, const float* base, int64_t base_row,
+                       float* out, int64_t out_row) {
+  if (rows == kRows) {
+    return Tile<kRows, kVectors>(inner, a, a_row, a_step, b, b_row, base, base_row, out, out_row);
+  }
+  if constexpr (kRows > 1) {
+    TileOfRows<kVectors, kRows - 1>(rows, inner, a, a_row, a_step, b, b_row, base, base_row, out,
+                                    out_row);
+  }
+}
+
+// The same for any number of columns up to kTileCols; b has kTileCols readable columns.
+inline void AnyTile(int64_t rows, int64_t cols, int64_t inner, const float* a, int64_t a_row,
+                    int64_t a_step, const float* b, int64_t b_row, const float* base,
+                    int64_t base_row, float* out, int64_t out_row) {
+  if (cols == kTileCols) {
+    return TileOfRows<2>(rows, inner, a, a_row, a_step, b, b_row, base, base_row, out, out_row);
+  }
+  if (cols == kVector) {
+    return TileOfRows<1>(rows, inner, a, a_row, a_step, b, b_row, base, base_row, out, out_row);
+  }
+  float edge[kTileRows * kTileCols];
+  if (base != nullptr) {
+    for (int64_t i = 0; i < rows; ++i) Copy(base + i * base_row, cols, edge + i * kTileCols);
+  }
+  if (cols < kVector) {
+    TileOfRows<1>(rows, inner, a, a_row, a_step, b, b_row, base == nullptr ? nullptr : edge,
+                  kTileCols, edge, kTileCols);
+  } else {
+    TileOfRows<2>(rows, inner, a, a_row, a_step, b, b_row, base == nullptr ? nullptr : edge,
+                  kTileCols, edge, kTileCols);
+  }
+  for (int64_t i = 0; i < rows; ++i) Copy(edge + i * kTileCols, cols, out + i * out_row);
+}
+
+template <int... kIndex>
+struct Indices {};
+
+// In a square of vectors, swaps what lies off the diagonal of each square of 2 kHalf.
+template <int kHalf, int... kLane>
+inline void SwapHalves(Vector (&rows)[kVector], Indices<kLane...>) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kVector; ++i) {
+    if ((i & kHalf) != 0) continue;
+    const Vector low = rows[i], high = rows[i + kHalf];
+    rows[i] =
+        __builtin_shufflevector(low, high, ((kLane & kHalf) ? kVector + kLane - kHalf : kLane)...);
+    rows[i + kHalf] =
+        __builtin_shufflevector(low, high, ((kLane & kHalf) ? kVector + kLane : kLane + kHalf)...);
+  }
+}
+
+inline void Transpose(Vector (&rows)[kVector]) {
+#if defined(__AVX512F__)
+  using Lanes = Indices<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
+  SwapHalves<8>(rows, Lanes());
+  SwapHalves<4>(rows, Lanes());
+#elif defined(__AVX2__)
+  using Lanes = Indices<0, 1, 2, 3, 4, 5, 6, 7>;
+  SwapHalves<4>(rows, Lanes());
+#else
+  using Lanes = Indices<0, 1, 2, 3>;
+#endif
+  SwapHalves<2>(rows, Lanes());
+  SwapHalves<1>(rows, Lanes());
+}
+
+// One panel [inner, kTileCols] of b [inner, cols], cols <= kTileCols; zeros beyond its columns.
+inline void PackRows(const float* b, int64_t b_row, int64_t inner, int64_t cols, float* panel) {
+  for (int64_t k = 0; k < inner; ++k, b += b_row, panel += kTileCols) {
+    if (cols == kTileCols) {
+      Store(panel, Load(b));
+      Store(panel + kVector, Load(b + kVector));
+    } else {
+      Copy(b, cols, panel);
+      for (int64_t j = cols; j < kTileCols; ++j) panel[j] = 0;
+    }
+  }
+}
+
+// The same where b is stored by columns, entry (k, j) at k + j * b_col.
+inline void PackColumns(const float* b, int64_t b_col, int64_t inner, int64_t cols, float* panel) {
+  int64_t k = 0;
+  for (; k + kVector <= inner; k += kVector) {
+    for (int64_t first = 0; first < kTileCols; first += kVector) {
+      Vector rows[kVector];
+#pragma GCC unroll 16
+      for (int j = 0; j < kVector; ++j) {
+        rows[j] = first + j < cols ? Load(b + (first + j) * b_col + k) : Vector{};
+      }
+      Transpose(rows);
+#pragma GCC unroll 16
+      for (int i = 0; i < kVector; ++i) Store(panel + (k + i) * kTileCols + first, rows[i]);
+    }
+  }
+  for (; k < inner; ++k) {
+    for (int64_t j = 0; j < kTileCols; ++j)
+      panel[k * kTileCols + j] = j < cols ? b[k + j * b_col] : 0;
+  }
+}
+
+inline void Pack(const MatrixView& b, int64_t inner, int64_t cols, float* panel) {
+  if (b.col == 1) {
+    PackRows(b.data, b.row, inner, cols, panel);
+  } else if (b.row == 1) {
+    PackColumns(b.data, b.col, inner, cols, panel);
+  } else {
+    for (int64_t k = 0; k < inner; ++k) {
+      for (int64_t j = 0; j < kTileCols; ++j) {
+        panel[k * kTileCols + j] = j < cols ? b.data[k * b.row + j * b.col] : 0;
+      }
+    }
+  }
+}
+
+inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t Parts(int64_t count, int64_t most) { return (count + most - 1) / most; }
+
+// The rows of a whose distance is a multiple of 2 KB fall into a few sets of the first-level cache
+// and push each other out; a copy with another distance does not.
+inline bool Collides(const MatrixView& a) { return a.col == 1 && a.row % 512 == 0; }
+
+// [rows, inner] -> rows kInnerBlock + kVector apart.
+inline void CopyApart(const float* from, int64_t row, int64_t rows, int64_t inner, float* to) {
+  for (int64_t i = 0; i < rows; ++i) {
+    Copy(from + i * row, inner, to + i * (kInnerBlock + kVector));
+  }
+}
+
+// Asks for `rows` x `cols` floats, rows `row` floats apart, before they are read (or written).
+template <int kWrites>
+inline void Prefetch(const float* x, int64_t row, int64_t rows, int64_t cols) {
+  for (int64_t i = 0; i < rows; ++i, x += row) {
+    for (int64_t j = 0; j < cols; j += 16) __builtin_prefetch(x + j, kWrites);
+    __builtin_prefetch(x + cols - 1, kWrites);
+  }
+}
+
+inline void PrefetchMatrix(const MatrixView& x, int64_t rows, int64_t cols) {
+  if (x.col == 1) {
+    Prefetch<0>(x.data, x.row, rows, cols);
+  } else {
+    Prefetch<0>(x.data, x.col, cols, rows);
+  }
+}
+
+void MatMul(const MatMulShape& shape, const MatrixView& a, const MatrixView& b, const float* base,
+            int64_t base_row, float* out, int64_t out_row, float* scratch) {
+  const int64_t inner_block = Parts(shape.inner, Parts(shape.inner, kInnerBlock));
+  float* panels = scratch;
+  float* copy = scratch + kInnerBlock * kColBlock;
+  const bool copies = Collides(a) && shape.cols > 4 * kTileCols;
+  for (int64_t col = 0; col < shape.cols; col += kColBlock) {
+    const int64_t cols = Min(kColBlock, shape.cols - col);
+    for (int64_t k = 0; k < shape.inner; k += inner_block) {
+      const int64_t inner = Min(inner_block, shape.inner - k);
+      for (int64_t row = 0; row < shape.rows; row += kRowBlock) {
+        const int64_t rows = Min(kRowBlock, shape.rows - row);
+        MatrixView part{a.data + row * a.row + k * a.col, a.row, a.col};
+        if (copies) {
+          CopyApart(part.data, part.row, rows, inner, copy);
+          part = {copy, kInnerBlock + kVector, 1};
+        }
+        for (int64_t j = 0; j < cols; j += kTileCols) {
+          const int64_t width = Min(kTileCols, cols - j);
+          float* panel = panels + j * inner;
+          const MatrixView b_part{b.data + k * b.row + (col + j) * b.col, b.row, b.col};
+          if (row == 0) Pack(b_part, inner, width, panel);
+          const int64_t next_width = row == 0 ? Min(kTileCols, cols - j - kTileCols) : 0;
+          for (int64_t i = 0; i < rows; i += kTileRows) {
+            const int64_t next = i + kTileRows, next_rows = Min(kTileRows, rows - next);
+            if (next_rows > 0) {
+              Prefetch<1>(out + (row + next) * out_row + col + j, out_row, next_rows, width);
+              if (j == 0 && !copies) {
+                PrefetchMatrix({part.data + next * part.row, part.row, part.col}, next_rows, inner);
+              }
+            }
+            if (next_width > 0) {
+              const int64_t first = inner * i / rows, last = inner * Min(next, rows) / rows;
+              PrefetchMatrix({b_part.data + kTileCols * b.col + first * b.row, b.row, b.col},
+                             last - first, next_width);
+            }
+            float* to = out + (row + i) * out_row + col + j;
+            const float* from = base == nullptr ? nullptr : base + (row + i) * base_row + col + j;
+            AnyTile(Min(kTileRows, rows - i), width, inner, part.data + i * part.row, part.row,
+                    part.col, panel, kTileCols, k > 0 ? to : from, k > 0 ? out_row : base_row, to,
+                    out_row);
+          }
+        }
+      }
+    }
+  }
+}
