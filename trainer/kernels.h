@@ -34,7 +34,7 @@ struct MatrixView {
   int64_t col = 0;
 };
 
-inline constexpr int64_t kMatMulScratch = 512 * 1024;
+inline constexpr int64_t kMatMulScratch = 640 * 1024;
 
 // Of one key-value head and the G query heads that share it.
 struct AttentionShape {

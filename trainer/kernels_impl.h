@@ -15,6 +15,8 @@ namespace {
 
 constexpr int kLanes = 16;
 
+inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t Parts(int64_t count, int64_t most) { return (count + most - 1) / most; }
 inline float Larger(float a, float b) { return b > a ? b : a; }
 
 // Adds up the lanes in a fixed order.
@@ -210,21 +212,29 @@ void RowsToHeads(const float* rows, const HeadShape& shape, float* heads) {
   }
 }
 
-// scores [positions] of a query, in place: softmax(scale * score) over the first `keys`, 0 beyond.
-inline void SoftmaxRow(float* scores, int64_t keys, int64_t positions, float scale) {
-  const float top = Max(scores, keys);
-  for (int64_t i = 0; i < keys; ++i) scores[i] = Exp((scores[i] - top) * scale);
-  const float* p = scores;
-  const float inverse = 1.0f / Sum(keys, [p](int64_t i) { return p[i]; });
-  for (int64_t i = 0; i < keys; ++i) scores[i] *= inverse;
-  for (int64_t i = keys; i < positions; ++i) scores[i] = 0;
+// The keys in whole groups of lanes, where there is room: loops without a remainder.
+inline int64_t WholeLanes(int64_t keys, int64_t positions) {
+  return Min(Parts(keys, kLanes) * kLanes, positions);
 }
 
-// dp in place: the gradient of the unscaled scores from that of p.
+// scores [positions] of a query, in place: softmax(scale * score) over the first `keys`, 0 beyond.
+inline void SoftmaxRow(float* scores, int64_t keys, int64_t positions, float scale) {
+  const int64_t whole = WholeLanes(keys, positions);
+  for (int64_t i = keys; i < whole; ++i) scores[i] = -INFINITY;
+  const float top = Max(scores, whole);
+  for (int64_t i = 0; i < whole; ++i) scores[i] = Exp((scores[i] - top) * scale);
+  for (int64_t i = keys; i < positions; ++i) scores[i] = 0;
+  const float* p = scores;
+  const float inverse = 1.0f / Sum(whole, [p](int64_t i) { return p[i]; });
+  for (int64_t i = 0; i < whole; ++i) scores[i] *= inverse;
+}
+
+// dp in place: the gradient of the unscaled scores from that of p, which is 0 beyond the keys.
 inline void SoftmaxRowBackward(const float* p, float* dp, int64_t keys, int64_t positions,
                                float scale) {
-  const float dot = Sum(keys, [p, dp](int64_t i) { return p[i] * dp[i]; });
-  for (int64_t i = 0; i < keys; ++i) dp[i] = p[i] * (dp[i] - dot) * scale;
+  const int64_t whole = WholeLanes(keys, positions);
+  const float dot = Sum(whole, [p, dp](int64_t i) { return p[i] * dp[i]; });
+  for (int64_t i = 0; i < whole; ++i) dp[i] = p[i] * (dp[i] - dot) * scale;
   for (int64_t i = keys; i < positions; ++i) dp[i] = 0;
 }
 

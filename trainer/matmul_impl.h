@@ -16,7 +16,7 @@ constexpr int kTileCols = 2 * kVector;
 // A block of a and one panel of b should fit into a second-level cache of 1 MB beside each other,
 // and all panels of a block of b into a share of the third.
 constexpr int64_t kInnerBlock = 384;
-constexpr int64_t kRowBlock = 22 * 12;
+constexpr int64_t kRowBlock = 43 * 12;
 constexpr int64_t kColBlock = 1024;
 static_assert(kInnerBlock * kColBlock + kRowBlock * (kInnerBlock + kVector) <= kMatMulScratch);
 
@@ -174,9 +174,6 @@ inline void Pack(const MatrixView& b, int64_t inner, int64_t cols, float* panel)
   }
 }
 
-inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t Parts(int64_t count, int64_t most) { return (count + most - 1) / most; }
-
 // The rows of a whose distance is a multiple of 2 KB fall into a few sets of the first-level cache
 // and push each other out; a copy with another distance does not.
 inline bool Collides(const MatrixView& a) { return a.col == 1 && a.row % 512 == 0; }
@@ -224,7 +221,7 @@ void MatMul(const MatMulShape& shape, const MatrixView& a, const MatrixView& b, 
         }
         for (int64_t j = 0; j < cols; j += kTileCols) {
           const int64_t width = Min(kTileCols, cols - j);
-          float* panel = panels + j * inner;
+          float* panel = shape.rows > kRowBlock ? panels + j * inner : panels;
           const MatrixView b_part{b.data + k * b.row + (col + j) * b.col, b.row, b.col};
           if (row == 0) Pack(b_part, inner, width, panel);
           const int64_t next_width = row == 0 ? Min(kTileCols, cols - j - kTileCols) : 0;
