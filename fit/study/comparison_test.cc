@@ -40,13 +40,9 @@ TEST(ComparisonStudy, Coverage) {
         slope.Count(fit.Find("slope_difference"), kDifference);
         ratio.Count(fit.Find("efficiency_ratio"), std::exp(kShift / (0.1 - kDifference)));
       }
-      // An effect as large as the noise at 4 D is the worst there is: the test that would move
-      // the interval to means over seeds misses it most. A bolder level costs power where
-      // there is no effect.
-      const double least = n == 4 && scatter.config_effect > 0 ? 0.91 : 0.93;
-      slope.Check(least);
+      slope.Check();
       // The middle of the range scatters less than the mean where noise grows.
-      ratio.Check(least, 0.975);
+      ratio.Check(0.93, 0.98);
     }
   }
 }
@@ -80,7 +76,7 @@ TEST(ComparisonStudy, TwentyFourRunsFindADifferenceOfSevenThousandths) {
         "24 runs over %gx: a difference of .007 is found %.3f paired, %.3f by intervals that do "
         "not touch; of 0: %.3f (seed %llu)\n",
         range, paired, unpaired, false_alarms, static_cast<unsigned long long>(seed));
-    EXPECT_GE(paired, range >= 64 ? 0.9 : range >= 16 ? 0.8 : 0.7);
+    EXPECT_GE(paired, range >= 64 ? 0.9 : range >= 16 ? 0.8 : 0.65);
     EXPECT_GT(paired, unpaired);
     EXPECT_LE(false_alarms, 0.06);
     EXPECT_GE(false_alarms, 0.025);
