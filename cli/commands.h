@@ -20,6 +20,7 @@ std::vector<Command> SweepCommands();
 std::vector<Command> TrialCommands();
 std::vector<Command> FitCommands();       // fit compare
 std::vector<Command> FitStoreCommands();  // fit show, verify, export
+std::vector<Command> ArmsCommands();      // fit arms
 std::vector<Command> NextCommands();
 std::vector<Command> PlotCommands();
 std::vector<Command> ServerCommands();  // up, worker ...

@@ -24,7 +24,7 @@ double Median(std::vector<double> values) {
 }
 
 NextArm ArmOfTrials(const std::vector<v1::Trial>& trials, const std::string& name) {
-  NextArm arm = {.name = name};
+  NextArm arm = {.name = name, .done = DoneTrials(trials, name)};
   for (const v1::Trial& trial : trials) {
     if (trial.arm() != name) continue;
     const double n = static_cast<double>(trial.params_non_embedding());
@@ -35,14 +35,6 @@ NextArm ArmOfTrials(const std::vector<v1::Trial>& trials, const std::string& nam
     if (trial.tokens_per_second() > 0) {
       arm.tokens_per_second[n].push_back(trial.tokens_per_second());
     }
-    if (trial.state() != v1::Trial::DONE || !std::isfinite(trial.final_loss())) continue;
-    arm.done.push_back({.n_params = n,
-                        .d_tokens = d,
-                        .c_flops = trial.flops(),
-                        .loss = trial.final_loss(),
-                        .seed = trial.seed(),
-                        .config = trial.cell_sha256(),
-                        .cluster = ""});
   }
   return arm;
 }

@@ -27,6 +27,7 @@ absl::StatusOr<NextOptions> OptionsOf(const Args& args, bool two_arms) {
   }
   options.goal = goal == "difference"   ? NextGoal::kDifference
                  : goal == "prediction" ? NextGoal::kPrediction
+                 : goal == "beta"       ? NextGoal::kExponent
                                         : NextGoal::kSlope;
   if (options.goal == NextGoal::kPrediction) {
     if (!args.Has("target")) {
@@ -99,6 +100,7 @@ Table StepsTable(const NextPlan& plan, NextArms* from, std::vector<NextTrial>* a
 std::string Summary(const NextPlan& plan, NextGoal goal, const std::string& unit) {
   const char* what = goal == NextGoal::kDifference   ? "slope difference"
                      : goal == NextGoal::kPrediction ? "ln loss at the target"
+                     : goal == NextGoal::kExponent   ? "beta"
                                                      : "slope";
   return absl::StrCat(what, " now ", Significant(plan.estimate, 4), " +-",
                       Significant(plan.half_width, kDigits), " (95%); expected by ", plan.law,
@@ -152,8 +154,9 @@ std::vector<Command> NextCommands() {
        .repeated = true},
       {.name = "goal",
        .value = "GOAL",
-       .help = "slope of an arm, difference of two arms' slopes, prediction at --target",
-       .choices = {"slope", "difference", "prediction"}},
+       .help = "slope of an arm, its exponent beta beside a floor, difference of two arms' slopes, "
+               "prediction at --target",
+       .choices = {"slope", "beta", "difference", "prediction"}},
       {.name = "target", .value = "TOKENS", .help = "where the loss is to be predicted"},
       {.name = "target-params",
        .value = "N",

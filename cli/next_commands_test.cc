@@ -12,6 +12,7 @@ namespace loglog::cli {
 namespace {
 
 using nlohmann::json;
+using testing::AllOf;
 using testing::HasSubstr;
 
 // kSpec with three sizes.
@@ -133,6 +134,8 @@ TEST_F(NextCommandsTest, SeveralSizesForEachGoal) {
             0)
       << err();
   EXPECT_EQ(PrintedTrials(), 24 + 6);
+  ASSERT_EQ(Run({"next", "--arm", "small", "--goal", "beta", "--steps", "3"}), 0) << err();
+  EXPECT_THAT(err(), AllOf(HasSubstr("beta now "), HasSubstr("expected by joint")));
 }
 
 // A stated speed is that of the largest size: the smallest one's trials cost less by their FLOPs.

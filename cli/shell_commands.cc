@@ -30,10 +30,11 @@ absl::StatusOr<int> Version(Context& context) {
 std::vector<Command> AllCommands() {
   std::vector<Command> all;
   for (const auto& group :
-       {DemoCommands(), PlanCommands(), StatusCommands(), FitCommands(), FitStoreCommands(),
-        NextCommands(), PlotCommands(), ServerCommands(), TokenCommands(), SweepCommands(),
-        TrialCommands(), DataCommands(), CkptCommands(), ExportCommands(), TensorBoardCommands(),
-        SqlCommands(), StoreCommands(), DoctorCommands(), ShellCommands()}) {
+       {DemoCommands(),     PlanCommands(),  StatusCommands(), FitCommands(),
+        FitStoreCommands(), ArmsCommands(),  NextCommands(),   PlotCommands(),
+        ServerCommands(),   TokenCommands(), SweepCommands(),  TrialCommands(),
+        DataCommands(),     CkptCommands(),  ExportCommands(), TensorBoardCommands(),
+        SqlCommands(),      StoreCommands(), DoctorCommands(), ShellCommands()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   return all;

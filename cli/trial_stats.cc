@@ -67,6 +67,24 @@ std::string MainScale(const std::vector<v1::Trial>& trials) {
   return tokens.size() <= 1 && params.size() > 1 ? "N" : "D";
 }
 
+std::vector<Observation> DoneTrials(const std::vector<v1::Trial>& trials, const std::string& arm) {
+  std::vector<Observation> done;
+  for (const v1::Trial& trial : trials) {
+    if (trial.arm() != arm || trial.state() != v1::Trial::DONE ||
+        !std::isfinite(trial.final_loss())) {
+      continue;
+    }
+    done.push_back({.n_params = static_cast<double>(trial.params_non_embedding()),
+                    .d_tokens = static_cast<double>(trial.tokens_planned()),
+                    .c_flops = trial.flops(),
+                    .loss = trial.final_loss(),
+                    .seed = trial.seed(),
+                    .config = trial.cell_sha256(),
+                    .cluster = ""});
+  }
+  return done;
+}
+
 Moments MomentsOf(const std::vector<double>& values) {
   Moments m = {.n = static_cast<int>(values.size()), .mean = NAN, .sd = NAN};
   if (m.n == 0) return m;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "fit/observation.h"
 #include "loglog/v1/common.pb.h"
 
 namespace loglog::cli {
@@ -26,6 +27,9 @@ std::vector<std::string> Arms(const std::vector<v1::Trial>& trials);
 double ScaleOf(const v1::Trial& trial, const std::string& axis);
 // "D" unless only N varies.
 std::string MainScale(const std::vector<v1::Trial>& trials);
+
+// The trials of an arm that are done with a finite loss.
+std::vector<Observation> DoneTrials(const std::vector<v1::Trial>& trials, const std::string& arm);
 
 struct Moments {
   int n = 0;

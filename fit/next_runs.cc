@@ -120,14 +120,16 @@ absl::StatusOr<LinearGoal> ArmGoal(absl::Span<const Observation> arm, const Next
   LinearGoal linear;
   LOGLOG_ASSIGN_OR_RETURN(const ConfigMeans means, MeansOverSeeds(arm, Axis::kTokens));
   const bool prediction = options.goal == NextGoal::kPrediction;
+  const bool exponent = options.goal == NextGoal::kExponent;
   const bool several = means.group_sizes.size() > 1;
-  if (several && !prediction) return SlopeOverSizes(means, reason);
-  *law = several                                                    ? Law::kJoint
-         : prediction && WhyTooFew(Law::kSaturating, means).empty() ? Law::kSaturating
-                                                                    : Law::kPower;
+  if (several && options.goal == NextGoal::kSlope) return SlopeOverSizes(means, reason);
+  const bool floor = exponent || (prediction && WhyTooFew(Law::kSaturating, means).empty());
+  *law = several ? Law::kJoint : floor ? Law::kSaturating : Law::kPower;
   *reason = WhyTooFew(*law, means);
   if (!reason->empty()) {
-    if (several) *reason = absl::StrCat("a prediction over several sizes: ", *reason);
+    if (several) {
+      *reason = absl::StrCat(exponent ? "beta" : "a prediction", " over several sizes: ", *reason);
+    }
     return linear;
   }
   linear.form = MakeForm(*law, means);
@@ -144,6 +146,15 @@ absl::StatusOr<LinearGoal> ArmGoal(absl::Span<const Observation> arm, const Next
   linear.variance = minimum.value / (form.size() - form.dim());
   for (const ConfigMean& point : means.points) {
     linear.Add(point.n_params, point.ln_x, point.weight);
+  }
+  if (exponent) {
+    const std::vector<FormParameter>& parameters = form.parameters();
+    const auto beta = std::find_if(parameters.begin(), parameters.end(),
+                                   [](const FormParameter& p) { return p.name == "beta"; });
+    const int index = static_cast<int>(beta - parameters.begin());
+    linear.goal = Gradient::Unit(form.dim(), index);
+    linear.estimate = minimum.theta[index];
+    return linear;
   }
   if (!prediction) {
     // theta = (ln B in the middle, beta); the slope is -beta.

@@ -19,6 +19,8 @@ enum class NextGoal {
   // ln L of an arm at `target` tokens: of one size with a floor where 4 token counts carry one,
   // of several by the joint form E + A*N^-alpha + B*D^-beta
   kPrediction,
+  // beta of B*D^-beta beside a free floor, of the same two forms
+  kExponent,
 };
 
 struct NextOptions {

@@ -37,6 +37,40 @@ TEST(NextRuns, TheIntervalNowIsTheFitsOwn) {
   EXPECT_EQ(d.steps[0].cost, 2 * d.steps[0].d_tokens);
 }
 
+// The delta method's half-width of beta, in place of the profile's, which is not symmetric.
+TEST(NextRuns, AnExponentIsAGoal) {
+  Noise noise(4);
+  const auto planted = [&](int n, double range) {
+    return Planted(LogRange(1e8, range, n), 2, 0.0005, &noise,
+                   [](double d) { return 2 + 1.5 * std::pow(d / 8e8, -0.35); });
+  };
+  const std::vector<Observation> arm = planted(6, 64);
+  const NextOptions options{.goal = NextGoal::kExponent, .budget = 4e10, .steps_max = 20};
+  const NextPlan plan = *ChooseNextRuns(arm, {}, NextCandidates(arm), Tokens, options);
+  ASSERT_FALSE(plan.steps.empty()) << plan.reason;
+  EXPECT_EQ(plan.law, "saturating");
+  const FitResult fitted = *FitSaturating(arm);
+  const FitParameter beta = *fitted.Find("beta");
+  EXPECT_NEAR(plan.estimate, beta.estimate, 1e-9);
+  EXPECT_NEAR(plan.half_width, (beta.high - beta.low) / 2, 0.05 * plan.half_width);
+  EXPECT_LT(plan.steps.back().half_width, 0.8 * plan.half_width);
+  // Three token counts do not tell a floor from an exponent.
+  const NextPlan few = *ChooseNextRuns(planted(3, 64), {}, NextCandidates(arm), Tokens, options);
+  EXPECT_TRUE(few.steps.empty());
+  EXPECT_THAT(few.reason, HasSubstr("3 parameters need 4 configurations at different D"));
+  // Several sizes: beta of the joint form.
+  std::vector<Observation> grid;
+  for (const double n : LogRange(1e7, 64, 4)) {
+    for (const double d : LogRange(2e8, 64, 5)) {
+      const double loss = 1.8 + 480 * std::pow(n, -0.35) + 2100 * std::pow(d, -0.37);
+      grid.push_back(At(n, d, loss * std::exp(0.001 * noise.Next())));
+    }
+  }
+  const NextPlan joint = *ChooseNextRuns(grid, {}, NextCandidates(grid), Tokens, options);
+  ASSERT_FALSE(joint.steps.empty()) << joint.reason;
+  EXPECT_NEAR(joint.estimate, FitJoint(grid)->Find("beta")->estimate, 1e-9);
+}
+
 // One more trial: all candidates tried by brute force.
 TEST(NextRuns, TheFirstStepIsTheBestPerCost) {
   const std::vector<Observation> arm = Arm(-0.1, 1);
