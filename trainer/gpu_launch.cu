@@ -1,7 +1,10 @@
 #include "trainer/gpu_launch.h"
 
 #include <cuda_runtime.h>
+#include <cxxabi.h>
 
+#include <cstdlib>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <typeinfo>
@@ -51,20 +54,26 @@ __global__ void __launch_bounds__(kThreads) Blocks(const Body body) {
   body(context, static_cast<int64_t>(blockIdx.x));
 }
 
+// As written in the source: loglog::SwiGlu<loglog::Bf16>.
+std::string NameOf(const std::type_info& type) {
+  const std::unique_ptr<char, void (*)(void*)> name(
+      abi::__cxa_demangle(type.name(), nullptr, nullptr, nullptr), std::free);
+  return name ? name.get() : type.name();
+}
+
 }  // namespace
 
 template <typename Body>
 void LaunchOnGpu(const Body& body, int64_t blocks, void* stream) {
   if (blocks == 0) return;
   if (blocks < 0 || blocks > INT32_MAX) {
-    throw std::runtime_error(std::string("GPU kernel ") + typeid(Body).name() + ": " +
-                             std::to_string(blocks) +
+    throw std::runtime_error("GPU kernel " + NameOf(typeid(Body)) + ": " + std::to_string(blocks) +
                              " blocks; a launch takes up to 2147483647: lower the batch");
   }
   Blocks<<<static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(body);
   if (const cudaError_t error = cudaGetLastError(); error != cudaSuccess) {
-    throw std::runtime_error(std::string("GPU kernel ") + typeid(Body).name() + ", " +
-                             std::to_string(blocks) + " blocks: " + cudaGetErrorString(error));
+    throw std::runtime_error("GPU kernel " + NameOf(typeid(Body)) + ", " + std::to_string(blocks) +
+                             " blocks: " + cudaGetErrorString(error));
   }
 }
 
