@@ -50,6 +50,11 @@ if(LOGLOG_CUDA)
   loglog_import(loglog_c10_cuda ${LOGLOG_LIBTORCH}/lib/libc10_cuda.so)
   loglog_import(loglog_torch_cuda ${LOGLOG_LIBTORCH}/lib/libtorch_cuda.so)
   loglog_import(loglog_cudart ${site}/nvidia/cu13/lib/libcudart.so.13)
+  find_program(LOGLOG_NVCC nvcc HINTS ${site}/nvidia/cu13/bin /usr/local/cuda/bin)
+  if(NOT LOGLOG_NVCC)
+    message(FATAL_ERROR "nvcc is missing in ${site}/nvidia/cu13/bin, /usr/local/cuda/bin and PATH. "
+      "Run deploy/setup.sh --cuda, install CUDA 13's nvcc, or set LOGLOG_CUDA=OFF.")
+  endif()
   loglog_import(loglog_nccl ${site}/nvidia/nccl/lib/libnccl.so.2)
   target_include_directories(loglog_libtorch SYSTEM INTERFACE ${site}/nvidia/cu13/include
                              ${site}/nvidia/nccl/include)
