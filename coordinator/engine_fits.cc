@@ -234,7 +234,8 @@ Engine::Refits Engine::ComputeRefits(int64_t sweep_id, const std::set<std::strin
                                      const ReadStore& store) const {
   Refits refits;
   const absl::StatusOr<SweepRow> sweep = store.GetSweep(sweep_id);
-  const absl::StatusOr<FitPlan> plan = sweep.ok() ? FitPlanOf(sweep->spec_json) : sweep.status();
+  const absl::StatusOr<FitPlan> plan =
+      sweep.ok() ? FitPlanOf(sweep->spec_json, &requests) : sweep.status();
   if (!plan.ok()) {
     spdlog::error("no fits of sweep {}: {}", sweep_id, plan.status().ToString());
     return refits;

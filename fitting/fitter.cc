@@ -170,14 +170,11 @@ void AddTrials(absl::Span<const ObservationRow* const> trials, json* list) {
   }
 }
 
-// Of the requests that say `censored`; only a whole spec tells the axis of a form.
-absl::StatusOr<std::set<std::pair<std::string, Axis>>> CensoredOf(absl::string_view spec_json) {
-  LOGLOG_ASSIGN_OR_RETURN(const SweepSpec spec, ParseSpec(spec_json, "stored spec"));
+std::set<std::pair<std::string, Axis>> Censored(const std::vector<FitRequest>& requests) {
   std::set<std::pair<std::string, Axis>> censored;
-  for (const FitRequest& request : spec.fit) {
-    if (!request.censored) continue;
-    LOGLOG_ASSIGN_OR_RETURN(const Axis axis, ParseAxis(request.axis));
-    censored.insert({request.kind, axis});
+  for (const FitRequest& request : requests) {
+    const absl::StatusOr<Axis> axis = ParseAxis(request.axis);
+    if (request.censored && axis.ok()) censored.insert({request.kind, *axis});
   }
   return censored;
 }
@@ -198,8 +195,10 @@ const char* VerdictName(FitVerdict verdict) {
 
 }  // namespace
 
-absl::StatusOr<FitPlan> FitPlanOf(absl::string_view spec_json) try {
-  // Not by ParseSpec, which walks the whole grid to check it again, unless it has to be.
+absl::StatusOr<FitPlan> FitPlanOf(absl::string_view spec_json,
+                                  const std::vector<FitRequest>* requests) try {
+  // Not by ParseSpec, which walks the whole grid to check it again, unless it has to be: only
+  // a whole spec tells the axis of a form.
   const json spec = json::parse(spec_json);
   FitPlan plan;
   for (const auto& [name, axis] : spec.at("axes").items()) {
@@ -213,8 +212,13 @@ absl::StatusOr<FitPlan> FitPlanOf(absl::string_view spec_json) try {
     if (fit.contains("stop_when")) {
       LOGLOG_ASSIGN_OR_RETURN(plan.stop_rule, ParseStopRule(fit["stop_when"].get<std::string>()));
     }
-    if (fit.value("censored", false)) {
-      LOGLOG_ASSIGN_OR_RETURN(plan.censored, CensoredOf(spec_json));
+    if (fit.value("censored", false) && plan.censored.empty()) {
+      if (requests != nullptr) {
+        plan.censored = Censored(*requests);
+      } else {
+        LOGLOG_ASSIGN_OR_RETURN(const SweepSpec whole, ParseSpec(spec_json, "stored spec"));
+        plan.censored = Censored(whole.fit);
+      }
     }
     if (!fit.contains("compare")) continue;
     FitTarget target = {"comparison", Axis::kTokens, fit.at("compare").at(0).get<std::string>(),

@@ -13,6 +13,7 @@
 #include "absl/types/span.h"
 #include "fit/fit.h"
 #include "nlohmann/json_fwd.hpp"
+#include "plan/spec.h"
 #include "plan/stop_rule.h"
 #include "store/read_store.h"
 #include "store/rows.h"
@@ -44,8 +45,11 @@ struct FitPlan {
   std::set<std::pair<std::string, Axis>> censored;
   std::optional<StopRule> stop_rule;
 };
-// From the canonical JSON of a spec, as stores hold it. DATA_LOSS: it is none.
-absl::StatusOr<FitPlan> FitPlanOf(absl::string_view spec_json);
+// From the canonical JSON of a spec, as stores hold it. DATA_LOSS: it is none. Without
+// `requests`, the spec's own `fit` as ParseSpec reads it, a spec that asks for censored fits
+// is parsed whole, which takes as long as its grid is large.
+absl::StatusOr<FitPlan> FitPlanOf(absl::string_view spec_json,
+                                  const std::vector<FitRequest>* requests = nullptr);
 
 // The trials of a sweep as its fits need them: what stopped trials reached is read where the
 // plan asks for it.

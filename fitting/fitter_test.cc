@@ -280,6 +280,11 @@ TEST(Fitting, AStoppedTrialIsAnUpperEndWhereTheSpecSaysSo) {
   const FitPlan plan = *FitPlanOf(CanonicalJson(*ParseSpec(kCensoredSpec, "tiny.yaml")));
   EXPECT_THAT(plan.censored,
               testing::ElementsAre(std::pair<std::string, Axis>("local_slope", Axis::kTokens)));
+  // Requests that are known already are not read from the spec again.
+  const SweepSpec spec = *ParseSpec(kCensoredSpec, "tiny.yaml");
+  EXPECT_EQ(FitPlanOf(CanonicalJson(spec), &spec.fit)->censored, plan.censored);
+  const std::vector<FitRequest> none;
+  EXPECT_THAT(FitPlanOf(CanonicalJson(spec), &none)->censored, testing::IsEmpty());
   Trials trials;
   trials.AddArm("a", -0.1, 1);
   const FitRow before = trials.Fit(Slope("a"), plan);
