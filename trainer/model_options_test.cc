@@ -127,18 +127,16 @@ struct Mode {
 };
 
 std::vector<Mode> Modes() {
-  EngineOptions loops, parts, folded, composed;
+  EngineOptions loops, parts, folded, composed, threads;
   parts.chunk_tokens = 1;
   parts.attention_kept_bytes = 0;
   parts.attention_block_bytes = 1;
   folded.fold_members = true;
   composed.composed_ops = true;
   composed.fold_members = true;
-  return {{"loops", loops},
-          {"parts", parts},
-          {"folded", folded},
-          {"composed", composed},
-          {"bf16", composed, Precision::kBf16, 0.15}};
+  threads.threads = 2;  // products and attention are the library's
+  return {{"loops", loops},     {"parts", parts},       {"folded", folded},
+          {"threads", threads}, {"composed", composed}, {"bf16", composed, Precision::kBf16, 0.15}};
 }
 
 void CheckGradients(const ModelConfig& model, int member_count, double z_loss, const Mode& mode) {
