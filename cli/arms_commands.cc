@@ -1,6 +1,6 @@
 // What the arms of a sweep, or of a file of points, may share.
 #include <cmath>
-#include <set>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -24,9 +24,6 @@ struct ArmsRead {
 };
 
 absl::StatusOr<ArmsRead> OfCsv(const Args& args) {
-  if (!args.One("SWEEP").empty()) {
-    return absl::InvalidArgumentError("--csv is a file and SWEEP names a sweep: give one of them");
-  }
   LOGLOG_ASSIGN_OR_RETURN(const CsvSource source, ReadCsvSource(args));
   ArmsRead read{.arms = {}, .axis = source.axis};
   for (const CsvArm& arm : source.points.arms) read.arms.push_back({arm.name, arm.trials});
@@ -38,12 +35,10 @@ absl::StatusOr<ArmsRead> OfSweep(Context& context) {
   LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep,
                           SweepToShow(context, *client, context.args().One("SWEEP")));
   LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Trial> trials, client->ListTrials(sweep.name()));
-  const std::string axis =
-      context.args().Has("axis") ? context.args().Get("axis") : MainScale(trials);
-  ArmsRead read{.arms = {},
-                .axis = axis == "N"   ? Axis::kParams
-                        : axis == "C" ? Axis::kFlops
-                                      : Axis::kTokens};
+  ArmsRead read;
+  LOGLOG_ASSIGN_OR_RETURN(
+      read.axis,
+      ParseAxis(context.args().Has("axis") ? context.args().Get("axis") : MainScale(trials)));
   for (const std::string& arm : Arms(trials)) read.arms.push_back({arm, DoneTrials(trials, arm)});
   return read;
 }
@@ -51,14 +46,11 @@ absl::StatusOr<ArmsRead> OfSweep(Context& context) {
 // The joint form where both sizes and tokens vary, else one with a floor.
 Law LawFor(const ArmsRead& read, const std::string& form) {
   if (!form.empty()) return form == "joint" ? Law::kJoint : Law::kSaturating;
-  std::set<double> sizes, tokens;
+  std::vector<Observation> all;
   for (const ArmTrials& arm : read.arms) {
-    for (const Observation& o : arm.trials) {
-      sizes.insert(o.n_params);
-      tokens.insert(o.d_tokens);
-    }
+    all.insert(all.end(), arm.trials.begin(), arm.trials.end());
   }
-  return sizes.size() >= 3 && tokens.size() >= 3 ? Law::kJoint : Law::kSaturating;
+  return CarriesJointForm(all) ? Law::kJoint : Law::kSaturating;
 }
 
 // "beta[a] .352 (.341 to .364)" for people, an object by name for programs.
@@ -137,9 +129,8 @@ std::vector<Command> ArmsCommands() {
        .value = "AXIS",
        .help = "of a saturating form (default: D, or N when only sizes vary)",
        .choices = {"D", "N", "C"}}};
-  for (const Flag& flag : CsvSourceFlags()) {
-    if (flag.name != "axis") flags.push_back(flag);
-  }
+  const std::vector<Flag> csv_flags = CsvSourceFlags();
+  flags.insert(flags.end(), csv_flags.begin(), csv_flags.end());
   return {{.path = "fit arms",
            .summary = "what the arms may share: nothing, a floor, the terms of N",
            .details =

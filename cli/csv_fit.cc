@@ -18,6 +18,7 @@
 #include "cli/render/plot.h"
 #include "cli/render/text.h"
 #include "cli/tables.h"
+#include "cli/trial_stats.h"
 #include "fit/csv_points.h"
 #include "fit/fit.h"
 #include "fit/means.h"
@@ -110,15 +111,6 @@ void DropHighest(int64_t count, CsvPoints* points) {
   }
 }
 
-bool HasSeveralSizes(const CsvArm& arm) {
-  std::set<double> sizes, tokens;
-  for (const Observation& o : arm.trials) {
-    sizes.insert(o.n_params);
-    tokens.insert(o.d_tokens);
-  }
-  return sizes.size() >= 3 && tokens.size() >= 3;
-}
-
 absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const std::string& form,
                                               Axis axis) {
   std::vector<FitResult> fits;
@@ -135,7 +127,7 @@ absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const std::stri
   } else if (!form.empty()) {
     LOGLOG_ASSIGN_OR_RETURN(const Law law, ParseLaw(form));
     LOGLOG_RETURN_IF_ERROR(add(FitLaw(arm.trials, {.law = law, .axis = axis})));
-  } else if (HasSeveralSizes(arm)) {
+  } else if (CarriesJointForm(arm.trials)) {
     LOGLOG_RETURN_IF_ERROR(add(FitJoint(arm.trials)));
   } else {
     LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(arm.trials, {.axis = axis})));
@@ -169,7 +161,7 @@ absl::StatusOr<std::vector<v1::Fit>> Comparisons(const CsvPoints& points, Axis a
 // What the arms may share, with both criteria; empty where the form has nothing to share.
 absl::StatusOr<std::string> SharingReport(const CsvPoints& points, const std::string& form,
                                           Axis axis) {
-  const bool several = !points.arms.empty() && HasSeveralSizes(points.arms[0]);
+  const bool several = !points.arms.empty() && CarriesJointForm(points.arms[0].trials);
   const Law law = form == "joint" || (form.empty() && several) ? Law::kJoint : Law::kSaturating;
   if (points.arms.size() < 2 || points.arms.size() > kComparedMax ||
       !(form.empty() || form == LawName(law))) {
@@ -298,10 +290,6 @@ std::vector<Flag> CsvFitFlags() {
 
 absl::StatusOr<int> FitCsv(Context& context) {
   const Args& args = context.args();
-  if (!args.One("SWEEP").empty()) {
-    return absl::InvalidArgumentError(
-        "--csv fits a file and SWEEP names a sweep: give one of them");
-  }
   LOGLOG_ASSIGN_OR_RETURN(const int64_t drop, args.Int("drop-highest", 0, 1000000));
   LOGLOG_ASSIGN_OR_RETURN(CsvSource source, ReadCsvSource(args));
   const std::string form = args.Get("form");

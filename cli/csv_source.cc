@@ -83,6 +83,9 @@ std::vector<Flag> CsvSourceFlags() {
 }
 
 absl::StatusOr<CsvSource> ReadCsvSource(const Args& args) {
+  if (!args.One("SWEEP").empty()) {
+    return absl::InvalidArgumentError("--csv is a file and SWEEP names a sweep: give one of them");
+  }
   CsvSource source;
   source.path = args.Get("csv");
   LOGLOG_RETURN_IF_ERROR(ReadColumns(args, &source));

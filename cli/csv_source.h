@@ -23,7 +23,8 @@ struct CsvSource {
 };
 
 // Reads the file that --csv names, with the columns that the other flags name. INVALID_ARGUMENT
-// names the file, row and column, or the flag that is missing. NOT_FOUND: no such file.
+// names the file, row and column, or the flag that is missing, or that a SWEEP is named as well.
+// NOT_FOUND: no such file.
 absl::StatusOr<CsvSource> ReadCsvSource(const Args& args);
 
 }  // namespace loglog::cli

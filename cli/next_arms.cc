@@ -82,9 +82,6 @@ absl::StatusOr<std::vector<std::string>> ArmsAsked(const Args& args,
 }
 
 absl::StatusOr<NextArms> OfCsv(const Args& args) {
-  if (!args.One("SWEEP").empty()) {
-    return absl::InvalidArgumentError("--csv is a file and SWEEP names a sweep: give one of them");
-  }
   LOGLOG_ASSIGN_OR_RETURN(const CsvSource source, ReadCsvSource(args));
   const CsvColumns& columns = source.columns;
   const bool has_tokens =

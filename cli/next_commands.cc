@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -17,6 +18,19 @@ namespace {
 
 constexpr int kDigits = 3;
 
+// A goal as --goal names it and as the summary does.
+struct GoalWords {
+  NextGoal goal;
+  const char* word;
+  const char* what;
+};
+constexpr GoalWords kGoals[] = {
+    {NextGoal::kSlope, "slope", "slope"},
+    {NextGoal::kExponent, "beta", "beta"},
+    {NextGoal::kDifference, "difference", "slope difference"},
+    {NextGoal::kPrediction, "prediction", "ln loss at the target"},
+};
+
 absl::StatusOr<NextOptions> OptionsOf(const Args& args, bool two_arms) {
   NextOptions options;
   const std::string goal = args.Has("goal") ? args.Get("goal") : two_arms ? "difference" : "slope";
@@ -25,10 +39,9 @@ absl::StatusOr<NextOptions> OptionsOf(const Args& args, bool two_arms) {
                                           ? "two arms are compared: the goal is difference"
                                           : "the goal difference needs two arms: --arm A --arm B");
   }
-  options.goal = goal == "difference"   ? NextGoal::kDifference
-                 : goal == "prediction" ? NextGoal::kPrediction
-                 : goal == "beta"       ? NextGoal::kExponent
-                                        : NextGoal::kSlope;
+  for (const GoalWords& known : kGoals) {
+    if (goal == known.word) options.goal = known.goal;
+  }
   if (options.goal == NextGoal::kPrediction) {
     if (!args.Has("target")) {
       return absl::InvalidArgumentError("the goal prediction needs --target TOKENS");
@@ -98,11 +111,10 @@ Table StepsTable(const NextPlan& plan, NextArms* from, std::vector<NextTrial>* a
 }
 
 std::string Summary(const NextPlan& plan, NextGoal goal, const std::string& unit) {
-  const char* what = goal == NextGoal::kDifference   ? "slope difference"
-                     : goal == NextGoal::kPrediction ? "ln loss at the target"
-                     : goal == NextGoal::kExponent   ? "beta"
-                                                     : "slope";
-  return absl::StrCat(what, " now ", Significant(plan.estimate, 4), " +-",
+  const GoalWords* const known =
+      std::find_if(std::begin(kGoals), std::end(kGoals),
+                   [goal](const GoalWords& words) { return words.goal == goal; });
+  return absl::StrCat(known->what, " now ", Significant(plan.estimate, 4), " +-",
                       Significant(plan.half_width, kDigits), " (95%); expected by ", plan.law,
                       " at the scatter of the data, ", Significant(100 * plan.noise, 2), "% of a ",
                       goal == NextGoal::kDifference ? "pair" : "trial", "; costs are ", unit);
@@ -147,6 +159,8 @@ absl::StatusOr<int> Next(Context& context) {
 }  // namespace
 
 std::vector<Command> NextCommands() {
+  std::vector<std::string> goals;
+  for (const GoalWords& known : kGoals) goals.push_back(known.word);
   std::vector<Flag> flags = {
       {.name = "arm",
        .value = "ARM",
@@ -156,7 +170,7 @@ std::vector<Command> NextCommands() {
        .value = "GOAL",
        .help = "slope of an arm, its exponent beta beside a floor, difference of two arms' slopes, "
                "prediction at --target",
-       .choices = {"slope", "beta", "difference", "prediction"}},
+       .choices = goals},
       {.name = "target", .value = "TOKENS", .help = "where the loss is to be predicted"},
       {.name = "target-params",
        .value = "N",

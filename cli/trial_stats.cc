@@ -85,6 +85,16 @@ std::vector<Observation> DoneTrials(const std::vector<v1::Trial>& trials, const 
   return done;
 }
 
+bool CarriesJointForm(const std::vector<Observation>& trials) {
+  constexpr size_t kDistinctMin = 3;
+  std::set<double> sizes, tokens;
+  for (const Observation& o : trials) {
+    sizes.insert(o.n_params);
+    tokens.insert(o.d_tokens);
+  }
+  return sizes.size() >= kDistinctMin && tokens.size() >= kDistinctMin;
+}
+
 Moments MomentsOf(const std::vector<double>& values) {
   Moments m = {.n = static_cast<int>(values.size()), .mean = NAN, .sd = NAN};
   if (m.n == 0) return m;

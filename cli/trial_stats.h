@@ -31,6 +31,9 @@ std::string MainScale(const std::vector<v1::Trial>& trials);
 // The trials of an arm that are done with a finite loss.
 std::vector<Observation> DoneTrials(const std::vector<v1::Trial>& trials, const std::string& arm);
 
+// Whether sizes and tokens vary enough for the joint form, which is then the one to fit.
+bool CarriesJointForm(const std::vector<Observation>& trials);
+
 struct Moments {
   int n = 0;
   double mean = 0;  // NaN when n = 0

@@ -170,11 +170,13 @@ void AddTrials(absl::Span<const ObservationRow* const> trials, json* list) {
   }
 }
 
-std::set<std::pair<std::string, Axis>> Censored(const std::vector<FitRequest>& requests) {
+absl::StatusOr<std::set<std::pair<std::string, Axis>>> CensoredOf(
+    const std::vector<FitRequest>& requests) {
   std::set<std::pair<std::string, Axis>> censored;
   for (const FitRequest& request : requests) {
-    const absl::StatusOr<Axis> axis = ParseAxis(request.axis);
-    if (request.censored && axis.ok()) censored.insert({request.kind, *axis});
+    if (!request.censored) continue;
+    LOGLOG_ASSIGN_OR_RETURN(const Axis axis, ParseAxis(request.axis));
+    censored.insert({request.kind, axis});
   }
   return censored;
 }
@@ -214,10 +216,10 @@ absl::StatusOr<FitPlan> FitPlanOf(absl::string_view spec_json,
     }
     if (fit.value("censored", false) && plan.censored.empty()) {
       if (requests != nullptr) {
-        plan.censored = Censored(*requests);
+        LOGLOG_ASSIGN_OR_RETURN(plan.censored, CensoredOf(*requests));
       } else {
         LOGLOG_ASSIGN_OR_RETURN(const SweepSpec whole, ParseSpec(spec_json, "stored spec"));
-        plan.censored = Censored(whole.fit);
+        LOGLOG_ASSIGN_OR_RETURN(plan.censored, CensoredOf(whole.fit));
       }
     }
     if (!fit.contains("compare")) continue;
