@@ -25,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/median.h"
 #include "fit/fit.h"
 #include "fit/form_fit.h"
 #include "fit/planted_testing.h"
@@ -48,11 +49,6 @@ double CpuMilliseconds(const std::function<void()>& work) {
   const double start = ThreadCpuMilliseconds();
   work();
   return ThreadCpuMilliseconds() - start;
-}
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
 }
 
 double MedianMilliseconds(int repetitions, const std::function<void()>& work) {

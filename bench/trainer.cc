@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/median.h"
 #include "trainer/engine.h"
 #include "trainer/flops.h"
 
@@ -122,11 +123,7 @@ double Seconds(const std::function<void()>& body) {
 struct Timing {
   std::vector<double> seconds;  // a step, by round
 
-  double Median() const {
-    std::vector<double> sorted = seconds;
-    std::sort(sorted.begin(), sorted.end());
-    return sorted[sorted.size() / 2];
-  }
+  double Median() const { return loglog::Median(seconds); }
   double Spread() const {
     const auto [low, high] = std::minmax_element(seconds.begin(), seconds.end());
     return (*high - *low) / Median();

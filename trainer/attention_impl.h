@@ -40,10 +40,22 @@ inline void RowsTimes(int64_t rows, int64_t cols, int64_t inner, const MatrixVie
   }
 }
 
-// The scores of a group are computed for whole tiles: what lies beyond its last key is
-// overwritten with zeros by the softmax.
-inline int64_t WholeTiles(int64_t keys, int64_t positions) {
-  return Min(Parts(keys, kTileCols) * kTileCols, positions);
+// For each group of rows of x [length, width]: weights = x across, over whole tiles of the keys
+// that its last row sees; then row(i) of each, which puts zeros beyond the row's own key; then
+// out = weights b, unless out is null.
+template <typename Row>
+inline void ThroughWeights(int64_t length, int64_t width, const float* x, const Panels& across,
+                           float* weights, Row row, const Panels& b, float* out) {
+  for (int64_t t = 0; t < length; t += kTileRows) {
+    const int64_t rows = Min(kTileRows, length - t), seen = t + rows;
+    const int64_t computed = Min(Parts(seen, kTileCols) * kTileCols, length);
+    RowsTimes(rows, computed, width, {x + t * width, width, 1}, across, nullptr,
+              weights + t * length, length);
+    for (int64_t i = t; i < seen; ++i) row(i);
+    if (out == nullptr) continue;
+    RowsTimes(rows, width, seen, {weights + t * length, length, 1}, b, nullptr, out + t * width,
+              width);
+  }
 }
 
 void CausalAttention(const AttentionShape& shape, const float* q, const float* k, const float* v,
@@ -53,15 +65,8 @@ void CausalAttention(const AttentionShape& shape, const float* q, const float* k
   const Panels keys = PanelsOfTranspose(k, length, width, &scratch);
   const Panels values = PanelsOfRows(v, length, width, &scratch);
   for (int64_t head = 0; head < shape.group; ++head) {
-    for (int64_t t = 0; t < length; t += kTileRows) {
-      const int64_t rows = Min(kTileRows, length - t), seen = t + rows;
-      RowsTimes(rows, WholeTiles(seen, length), width, {q + t * width, width, 1}, keys, nullptr,
-                p + t * length, length);
-      for (int64_t i = t; i < seen; ++i) SoftmaxRow(p + i * length, i + 1, length, scale);
-      if (out == nullptr) continue;
-      RowsTimes(rows, width, seen, {p + t * length, length, 1}, values, nullptr, out + t * width,
-                width);
-    }
+    const auto softmax = [&](int64_t i) { SoftmaxRow(p + i * length, i + 1, length, scale); };
+    ThroughWeights(length, width, q, keys, p, softmax, values, out);
     q += length * width;
     p += length * length;
     if (out != nullptr) out += length * width;
@@ -76,16 +81,10 @@ void CausalAttentionBackward(const AttentionShape& shape, const float* q, const 
   const Panels values = PanelsOfTranspose(v, length, width, &scratch);
   const Panels keys = PanelsOfRows(k, length, width, &scratch);
   for (int64_t head = 0; head < shape.group; ++head) {
-    for (int64_t t = 0; t < length; t += kTileRows) {
-      const int64_t rows = Min(kTileRows, length - t), seen = t + rows;
-      RowsTimes(rows, WholeTiles(seen, length), width, {dout + t * width, width, 1}, values,
-                nullptr, ds + t * length, length);
-      for (int64_t i = t; i < seen; ++i) {
-        SoftmaxRowBackward(p + i * length, ds + i * length, i + 1, length, scale);
-      }
-      RowsTimes(rows, width, seen, {ds + t * length, length, 1}, keys, nullptr, dq + t * width,
-                width);
-    }
+    const auto softmax = [&](int64_t i) {
+      SoftmaxRowBackward(p + i * length, ds + i * length, i + 1, length, scale);
+    };
+    ThroughWeights(length, width, dout, values, ds, softmax, keys, dq);
     // A group of keys meets the queries from its first key on.
     float* room = scratch;
     const Panels queries = PanelsOfRows(q, length, width, &room);

@@ -16,13 +16,19 @@ json OrNull(const std::optional<T>& value) {
   return value ? json(*value) : json();
 }
 
-// Fields that came when checkpoints were there already: left out where they have their
+// Adds fields that came when checkpoints were there already: left out where they have their
 // default, so that a configuration which says nothing about them keeps its hash.
+struct LaterFields {
+  json* object;
+
+  void operator()(const char* key, const json& value, const json& standard) const {
+    if (value != standard) (*object)[key] = value;
+  }
+};
+
 void AddLaterModelFields(const ModelConfig& m, json* model) {
   const ModelConfig fallback;
-  const auto add = [&](const char* key, const json& value, const json& standard) {
-    if (value != standard) (*model)[key] = value;
-  };
+  const LaterFields add{model};
   add("head_dim", OrNull(m.head_dim), json());
   add("norm", WordOf(kNormWords, m.norm), kNormWords[0]);
   add("norm_place", WordOf(kNormPlaceWords, m.norm_place), kNormPlaceWords[0]);
@@ -39,9 +45,7 @@ void AddLaterModelFields(const ModelConfig& m, json* model) {
 
 void AddLaterTrainFields(const TrainConfig& t, json* train) {
   const TrainConfig fallback;
-  const auto add = [&](const char* key, const json& value, const json& standard) {
-    if (value != standard) (*train)[key] = value;
-  };
+  const LaterFields add{train};
   add("warmup_tokens", OrNull(t.warmup_tokens), json());
   add("cooldown_shape", WordOf(kCooldownWords, t.cooldown_shape), kCooldownWords[0]);
   add("mup_base_width", OrNull(t.mup_base_width), json());
@@ -60,9 +64,7 @@ void AddLaterTrainFields(const TrainConfig& t, json* train) {
 
 void AddLaterMetricsFields(const MetricsConfig& m, json* metrics) {
   const MetricsConfig fallback;
-  const auto add = [&](const char* key, const json& value, const json& standard) {
-    if (value != standard) (*metrics)[key] = value;
-  };
+  const LaterFields add{metrics};
   add("top_tokens", m.top_tokens, fallback.top_tokens);
   add("spectra_every", m.spectra_every, fallback.spectra_every);
   add("layers", m.layers, fallback.layers);

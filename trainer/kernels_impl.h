@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include <bit>
+#include <utility>
 
 #include "trainer/kernels.h"
 

@@ -81,25 +81,21 @@ inline void AnyTile(int64_t rows, int64_t cols, int64_t inner, const float* a, i
     return TileOfRows<1>(rows, inner, a, a_row, a_step, b, b_row, base, base_row, out, out_row);
   }
   float edge[kTileRows * kTileCols];
+  const float* start = base == nullptr ? nullptr : edge;
   if (base != nullptr) {
     for (int64_t i = 0; i < rows; ++i) Copy(base + i * base_row, cols, edge + i * kTileCols);
   }
   if (cols < kVector) {
-    TileOfRows<1>(rows, inner, a, a_row, a_step, b, b_row, base == nullptr ? nullptr : edge,
-                  kTileCols, edge, kTileCols);
+    TileOfRows<1>(rows, inner, a, a_row, a_step, b, b_row, start, kTileCols, edge, kTileCols);
   } else {
-    TileOfRows<2>(rows, inner, a, a_row, a_step, b, b_row, base == nullptr ? nullptr : edge,
-                  kTileCols, edge, kTileCols);
+    TileOfRows<2>(rows, inner, a, a_row, a_step, b, b_row, start, kTileCols, edge, kTileCols);
   }
   for (int64_t i = 0; i < rows; ++i) Copy(edge + i * kTileCols, cols, out + i * out_row);
 }
 
-template <int... kIndex>
-struct Indices {};
-
 // In a square of vectors, swaps what lies off the diagonal of each square of 2 kHalf.
 template <int kHalf, int... kLane>
-inline void SwapHalves(Vector (&rows)[kVector], Indices<kLane...>) {
+inline void SwapHalves(Vector (&rows)[kVector], std::integer_sequence<int, kLane...>) {
 #pragma GCC unroll 16
   for (int i = 0; i < kVector; ++i) {
     if ((i & kHalf) != 0) continue;
@@ -112,18 +108,11 @@ inline void SwapHalves(Vector (&rows)[kVector], Indices<kLane...>) {
 }
 
 inline void Transpose(Vector (&rows)[kVector]) {
-#if defined(__AVX512F__)
-  using Lanes = Indices<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
-  SwapHalves<8>(rows, Lanes());
-  SwapHalves<4>(rows, Lanes());
-#elif defined(__AVX2__)
-  using Lanes = Indices<0, 1, 2, 3, 4, 5, 6, 7>;
-  SwapHalves<4>(rows, Lanes());
-#else
-  using Lanes = Indices<0, 1, 2, 3>;
-#endif
-  SwapHalves<2>(rows, Lanes());
-  SwapHalves<1>(rows, Lanes());
+  const std::make_integer_sequence<int, kVector> lanes;
+  if constexpr (kVector > 8) SwapHalves<8>(rows, lanes);
+  if constexpr (kVector > 4) SwapHalves<4>(rows, lanes);
+  SwapHalves<2>(rows, lanes);
+  SwapHalves<1>(rows, lanes);
 }
 
 // One panel [inner, kTileCols] of b [inner, cols], cols <= kTileCols; zeros beyond its columns.

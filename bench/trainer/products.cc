@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/median.h"
 #include "bench/trainer/fma_peak.h"
 #include "trainer/footprint.h"
 #include "trainer/kernels.h"
@@ -160,11 +161,6 @@ class Operands {
   int64_t a_size_, b_size_, out_size_, sets_;
   std::vector<float> a_, b_, out_;
 };
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
 
 int Main(int argc, char** argv) {
   int rounds = 5;
