@@ -1,9 +1,6 @@
 #include "proto/callback_pulse.h"
 
-#include <grpcpp/grpcpp.h>
-
 #include <chrono>
-#include <memory>
 
 #include "absl/synchronization/mutex.h"
 
@@ -15,11 +12,16 @@ constexpr std::chrono::milliseconds kBeat(300);
 
 }  // namespace
 
-// The channel is never used: nothing is connected before a call begins.
+// Nothing is connected before a call begins, and none does.
 CallbackPulse::CallbackPulse()
-    : stub_(grpc::CreateChannel("unix:/dev/null/nobody", grpc::InsecureChannelCredentials())),
-      thread_([this] { Run(); }) {}
+    : CallbackPulse(
+          grpc::CreateChannel("unix:/dev/null/nobody", grpc::InsecureChannelCredentials())) {}
 
+CallbackPulse::CallbackPulse(const std::shared_ptr<grpc::Channel>& channel)
+    : stub_(channel), thread_([this] { Run(); }) {}
+
+// Whoever lets go of a channel last joins the threads that run callbacks. That must not be
+// one of them, so every call, which holds the channel, is gone before stub_ is.
 CallbackPulse::~CallbackPulse() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -28,32 +30,25 @@ CallbackPulse::~CallbackPulse() {
   changed_.notify_all();
   thread_.join();
   std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait(lock, [this] { return calls_ == 0; });
+  changed_.wait(lock, [this] { return calls_.empty(); });
 }
 
 void CallbackPulse::Run() {
   std::unique_lock<std::mutex> lock(mutex_);
-  while (!stopping_) {
+  do {
     Beat();
-    changed_.wait_for(lock, kBeat, [this] { return stopping_; });
-  }
+  } while (!changed_.wait_for(lock, kBeat, [this] { return stopping_; }));
 }
 
 void CallbackPulse::Beat() {
-  struct Call {
-    grpc::ClientContext context;
-    grpc::ByteBuffer request;
-    grpc::ByteBuffer response;
-  };
-  auto call = std::make_shared<Call>();
+  const auto call = calls_.emplace(calls_.end());
   const grpc::Slice nothing("");
   call->request = grpc::ByteBuffer(&nothing, 1);
   call->context.TryCancel();
-  ++calls_;
   stub_.UnaryCall(&call->context, "/loglog.Pulse/Beat", {}, &call->request, &call->response,
                   [this, call](const grpc::Status&) {
                     const std::lock_guard<std::mutex> lock(mutex_);
-                    --calls_;
+                    calls_.erase(call);
                     changed_.notify_all();
                   });
 }

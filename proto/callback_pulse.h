@@ -2,8 +2,11 @@
 #define LOGLOG_PROTO_CALLBACK_PULSE_H_
 
 #include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
 
 #include <condition_variable>
+#include <list>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -17,18 +20,27 @@ namespace loglog {
 class CallbackPulse {
  public:
   CallbackPulse();
+  // Calls over this channel, which is never connected and held by nothing of this object
+  // once it has ended.
+  explicit CallbackPulse(const std::shared_ptr<grpc::Channel>& channel);
   ~CallbackPulse();
   CallbackPulse(const CallbackPulse&) = delete;
   CallbackPulse& operator=(const CallbackPulse&) = delete;
 
  private:
+  struct Call {
+    grpc::ClientContext context;
+    grpc::ByteBuffer request;
+    grpc::ByteBuffer response;
+  };
+
   void Run();
   void Beat();  // mutex_ is held
 
   grpc::GenericStub stub_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  int calls_ = 0;  // under mutex_, as what follows: whose callback has not run yet
+  std::list<Call> calls_;  // under mutex_, as what follows: whose callback has not run yet
   bool stopping_ = false;
   std::thread thread_;
 };
