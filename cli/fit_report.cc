@@ -160,7 +160,12 @@ std::string CensoredText(const nlohmann::json& provenance) {
   };
   std::vector<std::string> with, without;
   for (const auto& [name, pair] : censored->at("parameters").items()) {
-    with.push_back(absl::StrCat(name, " ", number(pair.at("with"))));
+    // Fits stored before there were intervals have none.
+    const bool interval = pair.contains("low") && pair.at("low").is_number();
+    with.push_back(absl::StrCat(
+        name, " ", number(pair.at("with")),
+        interval ? absl::StrCat(" [", number(pair.at("low")), ", ", number(pair.at("high")), "]")
+                 : ""));
     without.push_back(absl::StrCat(name, " ", number(pair.at("without"))));
   }
   return absl::StrCat("with ", trials, " by maximum likelihood: ", absl::StrJoin(with, ", "),

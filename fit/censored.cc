@@ -18,15 +18,97 @@ constexpr double kTolerance = 1e-10;
 // Residuals of an exact fit; keeps the likelihood bounded.
 constexpr double kSdMin = 1e-12;
 
+// phi(c) / Phi(c); far below, its asymptote.
+double Hazard(double c) { return c > -30 ? NormalPdf(c) / NormalCdf(c) : -c * (1 + 1 / (c * c)); }
+
 // E[z | z < c] and Var[z | z < c] of a standard normal z.
 struct Truncated {
   double mean;
   double variance;
 };
 Truncated Below(double c) {
-  // phi(c) / Phi(c); far below, its asymptote.
-  const double ratio = c > -30 ? NormalPdf(c) / NormalCdf(c) : -c * (1 + 1 / (c * c));
-  return {-ratio, std::max(0.0, 1 - c * ratio - ratio * ratio)};
+  const double hazard = Hazard(c);
+  return {-hazard, std::max(0.0, 1 - c * hazard - hazard * hazard)};
+}
+
+// A law fitted to trials of which some are known from one side.
+struct Fitted {
+  const Form& form;
+  const std::vector<double>& known;  // ln L, or its known end
+  const std::vector<int>& side;      // 0: known; -1: it is below; 1: above
+  const std::vector<double>& theta;
+  double sd;
+};
+
+// Minus the second derivatives of the log likelihood by theta and ln sd, row-major; those of
+// the law itself are left out, as in least squares.
+std::vector<double> ObservedInformation(const Fitted& fitted) {
+  const int p = fitted.form.dim(), dim = p + 1;
+  std::vector<double> information(dim * dim, 0), jacobian(p);
+  for (size_t i = 0; i < fitted.known.size(); ++i) {
+    const double ln_l =
+        fitted.form.LnLoss(fitted.theta.data(), fitted.form.u(i), 0, jacobian.data());
+    const double sign = fitted.side[i] > 0 ? -1 : 1;
+    const double z = sign * (fitted.known[i] - ln_l) / fitted.sd;
+    // By z: -1 of -z^2/2, or of ln Phi(z). z falls by sign/sd with ln L and by z with ln sd.
+    const double first = fitted.side[i] == 0 ? -z : Hazard(z);
+    const double second = fitted.side[i] == 0 ? 1 : first * (z + first);
+    const double by_law = second / (fitted.sd * fitted.sd);
+    const double by_both = sign * (second * z - first) / fitted.sd;
+    for (int a = 0; a < p; ++a) {
+      for (int b = 0; b < p; ++b) information[a * dim + b] += by_law * jacobian[a] * jacobian[b];
+      information[a * dim + p] += by_both * jacobian[a];
+      information[p * dim + a] += by_both * jacobian[a];
+    }
+    information[p * dim + p] += second * z * z - first * z;
+  }
+  return information;
+}
+
+// How sure the parameters are.
+struct Spread {
+  std::vector<double> covariance;  // of theta, a row for each; empty where it cannot be told
+  double df = 0;
+};
+
+Spread SpreadOf(const Fitted& fitted) {
+  const int p = fitted.form.dim(), dim = p + 1;
+  const Box& box = fitted.form.box();
+  for (int i = 0; i < p; ++i) {
+    if (fitted.theta[i] <= box.low[i] || fitted.theta[i] >= box.high[i]) return {};
+  }
+  if (fitted.sd <= kSdMin) return {};
+  const std::vector<double> inverse = InverseInformation(ObservedInformation(fitted), dim);
+  if (inverse.empty()) return {};
+  const double n = static_cast<double>(fitted.known.size());
+  if (n <= p) return {};
+  Spread spread{.covariance = std::vector<double>(p * p), .df = n - p};
+  // Maximum likelihood divides by all trials.
+  for (int a = 0; a < p; ++a) {
+    for (int b = 0; b < p; ++b) spread.covariance[a * p + b] = inverse[a * dim + b] * n / (n - p);
+  }
+  return spread;
+}
+
+FitParameter ParameterOf(const Fitted& fitted, int i, const Spread& spread) {
+  const FormParameter& parameter = fitted.form.parameters()[i];
+  FitParameter result{.name = parameter.name,
+                      .estimate = fitted.form.Natural(fitted.theta.data(), i)};
+  const std::vector<double>& covariance = spread.covariance;
+  if (covariance.empty()) return result;
+  const int p = fitted.form.dim();
+  double variance = covariance[i * p + i];
+  if (parameter.kind == ParameterKind::kTerm) {
+    // ln of the number is theta plus its exponent times where the data's middle is.
+    const int e = parameter.exponent;
+    const double middle = fitted.form.ln_x_mean(parameter.column);
+    variance += 2 * middle * covariance[i * p + e] + middle * middle * covariance[e * p + e];
+  }
+  const double width = TQuantile(0.975, spread.df) * std::sqrt(variance);
+  const bool plain = parameter.kind == ParameterKind::kExponent;
+  result.low = plain ? result.estimate - width : result.estimate * std::exp(-width);
+  result.high = plain ? result.estimate + width : result.estimate * std::exp(width);
+  return result;
 }
 
 }  // namespace
@@ -82,10 +164,12 @@ absl::StatusOr<CensoredFit> FitCensored(absl::Span<const Observation> finished,
     sd = next;
   }
   result.residual_sd = sd;
+  const Fitted fitted{*form, known, of, theta, sd};
+  const Spread spread = SpreadOf(fitted);
   for (const FitParameter& parameter : result.without.parameters) {
     for (int i = 0; i < form->dim(); ++i) {
       if (form->parameters()[i].name != parameter.name) continue;
-      result.with.push_back({.name = parameter.name, .estimate = form->Natural(theta.data(), i)});
+      result.with.push_back(ParameterOf(fitted, i, spread));
     }
   }
   return result;
@@ -131,6 +215,8 @@ nlohmann::json CensoredJson(const CensoredFit& fit) {
   nlohmann::json parameters = nlohmann::json::object();
   for (const FitParameter& with : fit.with) {
     parameters[with.name] = {{"with", number(with.estimate)},
+                             {"low", number(with.low)},
+                             {"high", number(with.high)},
                              {"without", number(fit.without.Find(with.name)->estimate)}};
   }
   all["parameters"] = std::move(parameters);

@@ -21,7 +21,7 @@ struct CensoredTrial {
 // A law with and without what stopped and diverged trials say.
 struct CensoredFit {
   FitResult without;               // FitLaw on the finished trials
-  std::vector<FitParameter> with;  // estimates with the censored trials; no intervals
+  std::vector<FitParameter> with;  // with the censored trials; intervals are 95% delta-t
   double residual_sd = kNoNumber;  // of one trial's ln L, with them
   int n_censored = 0;
   bool converged = false;
@@ -30,7 +30,11 @@ struct CensoredFit {
 
 // Normal errors of ln L; maximum likelihood by expectation-maximization (Tobit). It bounds
 // what leaving those trials out may have done to the answer; the default fit leaves them
-// out and counts them. INVALID_ARGUMENT: as FitLaw. A refused fit has no `with`.
+// out and counts them. Intervals come from the observed information of the parameters and
+// ln sd, with t on all trials less the parameters; each trial counts by itself, so where the
+// seeds of a configuration share an effect they are too narrow. They are NaN where a bound is
+// active or the information is singular.
+// INVALID_ARGUMENT: as FitLaw. A refused fit has no `with`.
 absl::StatusOr<CensoredFit> FitCensored(absl::Span<const Observation> finished,
                                         absl::Span<const CensoredTrial> censored,
                                         const LawOptions& options);
@@ -42,8 +46,8 @@ absl::StatusOr<CensoredFit> FitCensoredKind(absl::string_view kind, Axis axis,
                                             absl::Span<const Observation> finished,
                                             absl::Span<const CensoredTrial> censored);
 
-// {"n", "parameters": {name: {"without", "with"}}, "residual_sd", "converged"}, or {"n",
-// "why_not"}.
+// {"n", "parameters": {name: {"without", "with", "low", "high"}}, "residual_sd", "converged"},
+// or {"n", "why_not"}.
 nlohmann::json CensoredJson(const CensoredFit& fit);
 
 }  // namespace loglog

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "fit/distributions.h"
 #include "fit/fit.h"
 #include "fit/planted_testing.h"
 #include "gtest/gtest.h"
@@ -58,6 +59,43 @@ TEST(Censored, NothingCensoredChangesNothing) {
   }
 }
 
+// Without any, the interval is the one of least squares on single trials.
+TEST(Censored, NothingCensoredHasTheIntervalsOfLeastSquares) {
+  Noise noise(3);
+  const auto law = [](double d) { return 30 * std::pow(d, -0.1); };
+  const std::vector<Observation> trials = Planted(LogRange(1e8, 64, 7), 3, 0.003, &noise, law);
+  const CensoredFit fit = *FitCensored(trials, {}, {.law = Law::kPower});
+  std::vector<double> x, y;
+  double x_mean = 0, y_mean = 0;
+  for (const Observation& o : trials) {
+    x.push_back(std::log(o.d_tokens));
+    y.push_back(std::log(o.loss));
+    x_mean += x.back() / trials.size();
+    y_mean += y.back() / trials.size();
+  }
+  double sxx = 0, sxy = 0, rss = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    sxx += (x[i] - x_mean) * (x[i] - x_mean);
+    sxy += (x[i] - x_mean) * (y[i] - y_mean);
+  }
+  const double slope = sxy / sxx;
+  for (size_t i = 0; i < x.size(); ++i) {
+    rss += std::pow(y[i] - y_mean - slope * (x[i] - x_mean), 2);
+  }
+  const int df = static_cast<int>(x.size()) - 2;
+  const double t = TQuantile(0.975, df), variance = rss / df;
+  for (const FitParameter& parameter : fit.with) {
+    if (parameter.name == "beta") {
+      EXPECT_NEAR(parameter.high - parameter.estimate, t * std::sqrt(variance / sxx), 1e-8);
+      EXPECT_NEAR(parameter.estimate - parameter.low, t * std::sqrt(variance / sxx), 1e-8);
+    } else {
+      const double width = t * std::sqrt(variance * (1.0 / x.size() + x_mean * x_mean / sxx));
+      EXPECT_NEAR(std::log(parameter.high / parameter.estimate), width, 1e-6);
+      EXPECT_NEAR(std::log(parameter.estimate / parameter.low), width, 1e-6);
+    }
+  }
+}
+
 // A trial known to end below a loss far above the law says nothing; one known to end
 // below where the law already is pulls it down.
 TEST(Censored, OneSidedLossesPullOneWayOnly) {
@@ -91,6 +129,10 @@ TEST(Censored, KindsAsTheyAreStored) {
   const nlohmann::json json = CensoredJson(slope);
   EXPECT_EQ(json["n"], 1);
   EXPECT_EQ(json["parameters"]["slope"]["with"], slope.with[0].estimate);
+  EXPECT_LT(slope.with[0].low, slope.with[0].estimate);
+  EXPECT_LT(slope.with[0].estimate, slope.with[0].high);
+  EXPECT_EQ(json["parameters"]["slope"]["low"], slope.with[0].low);
+  EXPECT_EQ(json["parameters"]["slope"]["high"], slope.with[0].high);
   EXPECT_EQ(json["converged"], true);
 
   const CensoredFit isoflop = *FitCensoredKind("isoflop", Axis::kFlops, trials, low);

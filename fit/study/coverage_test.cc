@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "fit/censored.h"
 #include "fit/fit.h"
 #include "fit/form_fit.h"
 #include "fit/prediction.h"
@@ -181,6 +182,48 @@ TEST(CoverageStudy, IsoFlopExponentAndBestSize) {
   }
   exponent.Check();
   size.Check();
+}
+
+// Trials above a limit that bites at the smallest D most have diverged, or a pruner stopped
+// those that were below it already.
+TEST(CoverageStudy, CensoredTrials) {
+  for (const bool loss_is_lower : {true, false}) {
+    for (const int n : {4, 6, 8}) {
+      const uint64_t seed = 900 + n;
+      Noise noise(seed);
+      Coverage coverage(absl::StrFormat("beta with trials known from %s, %d D",
+                                        loss_is_lower ? "below" : "above", n),
+                        seed);
+      int censored_count = 0;
+      for (int i = 0; i < kSimulations; ++i) {
+        std::vector<Observation> finished;
+        std::vector<CensoredTrial> censored;
+        for (const double d : LogRange(kFirst, 16, n)) {
+          for (int s = 0; s < kSeeds; ++s) {
+            const double centre = StraightLaw(d);
+            Observation o = At(1e7, d, centre * std::exp(0.003 * noise.Next()), s);
+            const double limit = centre * (1 + 0.003 * std::log(d / kFirst) / std::log(16.0));
+            if (loss_is_lower == (o.loss < limit)) {
+              finished.push_back(o);
+            } else {
+              o.loss = limit;
+              censored.push_back({o, loss_is_lower});
+            }
+          }
+        }
+        const CensoredFit fit = *FitCensored(finished, censored, {.law = Law::kPower});
+        if (fit.with.empty()) continue;  // what finished was too little for a fit
+        const FitParameter& beta = fit.with[0];
+        ASSERT_EQ(beta.name, "beta");
+        if (!std::isfinite(beta.low)) continue;
+        censored_count += fit.n_censored;
+        coverage.Count(&beta, 0.1);
+      }
+      EXPECT_GT(coverage.simulations(), kSimulations / 2);
+      EXPECT_GT(censored_count, 0);
+      coverage.Check();
+    }
+  }
 }
 
 }  // namespace
