@@ -120,7 +120,7 @@ std::string CanonicalJson(const SweepSpec& spec) {
   }
   for (const Condition& condition : spec.exclude) exclude.push_back(ConditionJson(condition));
   const BudgetSpec& budget = spec.budget;
-  std::map<std::string, std::string> texts = {
+  std::map<absl::string_view, std::string> texts = {
       {"apiVersion", Quoted("loglog/v1")},
       {"arms", ArmsJson(spec)},
       {"axes", AxesJson(spec)},
@@ -148,14 +148,14 @@ std::string CanonicalJson(const SweepSpec& spec) {
     texts["schedule.share"] = CanonicalNumber(schedule.share);
     texts["schedule.slots"] = absl::StrCat(schedule.slots);
   }
-  for (size_t i = 0; i < CellFieldPaths().size(); ++i) {
-    const std::string& path = CellFieldPaths()[i];
+  for (size_t i = 0; i < CellFields().size(); ++i) {
+    const SpecField& field = *CellFields()[i];
     const SpecValue& value = spec.base.at(static_cast<int>(i));
-    if (!IsLeftOut(*FindField(path), value)) texts[path] = CanonicalText(value);
+    if (!IsLeftOut(field, value)) texts[field.path] = CanonicalText(value);
   }
   std::string out;
   NestedJson json(&out);
-  for (const auto& [path, text] : texts) json.Add(JsonPath(path), text);
+  for (const auto& [path, text] : texts) json.Add(path, text);
   json.Finish();
   return out;
 }

@@ -13,27 +13,6 @@
 namespace loglog {
 namespace {
 
-// A field of a cell as canonical JSON needs it.
-struct CellField {
-  JsonPath path;
-  bool added_later = false;
-  SpecValue fallback;  // of one that was added later
-};
-
-const std::vector<CellField>& CellFields() {
-  static const auto* const fields = [] {
-    auto* list = new std::vector<CellField>;
-    for (const std::string& path : CellFieldPaths()) {
-      const SpecField& field = *FindField(path);
-      list->push_back({.path = JsonPath(path),
-                       .added_later = field.added_later,
-                       .fallback = field.added_later ? DefaultOf(field) : SpecValue()});
-    }
-    return list;
-  }();
-  return *fields;
-}
-
 absl::StatusOr<SpecValue> FromJson(const SpecField& field, const nlohmann::json& json) {
   if (json.is_null() && field.nullable()) return SpecValue();
   if (json.is_number() && !(json.get<double>() >= field.min && json.get<double>() <= field.max)) {
@@ -82,14 +61,24 @@ absl::Status ReadObject(const nlohmann::json& object, const std::string& prefix,
 
 }  // namespace
 
+const std::vector<const SpecField*>& CellFields() {
+  static const auto* const fields = [] {
+    auto* sorted = new std::vector<const SpecField*>;
+    for (const SpecField& field : SpecFields()) {
+      if (field.in_cell) sorted->push_back(&field);
+    }
+    std::sort(sorted->begin(), sorted->end(),
+              [](const SpecField* a, const SpecField* b) { return a->path < b->path; });
+    return sorted;
+  }();
+  return *fields;
+}
+
 const std::vector<std::string>& CellFieldPaths() {
   static const auto* const paths = [] {
-    auto* sorted = new std::vector<std::string>;
-    for (const SpecField& field : SpecFields()) {
-      if (field.in_cell) sorted->push_back(field.path);
-    }
-    std::sort(sorted->begin(), sorted->end());
-    return sorted;
+    auto* list = new std::vector<std::string>;
+    for (const SpecField* field : CellFields()) list->push_back(field->path);
+    return list;
   }();
   return *paths;
 }
@@ -106,7 +95,7 @@ int CellFieldIndex(absl::string_view path) {
   return it == index->end() ? -1 : it->second;
 }
 
-CellConfig::CellConfig() : values_(CellFieldPaths().size()) {}
+CellConfig::CellConfig() : values_(CellFields().size()) {}
 
 const SpecValue& CellConfig::Get(absl::string_view path) const {
   const int index = CellFieldIndex(path);
@@ -190,9 +179,8 @@ std::string CellConfig::CanonicalJson() const {
   out.reserve(1400);
   NestedJson json(&out);
   for (size_t i = 0; i < values_.size(); ++i) {
-    const CellField& field = CellFields()[i];
-    if (field.added_later && values_[i] == field.fallback) continue;
-    json.Add(field.path, CanonicalText(values_[i]));
+    const SpecField& field = *CellFields()[i];
+    if (!IsLeftOut(field, values_[i])) json.Add(field.path, CanonicalText(values_[i]));
   }
   json.Finish();
   return out;
@@ -205,15 +193,16 @@ absl::StatusOr<CellConfig> ParseCellConfig(absl::string_view config_json) {
     return absl::InvalidArgumentError("the configuration is not a JSON object");
   }
   CellConfig config;
-  std::vector<bool> found(CellFieldPaths().size());
+  std::vector<bool> found(CellFields().size());
   if (absl::Status status = ReadObject(json, "", &config, &found); !status.ok()) return status;
   for (size_t i = 0; i < found.size(); ++i) {
     if (found[i]) continue;
-    if (!CellFields()[i].added_later) {
+    const SpecField& field = *CellFields()[i];
+    if (!field.added_later) {
       return absl::InvalidArgumentError(
-          absl::StrCat("the configuration lacks the field ", CellFieldPaths()[i]));
+          absl::StrCat("the configuration lacks the field ", field.path));
     }
-    config.at(static_cast<int>(i)) = CellFields()[i].fallback;
+    config.at(static_cast<int>(i)) = DefaultOf(field);
   }
   return config;
 }

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "plan/fields.h"
 #include "plan/value.h"
 
 namespace loglog {
@@ -71,6 +72,7 @@ class CellConfig {
 };
 
 // "data.synthetic.branching", ..., "train.weight_decay": sorted, as in canonical JSON.
+const std::vector<const SpecField*>& CellFields();
 const std::vector<std::string>& CellFieldPaths();
 // Index into CellFieldPaths, or -1.
 int CellFieldIndex(absl::string_view path);

@@ -52,8 +52,8 @@ struct SpecSection {
 };
 
 const std::vector<SpecField>& SpecFields();
-// What the field has in a spec that does not mention it; it must not be required.
-SpecValue DefaultOf(const SpecField& field);
+// What a field of SpecFields() has in a spec that does not mention it; it must not be required.
+const SpecValue& DefaultOf(const SpecField& field);
 // Whether canonical JSON leaves the field out.
 bool IsLeftOut(const SpecField& field, const SpecValue& value);
 const std::vector<SpecSection>& SpecSections();

@@ -193,8 +193,9 @@ std::optional<SpecValue> ReadText(const SpecNode& node, Complaint* complaint) {
 
 std::optional<SpecValue> ReadOther(const SpecField& field, const SpecNode& node,
                                    Complaint* complaint) {
-  const std::string expected =
-      absl::StrCat("expected ", DescribeType(field), ", got ", node.Describe());
+  const auto expected = [&] {
+    return absl::StrCat("expected ", DescribeType(field), ", got ", node.Describe());
+  };
   switch (field.type) {
     case FieldType::kFlag: {
       if (!node.quoted && node.text == "true") return std::optional<SpecValue>(true);
@@ -205,7 +206,7 @@ std::optional<SpecValue> ReadOther(const SpecField& field, const SpecNode& node,
             absl::StrCat("`", node.text, "` is a flag to some YAML loaders and text to others"),
             absl::StrCat("write ", *flag ? "true" : "false")};
       } else {
-        *complaint = {expected, ""};
+        *complaint = {expected(), ""};
       }
       return std::nullopt;
     }
@@ -213,12 +214,12 @@ std::optional<SpecValue> ReadOther(const SpecField& field, const SpecNode& node,
       for (const std::string& choice : field.choices) {
         if (node.text == choice) return std::optional<SpecValue>(choice);
       }
-      *complaint = {expected, DidYouMean(node.text, field.choices)};
+      *complaint = {expected(), DidYouMean(node.text, field.choices)};
       return std::nullopt;
     case FieldType::kDuration: {
       const auto ms = ParseDurationMs(node.text);
       if (ms.ok() && *ms > 0) return std::optional<SpecValue>(*ms);
-      *complaint = {expected, ""};
+      *complaint = {expected(), ""};
       return std::nullopt;
     }
     default:
@@ -290,12 +291,19 @@ std::optional<SpecValue> ReadScalar(const SpecField& field, const SpecNode& node
   return std::nullopt;
 }
 
-SpecValue DefaultOf(const SpecField& field) {
-  SpecErrorSink sink;
-  SpecNode node;
-  node.kind = field.fallback == "null" ? SpecNode::Kind::kNull : SpecNode::Kind::kScalar;
-  node.text = field.fallback;
-  const auto value = ReadScalar(field, node, field.path, &sink);
+const SpecValue& DefaultOf(const SpecField& field) {
+  static const auto* const defaults = [] {
+    auto* values = new std::vector<std::optional<SpecValue>>;
+    for (const SpecField& each : SpecFields()) {
+      SpecErrorSink sink;
+      SpecNode node;
+      node.kind = each.nullable() ? SpecNode::Kind::kNull : SpecNode::Kind::kScalar;
+      node.text = each.fallback;
+      values->push_back(each.required() ? std::nullopt : ReadScalar(each, node, each.path, &sink));
+    }
+    return values;
+  }();
+  const std::optional<SpecValue>& value = (*defaults)[&field - SpecFields().data()];
   LOGLOG_CHECK(value.has_value());
   return *value;
 }
