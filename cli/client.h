@@ -58,7 +58,8 @@ class Client {
   absl::StatusOr<std::vector<v1::Event>> GetTrialEvents(absl::string_view name, int max_events);
 
   absl::StatusOr<v1::Fit> CreateFit(absl::string_view sweep, absl::string_view arm,
-                                    absl::string_view kind, absl::string_view axis);
+                                    absl::string_view kind, absl::string_view axis,
+                                    bool censored = false);
   absl::StatusOr<v1::Fit> CompareArms(absl::string_view sweep, absl::string_view arm,
                                       absl::string_view arm_b, absl::string_view axis);
   absl::StatusOr<std::vector<v1::Fit>> ListFits(absl::string_view sweep);

@@ -269,7 +269,8 @@ struct FakeService::Impl : v1::SweepService::Service {
   }
   Status CreateFit(ServerContext* c, const v1::CreateFitRequest* in, v1::Fit* out) override {
     if (Status s = Enter(c, "CreateFit"); !s.ok()) return s;
-    fake->fits_asked.push_back(absl::StrCat(in->kind(), " ", in->axis(), " ", in->arm()));
+    fake->fits_asked.push_back(absl::StrCat(in->kind(), " ", in->axis(), " ", in->arm(),
+                                            in->censored() ? " censored" : ""));
     if (in->arm() == fake->refused_arm) {
       return Status(StatusCode::NOT_FOUND, absl::StrCat("no arm ", in->arm()));
     }

@@ -65,7 +65,13 @@ absl::Status ReportErrors(Context& context, const MadeFits& made, size_t wanted)
 }
 
 absl::StatusOr<int> Fit(Context& context) {
-  if (context.args().Has("csv")) return FitCsv(context);
+  if (context.args().Has("csv")) {
+    if (context.args().Has("with-censored")) {
+      return WithHint(absl::InvalidArgumentError("--with-censored is for a sweep's stopped trials"),
+                      "--censored COLUMN says which rows of a CSV are ends");
+    }
+    return FitCsv(context);
+  }
   LOGLOG_ASSIGN_OR_RETURN(Client* const client, context.client());
   LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep,
                           SweepToShow(context, *client, context.args().One("SWEEP")));
@@ -74,8 +80,11 @@ absl::StatusOr<int> Fit(Context& context) {
   if (const std::string only = context.args().Get("arm"); !only.empty()) {
     LOGLOG_RETURN_IF_ERROR(CheckArm(Arms(trials), only, name));
   }
-  const std::vector<FitWanted> wanted = FitsWanted(
-      sweep, trials, {.arm = context.args().Get("arm"), .axis = context.args().Get("axis")});
+  const std::vector<FitWanted> wanted =
+      FitsWanted(sweep, trials,
+                 {.arm = context.args().Get("arm"),
+                  .axis = context.args().Get("axis"),
+                  .censored = context.args().Has("with-censored")});
   const MadeFits made = MakeFits(*client, sweep.name(), wanted);
   if (!made.fits.empty() || made.errors.empty()) PrintFits(context, made.fits, trials);
   if (!made.errors.empty()) return ReportErrors(context, made, wanted.size());
@@ -113,7 +122,12 @@ absl::StatusOr<int> Compare(Context& context) {
 }  // namespace
 
 std::vector<Command> FitCommands() {
-  std::vector<Flag> fit_flags = {{.name = "arm", .value = "ARM", .help = "only this arm"}, kAxis};
+  std::vector<Flag> fit_flags = {
+      {.name = "arm", .value = "ARM", .help = "only this arm"},
+      kAxis,
+      {.name = "with-censored",
+       .help = "also what the estimates become with the stopped trials, held to end below "
+               "their last loss"}};
   const std::vector<Flag> csv_flags = CsvFitFlags();
   fit_flags.insert(fit_flags.end(), csv_flags.begin(), csv_flags.end());
   return {

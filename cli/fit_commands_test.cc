@@ -45,6 +45,16 @@ TEST_F(FitCommandsTest, FitsAreThoseOfTheSpec) {
   EXPECT_THAT(fake_.fits_asked, ElementsAre("saturating N small", "local_slope N small"));
 }
 
+TEST_F(FitCommandsTest, WhatStoppedTrialsSayIsAskedForWithoutTheSpec) {
+  ASSERT_EQ(Run({"fit", "--with-censored"}), 0) << err();
+  EXPECT_THAT(fake_.fits_asked,
+              ElementsAre("local_slope D small censored", "local_slope D large censored",
+                          "saturating D small censored", "saturating D large censored",
+                          "comparison D small large"));
+  EXPECT_EQ(Run({"fit", "--csv", "x.csv", "--x", "tokens", "--with-censored"}), 2);
+  EXPECT_THAT(err(), HasSubstr("--censored COLUMN says which rows"));
+}
+
 TEST_F(FitCommandsTest, ASpecOfComparisonsOnlyStillFitsEachArm) {
   SetFits("[{compare: [large, small]}]");
   EXPECT_EQ(Run({"fit"}), 0) << err();

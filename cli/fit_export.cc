@@ -264,7 +264,7 @@ absl::StatusOr<std::string> DescribeFit(const std::string& sweep, const FitRow& 
          absl::StrCat(all.value("n_diverged", 0), " diverged (no final loss), ", stopped,
                       " stopped early (their loss is not final",
                       takes_censored && !provenance.contains("censored")
-                          ? "; `censored: true` in the spec's fit takes it as an end"
+                          ? "; `loglog fit --with-censored` takes it as an end"
                           : "",
                       "), ", unfinished - stopped, " unfinished or failed (no loss yet)"));
     line("censored", CensoredText(provenance));

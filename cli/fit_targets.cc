@@ -59,6 +59,7 @@ std::vector<FitWanted> FitsWanted(const v1::Sweep& sweep, const std::vector<v1::
       for (const std::string& arm : arms) singles.push_back({kind, axis_of(""), arm, ""});
     }
   }
+  for (FitWanted& single : singles) single.censored = filter.censored;
   if (!filter.arm.empty()) return singles;
   if (comparisons.empty() && all_arms.size() == 2) {
     comparisons.push_back({"comparison", axis_of(""), all_arms[0], all_arms[1]});
@@ -70,9 +71,10 @@ std::vector<FitWanted> FitsWanted(const v1::Sweep& sweep, const std::vector<v1::
 MadeFits MakeFits(Client& client, const std::string& sweep, const std::vector<FitWanted>& wanted) {
   MadeFits made;
   for (const FitWanted& one : wanted) {
-    absl::StatusOr<v1::Fit> fit = one.kind == "comparison"
-                                      ? client.CompareArms(sweep, one.arm, one.arm_b, one.axis)
-                                      : client.CreateFit(sweep, one.arm, one.kind, one.axis);
+    absl::StatusOr<v1::Fit> fit =
+        one.kind == "comparison"
+            ? client.CompareArms(sweep, one.arm, one.arm_b, one.axis)
+            : client.CreateFit(sweep, one.arm, one.kind, one.axis, one.censored);
     if (fit.ok()) {
       made.fits.push_back(*std::move(fit));
     } else if (IsUnreachable(fit.status())) {

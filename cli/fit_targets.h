@@ -14,12 +14,14 @@ struct FitWanted {
   std::string kind;  // "local_slope", "saturating", "joint" or "comparison"
   std::string axis;  // "D", "N" or "C"
   std::string arm;
-  std::string arm_b;  // comparisons
+  std::string arm_b;      // comparisons
+  bool censored = false;  // with what the stopped trials say; not of comparisons
 };
 
 struct FitFilter {
-  std::string arm;   // only this one, and no comparison; empty: all
-  std::string axis;  // instead of what the spec says; empty: as it says
+  std::string arm;        // only this one, and no comparison; empty: all
+  std::string axis;       // instead of what the spec says; empty: as it says
+  bool censored = false;  // of every arm's fits, whatever the spec says
 };
 
 // What the fit section of the sweep's spec asks for, on each request's own axis and for every

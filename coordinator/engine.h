@@ -136,7 +136,9 @@ class Engine {
   WatchHub* stream_hub() { return &stream_hub_; }
 
   // ---- fits (engine_fits.cc)
-  void CreateFit(const std::string& sweep, const FitTarget& target, Reply<FitView> reply);
+  // `censored`: with what its stopped trials say, whether the spec asks for it or not.
+  void CreateFit(const std::string& sweep, const FitTarget& target, Reply<FitView> reply,
+                 bool censored = false);
   void GetFit(const std::string& sweep, int64_t number, Reply<FitView> reply);
   void ListFits(const std::string& sweep, Reply<std::vector<FitView>> reply);
 

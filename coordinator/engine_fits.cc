@@ -82,13 +82,15 @@ std::vector<FitTarget> TargetsOf(const std::vector<FitRequest>& requests, const 
 
 // ---- on request
 
-void Engine::CreateFit(const std::string& sweep, const FitTarget& target, Reply<FitView> reply) {
+void Engine::CreateFit(const std::string& sweep, const FitTarget& target, Reply<FitView> reply,
+                       bool censored) {
   if (!Admit(&user_calls_, &reply)) return;
   const auto compute = [=, this](const ReadStore& store) {
     const absl::StatusOr<SweepRow> row = store.GetSweep(sweep);
     if (!row.ok()) return reply(row.status());
-    const absl::StatusOr<FitPlan> plan = FitPlanOf(row->spec_json);
+    absl::StatusOr<FitPlan> plan = FitPlanOf(row->spec_json);
     if (!plan.ok()) return reply(Annotate(plan.status(), SweepName(sweep)));
+    if (censored) plan->censored.insert({target.kind, target.axis});
     const absl::StatusOr<std::vector<ObservationRow>> trials =
         ReadFitTrials(store, row->sweep_id, *plan);
     if (!trials.ok()) return reply(trials.status());

@@ -89,6 +89,35 @@ TEST_F(EngineFitsTest, AStoppedTrialIsCensoredWhereTheSpecSaysSo) {
   }
 }
 
+TEST_F(EngineFitsTest, AStoppedTrialIsCensoredOnRequest) {
+  ASSERT_TRUE(Submit(TinySpec("s", 4, 2)).ok());
+  FakeWorker worker(engine_.get(), "w");
+  ASSERT_TRUE(worker.Register().ok());
+  ASSERT_TRUE(worker.SyncAndObey().ok());
+  MetricRow val;
+  val.step = 4;
+  val.tokens = 256;
+  val.values = {{1, 2.875}};
+  ASSERT_TRUE(worker.Send(worker.order().attempt_id, 0, {StartEvent(), val}).ok());
+  const std::string arm =
+      Call<TrialView>([&](auto reply) {
+        engine_->EndTrial(Engine::TrialVerb::kStop, "s", 1, "enough", "", reply);
+      })->row.arm;
+  ASSERT_TRUE(worker.SyncAndObey().ok());
+  EXPECT_EQ(worker.WorkOff(LossOf), 15);
+  const FitTarget slope = {"local_slope", Axis::kTokens, arm, ""};
+  const auto make = [&](bool censored) {
+    const auto fit =
+        Call<FitView>([&](auto reply) { engine_->CreateFit("s", slope, reply, censored); });
+    return nlohmann::json::parse(fit->row.fit_json);
+  };
+  const nlohmann::json with = make(true), without = make(false);
+  EXPECT_EQ(with["parameters"], without["parameters"]);
+  EXPECT_FALSE(without["provenance"].contains("censored"));
+  ASSERT_TRUE(with["provenance"].contains("censored"));
+  EXPECT_EQ(with["provenance"]["censored"]["trials"][0]["loss_below"], 2.875);
+}
+
 const char kStopRule[] = "fit: {stop_when: \"halfwidth(slope) < 0.05\"}\n";
 
 class StopRuleTest : public EngineWorld {

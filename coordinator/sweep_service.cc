@@ -343,9 +343,11 @@ Unary* SweepServiceImpl::CreateFit(Context* context, const v1::CreateFitRequest*
                                "kind: two arms are compared by CompareArms, not CreateFit"));
   }
   Unary* const reactor = context->DefaultReactor();
-  engine_->CreateFit(sweep, target, ReplyTo<FitView>(reactor, [response](const FitView& view) {
-                       return FillFit(view, response);
-                     }));
+  engine_->CreateFit(
+      sweep, target,
+      ReplyTo<FitView>(reactor,
+                       [response](const FitView& view) { return FillFit(view, response); }),
+      request->censored());
   return reactor;
 }
 
