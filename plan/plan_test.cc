@@ -384,7 +384,7 @@ TEST(Examples, PlanAsWritten) {
       {"text-bytes", 20, 10, 2, 0, {}},
       {"critical-windows", 32, 4, 4, int64_t{7'680'000} * 32, {}},
       {"anchor-model-a", 72, 24, 24, int64_t{1'345'536'000} * 72, {}},
-      {"anchor-small", 1, 1, 1, int64_t{34'560'000}, {}},
+      {"anchor-small", 12, 4, 4, int64_t{4'608'000} * 12, {}},
       {"anchor-model-b", 9, 3, 3, int64_t{184'320'000} * 9, {}},
       {"focus-dilution", 9, 3, 3, int64_t{6'144'000} * 9, {}},
       {"addition", 12, 4, 4, int64_t{56'320'000} * 12, {}},
