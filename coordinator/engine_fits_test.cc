@@ -16,13 +16,34 @@ namespace {
 
 using ::testing::HasSubstr;
 
-using EngineFitsTest = EngineWorld;
-
 double LossOf(const TaskOrder& order) {
   const auto task = nlohmann::json::parse(order.task_json);
   const double seed = task["members"][0]["seed"].get<double>();
   return (2.0 + 30 * std::pow(task["token_end"].get<double>(), -0.3)) * (1 + 0.001 * seed);
 }
+
+class EngineFitsTest : public EngineWorld {
+ protected:
+  // Trains four budgets of two arms and seeds; the first trial is stopped at a loss of 2.875.
+  // Its arm.
+  std::string TrainWithOneStopped(const std::string& fit) {
+    EXPECT_TRUE(Submit(TinySpec("s", 4, 2, fit)).ok());
+    FakeWorker worker(engine_.get(), "w");
+    EXPECT_TRUE(worker.Register().ok());
+    EXPECT_TRUE(worker.SyncAndObey().ok());
+    MetricRow val;
+    val.step = 4;
+    val.tokens = 256;
+    val.values = {{1, 2.875}};
+    EXPECT_TRUE(worker.Send(worker.order().attempt_id, 0, {StartEvent(), val}).ok());
+    const auto stopped = Call<TrialView>([&](auto reply) {
+      engine_->EndTrial(Engine::TrialVerb::kStop, "s", 1, "enough", "", reply);
+    });
+    EXPECT_TRUE(worker.SyncAndObey().ok());
+    EXPECT_EQ(worker.WorkOff(LossOf), 15);
+    return stopped->row.arm;
+  }
+};
 
 TEST_F(EngineFitsTest, TheJointFormOfASpecIsKeptUpToDate) {
   const std::string more =
@@ -57,20 +78,7 @@ TEST_F(EngineFitsTest, TheJointFormOfASpecIsKeptUpToDate) {
 
 // What a stopped trial had reached goes into the live fit that asks for it, and into no other.
 TEST_F(EngineFitsTest, AStoppedTrialIsCensoredWhereTheSpecSaysSo) {
-  ASSERT_TRUE(Submit(TinySpec("s", 4, 2, "fit: [{form: B*D^-b, by: arm, censored: true}]\n")).ok());
-  FakeWorker worker(engine_.get(), "w");
-  ASSERT_TRUE(worker.Register().ok());
-  ASSERT_TRUE(worker.SyncAndObey().ok());
-  MetricRow val;
-  val.step = 4;
-  val.tokens = 256;
-  val.values = {{1, 2.875}};
-  ASSERT_TRUE(worker.Send(worker.order().attempt_id, 0, {StartEvent(), val}).ok());
-  ASSERT_TRUE(Call<TrialView>([&](auto reply) {
-                engine_->EndTrial(Engine::TrialVerb::kStop, "s", 1, "enough", "", reply);
-              }).ok());
-  ASSERT_TRUE(worker.SyncAndObey().ok());
-  EXPECT_EQ(worker.WorkOff(LossOf), 15);
+  TrainWithOneStopped("fit: [{form: B*D^-b, by: arm, censored: true}]\n");
   const auto censored = [](const FitView& fit) {
     return nlohmann::json::parse(fit.row.fit_json)["provenance"].value("censored",
                                                                        nlohmann::json());
@@ -90,22 +98,7 @@ TEST_F(EngineFitsTest, AStoppedTrialIsCensoredWhereTheSpecSaysSo) {
 }
 
 TEST_F(EngineFitsTest, AStoppedTrialIsCensoredOnRequest) {
-  ASSERT_TRUE(Submit(TinySpec("s", 4, 2)).ok());
-  FakeWorker worker(engine_.get(), "w");
-  ASSERT_TRUE(worker.Register().ok());
-  ASSERT_TRUE(worker.SyncAndObey().ok());
-  MetricRow val;
-  val.step = 4;
-  val.tokens = 256;
-  val.values = {{1, 2.875}};
-  ASSERT_TRUE(worker.Send(worker.order().attempt_id, 0, {StartEvent(), val}).ok());
-  const std::string arm =
-      Call<TrialView>([&](auto reply) {
-        engine_->EndTrial(Engine::TrialVerb::kStop, "s", 1, "enough", "", reply);
-      })->row.arm;
-  ASSERT_TRUE(worker.SyncAndObey().ok());
-  EXPECT_EQ(worker.WorkOff(LossOf), 15);
-  const FitTarget slope = {"local_slope", Axis::kTokens, arm, ""};
+  const FitTarget slope = {"local_slope", Axis::kTokens, TrainWithOneStopped(""), ""};
   const auto make = [&](bool censored) {
     const auto fit =
         Call<FitView>([&](auto reply) { engine_->CreateFit("s", slope, reply, censored); });
