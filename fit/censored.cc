@@ -77,11 +77,10 @@ Spread SpreadOf(const Fitted& fitted) {
   for (int i = 0; i < p; ++i) {
     if (fitted.theta[i] <= box.low[i] || fitted.theta[i] >= box.high[i]) return {};
   }
-  if (fitted.sd <= kSdMin) return {};
+  const double n = static_cast<double>(fitted.known.size());
+  if (n <= p || fitted.sd <= kSdMin) return {};
   const std::vector<double> inverse = InverseInformation(ObservedInformation(fitted), dim);
   if (inverse.empty()) return {};
-  const double n = static_cast<double>(fitted.known.size());
-  if (n <= p) return {};
   Spread spread{.covariance = std::vector<double>(p * p), .df = n - p};
   // Maximum likelihood divides by all trials.
   for (int a = 0; a < p; ++a) {
@@ -90,7 +89,7 @@ Spread SpreadOf(const Fitted& fitted) {
   return spread;
 }
 
-FitParameter ParameterOf(const Fitted& fitted, int i, const Spread& spread) {
+FitParameter ParameterOf(const Fitted& fitted, int i, const Spread& spread, double confidence) {
   const FormParameter& parameter = fitted.form.parameters()[i];
   FitParameter result{.name = parameter.name,
                       .estimate = fitted.form.Natural(fitted.theta.data(), i)};
@@ -104,7 +103,7 @@ FitParameter ParameterOf(const Fitted& fitted, int i, const Spread& spread) {
     const double middle = fitted.form.ln_x_mean(parameter.column);
     variance += 2 * middle * covariance[i * p + e] + middle * middle * covariance[e * p + e];
   }
-  const double width = TQuantile(0.975, spread.df) * std::sqrt(variance);
+  const double width = TQuantile((1 + confidence) / 2, spread.df) * std::sqrt(variance);
   const bool plain = parameter.kind == ParameterKind::kExponent;
   result.low = plain ? result.estimate - width : result.estimate * std::exp(-width);
   result.high = plain ? result.estimate + width : result.estimate * std::exp(width);
@@ -169,7 +168,7 @@ absl::StatusOr<CensoredFit> FitCensored(absl::Span<const Observation> finished,
   for (const FitParameter& parameter : result.without.parameters) {
     for (int i = 0; i < form->dim(); ++i) {
       if (form->parameters()[i].name != parameter.name) continue;
-      result.with.push_back(ParameterOf(fitted, i, spread));
+      result.with.push_back(ParameterOf(fitted, i, spread, options.confidence));
     }
   }
   return result;

@@ -21,7 +21,7 @@ struct CensoredTrial {
 // A law with and without what stopped and diverged trials say.
 struct CensoredFit {
   FitResult without;               // FitLaw on the finished trials
-  std::vector<FitParameter> with;  // with the censored trials; intervals are 95% delta-t
+  std::vector<FitParameter> with;  // with the censored trials; intervals are delta-t
   double residual_sd = kNoNumber;  // of one trial's ln L, with them
   int n_censored = 0;
   bool converged = false;

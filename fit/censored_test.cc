@@ -25,15 +25,10 @@ TEST(Censored, UndoesWhatStoppingEarlyDoesToTheSlope) {
     for (const double d : LogRange(1e8, 64, 6)) {
       for (int s = 0; s < 10; ++s) {
         const double centre = 30 * std::pow(d, -kSlope);
-        Observation o = At(1e7, d, centre * std::exp(kSd * noise.Next()), s);
+        const Observation o = At(1e7, d, centre * std::exp(kSd * noise.Next()), s);
         // Diverged above a limit that bites at the smallest D most.
         const double limit = centre * (1 + 0.03 * std::log(d / 1e8) / std::log(64.0));
-        if (o.loss < limit) {
-          finished.push_back(o);
-        } else {
-          o.loss = limit;
-          censored.push_back({o, true});
-        }
+        CensorAt(limit, /*loss_is_lower=*/true, o, &finished, &censored);
       }
     }
     const CensoredFit fit = *FitCensored(finished, censored, {.law = Law::kPower});

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "fit/censored.h"
 #include "fit/observation.h"
 
 namespace loglog {
@@ -61,6 +63,18 @@ std::vector<Observation> Planted(const std::vector<double>& tokens, int seeds, d
     }
   }
   return trials;
+}
+
+// A trial that ended on the wrong side of a limit is known by the limit only: diverged above it
+// (`loss_is_lower`), or stopped early below it.
+inline void CensorAt(double limit, bool loss_is_lower, Observation trial,
+                     std::vector<Observation>* finished, std::vector<CensoredTrial>* censored) {
+  if (loss_is_lower == (trial.loss < limit)) {
+    finished->push_back(std::move(trial));
+  } else {
+    trial.loss = limit;
+    censored->push_back({std::move(trial), loss_is_lower});
+  }
 }
 
 }  // namespace loglog

@@ -186,6 +186,21 @@ TEST(CoverageStudy, IsoFlopExponentAndBestSize) {
 
 // Trials above a limit that bites at the smallest D most have diverged, or a pruner stopped
 // those that were below it already.
+CensoredFit FitOfCensored(int n, bool loss_is_lower, Noise* noise) {
+  constexpr double kSd = 0.003;
+  std::vector<Observation> finished;
+  std::vector<CensoredTrial> censored;
+  for (const double d : LogRange(kFirst, 16, n)) {
+    const double centre = StraightLaw(d);
+    const double limit = centre * (1 + kSd * std::log(d / kFirst) / std::log(16.0));
+    for (int s = 0; s < kSeeds; ++s) {
+      CensorAt(limit, loss_is_lower, At(1e7, d, centre * std::exp(kSd * noise->Next()), s),
+               &finished, &censored);
+    }
+  }
+  return *FitCensored(finished, censored, {.law = Law::kPower});
+}
+
 TEST(CoverageStudy, CensoredTrials) {
   for (const bool loss_is_lower : {true, false}) {
     for (const int n : {4, 6, 8}) {
@@ -196,22 +211,7 @@ TEST(CoverageStudy, CensoredTrials) {
                         seed);
       int censored_count = 0;
       for (int i = 0; i < kSimulations; ++i) {
-        std::vector<Observation> finished;
-        std::vector<CensoredTrial> censored;
-        for (const double d : LogRange(kFirst, 16, n)) {
-          for (int s = 0; s < kSeeds; ++s) {
-            const double centre = StraightLaw(d);
-            Observation o = At(1e7, d, centre * std::exp(0.003 * noise.Next()), s);
-            const double limit = centre * (1 + 0.003 * std::log(d / kFirst) / std::log(16.0));
-            if (loss_is_lower == (o.loss < limit)) {
-              finished.push_back(o);
-            } else {
-              o.loss = limit;
-              censored.push_back({o, loss_is_lower});
-            }
-          }
-        }
-        const CensoredFit fit = *FitCensored(finished, censored, {.law = Law::kPower});
+        const CensoredFit fit = FitOfCensored(n, loss_is_lower, &noise);
         if (fit.with.empty()) continue;  // what finished was too little for a fit
         const FitParameter& beta = fit.with[0];
         ASSERT_EQ(beta.name, "beta");
