@@ -103,13 +103,13 @@ void Engine::CreateSweep(const std::string& spec_json, const std::string& reques
         },
         Strand::Lane::kPatient);
   };
-  // The strand wakes up while the spec is read. Where it stops, so does what follows.
-  (void)strand_->Post([] { return Strand::After(); });
   // A large spec takes a while: not on the strand, and not on a thread of gRPC. A small one is
   // done sooner than another thread wakes up.
   constexpr size_t kSmallBytes = 4 << 10;
   constexpr int64_t kFewTrials = 16;
   if (spec_json.size() <= kSmallBytes) {
+    // The strand wakes up while the spec is read. Where it stops, so does what follows.
+    (void)strand_->Post([] { return Strand::After(); });
     const absl::StatusOr<SweepSpec> spec = ParseSpec(spec_json, "spec_json");
     if (!spec.ok() || Grid(*spec).full_trials() <= kFewTrials) return expand(spec);
   }

@@ -1,5 +1,6 @@
 #include "plan/cell_check.h"
 
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -36,14 +37,14 @@ class CellChecker {
   bool CheckPresent() {
     static const auto* const required = [] {
       auto* list = new std::vector<int>;
-      for (const std::string& path : CellFieldPaths()) {
-        if (!FindField(path)->nullable()) list->push_back(CellFieldIndex(path));
+      for (int i = 0; i < std::ssize(CellFields()); ++i) {
+        if (!CellFields()[i]->nullable()) list->push_back(i);
       }
       return list;
     }();
     for (const int index : *required) {
       if (!std::holds_alternative<std::monostate>(config_.at(index))) continue;
-      const std::string& path = CellFieldPaths()[index];
+      const std::string& path = CellFields()[index]->path;
       Add(path, absl::StrCat(path, " has no value in some cells"),
           "give it one, or a model.preset in every arm");
     }

@@ -74,20 +74,11 @@ const std::vector<const SpecField*>& CellFields() {
   return *fields;
 }
 
-const std::vector<std::string>& CellFieldPaths() {
-  static const auto* const paths = [] {
-    auto* list = new std::vector<std::string>;
-    for (const SpecField* field : CellFields()) list->push_back(field->path);
-    return list;
-  }();
-  return *paths;
-}
-
 int CellFieldIndex(absl::string_view path) {
   static const auto* const index = [] {
     auto* map = new absl::flat_hash_map<std::string, int>;
-    for (size_t i = 0; i < CellFieldPaths().size(); ++i) {
-      map->emplace(CellFieldPaths()[i], static_cast<int>(i));
+    for (size_t i = 0; i < CellFields().size(); ++i) {
+      map->emplace(CellFields()[i]->path, static_cast<int>(i));
     }
     return map;
   }();

@@ -39,7 +39,7 @@ struct ModelShape {
   int64_t kv_dim() const { return kv_heads * head_dim(); }
 };
 
-// The fields that make up a cell's configuration, by index of CellFieldPaths().
+// The fields that make up a cell's configuration, by index of CellFields().
 // Value semantics; a fresh one holds nothing but nulls.
 class CellConfig {
  public:
@@ -71,10 +71,9 @@ class CellConfig {
   std::vector<SpecValue> values_;
 };
 
-// "data.synthetic.branching", ..., "train.weight_decay": sorted, as in canonical JSON.
+// data.synthetic.branching, ..., train.weight_decay: sorted by path, as in canonical JSON.
 const std::vector<const SpecField*>& CellFields();
-const std::vector<std::string>& CellFieldPaths();
-// Index into CellFieldPaths, or -1.
+// Index into CellFields, or -1.
 int CellFieldIndex(absl::string_view path);
 
 // Reads back what CanonicalJson wrote. INVALID_ARGUMENT names the field.

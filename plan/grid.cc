@@ -1,6 +1,7 @@
 #include "plan/grid.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -20,8 +21,8 @@ namespace {
 const std::vector<int>& ShapeFields() {
   static const auto* const fields = [] {
     auto* list = new std::vector<int>;
-    for (const std::string& path : CellFieldPaths()) {
-      if (IsShapeField(path)) list->push_back(CellFieldIndex(path));
+    for (int i = 0; i < std::ssize(CellFields()); ++i) {
+      if (IsShapeField(CellFields()[i]->path)) list->push_back(i);
     }
     return list;
   }();
@@ -34,10 +35,9 @@ void FillFromShape(GridCell* cell) {
   for (const int index : ShapeFields()) {
     SpecValue& value = cell->config.at(index);
     if (!std::holds_alternative<std::monostate>(value)) continue;
-    const std::string& path = CellFieldPaths()[index];
-    const SpecField& field = *FindField(path);
+    const SpecField& field = *CellFields()[index];
     if (shape != nullptr) {
-      value = *shape->Find(path);
+      value = *shape->Find(field.path);
     } else if (!field.required()) {
       value = DefaultOf(field);
     }

@@ -74,7 +74,7 @@ class Grid {
   std::vector<std::vector<Term>> excludes_;
   std::vector<std::vector<Term>> whens_;  // by axis; empty where it has none
   bool has_whens_ = false;
-  std::vector<int> axis_field_;  // index into CellFieldPaths; -1: preset or seed
+  std::vector<int> axis_field_;  // index into CellFields; -1: preset or seed
 };
 
 }  // namespace loglog

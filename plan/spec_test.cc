@@ -375,9 +375,9 @@ TEST(CellFields, AreInJsonOrder) {
   std::vector<std::string> leaves;
   const auto flat = parsed.flatten();
   for (const auto& [path, value] : flat.items()) leaves.push_back(path);
-  const auto& paths = CellFieldPaths();
-  EXPECT_EQ(leaves.size(), std::count_if(paths.begin(), paths.end(), [](const std::string& path) {
-              return !FindField(path)->added_later;
+  const auto& fields = CellFields();
+  EXPECT_EQ(leaves.size(), std::count_if(fields.begin(), fields.end(), [](const SpecField* field) {
+              return !field->added_later;
             }));
   std::string keys_of_json, keys_of_sorted;
   for (const auto& [text, out] :
