@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <set>
 
 #include "absl/strings/str_format.h"
@@ -12,6 +13,7 @@
 #include "fit/line.h"
 #include "fit/means.h"
 #include "fit/options.h"
+#include "fit/paired_error.h"
 #include "fit/pairs.h"
 #include "fit/status.h"
 
@@ -19,32 +21,6 @@ namespace loglog {
 namespace {
 
 constexpr int kDistinctMin = 3;
-// At what p scatter between configurations, beyond that between seeds, moves the
-// interval from pairs to means over seeds. Well above 5%: with few configurations the
-// test is weak, and an effect it misses makes an interval on pairs too narrow.
-constexpr double kEffectLevel = 0.37;
-
-// The differences as the interval uses them: single pairs, or means over seeds of each
-// cell.
-struct Sample {
-  LineData d;
-  bool on_pairs = false;
-  double effect_p = kNoNumber;  // of the per-configuration effect in d
-};
-
-Sample ChooseSample(const Pairs& pairs) {
-  const LineData cells = MeansOfCells(pairs, [](const Pair& p) { return p.y1 - p.y2; });
-  const Line line = FitLine(cells);
-  const PureError pure = PureErrorOf(pairs, [](const Pair& p) { return p.y1 - p.y2; });
-  Sample sample;
-  if (line.df >= 1 && pure.df >= 1 && pure.squares > 0) {
-    sample.effect_p = FUpperTail((line.rss / line.df) / (pure.squares / pure.df), line.df, pure.df);
-  }
-  sample.on_pairs = sample.effect_p >= kEffectLevel;
-  sample.d = sample.on_pairs ? DifferencesOfPairs(pairs) : cells;
-  return sample;
-}
-
 FitParameter TInterval(const std::string& name, double estimate, double standard_error, int df,
                        double confidence) {
   FitParameter parameter{.name = name, .estimate = estimate};
@@ -65,20 +41,24 @@ FitParameter SlopeOf(const std::string& name, const LineData& data, bool with_in
 
 // Variance of one trial's ln L about its configuration: between seeds where there are
 // replicates; else about a parabola, so that curvature, which is no noise, stays out;
-// with too few configurations about the line.
-double TrialVariance(const Pairs& pairs, const LineData& y1) {
+// with too few configurations about the line, which needs a degree of freedom.
+struct TrialScatter {
+  double variance = 0;
+  int df = 0;
+};
+TrialScatter TrialScatterOf(const Pairs& pairs, const LineData& y1) {
   const PureError pure = PureErrorOf(pairs, [](const Pair& p) { return p.y1; });
-  if (pure.df >= 1) return pure.squares / pure.df;
+  if (pure.df >= 1) return {pure.squares / pure.df, pure.df};
   const Parabola parabola = FitParabola(y1);
-  if (parabola.ok) return parabola.variance;
+  if (parabola.ok) return {parabola.variance, parabola.df};
   const Line line = FitLine(y1);
-  return line.df >= 1 ? line.rss / line.df : kNoNumber;
+  return {line.rss / line.df, line.df};
 }
 
 // r with L1(r*x) = L2(x) in the middle of ln x: ln r = -d / s1 with d the difference
 // there and s1 the slope of arm 1. Fieller's interval: the ln r for which
 // d + s1 * ln r is not told from 0; in the middle d and s1 are uncorrelated.
-FitParameter EfficiencyRatio(const Pairs& pairs, const LineData& d, double d_variance, int df,
+FitParameter EfficiencyRatio(const Pairs& pairs, const LineData& d, const PairedError* error,
                              double confidence, FitResult* result) {
   const LineData y1 = MeansOfCells(pairs, [](const Pair& p) { return p.y1; });
   const Line line1 = FitLine(y1);
@@ -95,11 +75,13 @@ FitParameter EfficiencyRatio(const Pairs& pairs, const LineData& d, double d_var
   }
   middle /= weight;
   parameter.estimate = std::exp(-middle / line1.slope);
-  if (df < 1) return parameter;
-  const double t = TQuantile(0.5 + confidence / 2, df);
-  const double a = line1.slope * line1.slope - t * t * TrialVariance(pairs, y1) / line1.suu;
+  if (error == nullptr) return parameter;
+  const TrialScatter scatter = TrialScatterOf(pairs, y1);
+  const double t = TQuantile(0.5 + confidence / 2, scatter.df);
+  const double half = error->HalfWidth(confidence, weight);
+  const double a = line1.slope * line1.slope - t * t * scatter.variance / line1.suu;
   const double b = 2 * middle * line1.slope;
-  const double c = middle * middle - t * t * d_variance / weight;
+  const double c = middle * middle - half * half;
   if (!(a > 0)) {
     parameter.low = 0;
     parameter.high = std::numeric_limits<double>::infinity();
@@ -113,21 +95,21 @@ FitParameter EfficiencyRatio(const Pairs& pairs, const LineData& d, double d_var
 }
 
 // "quadratic", and where it is significant the slope difference at both ends.
-void AddCurvature(const Pairs& pairs, const Sample& sample, double confidence, FitResult* result) {
-  const Parabola parabola = FitParabola(sample.d);
+void AddCurvature(const Pairs& pairs, const LineData& cells, const PureError& pure,
+                  double confidence, FitResult* result) {
+  const Parabola parabola = FitParabola(cells);
   if (!parabola.ok) return;
-  const double error = std::sqrt(parabola.var_quadratic);
+  const PairedError error(parabola.variance * parabola.df, parabola.df, pure);
   const FitParameter quadratic =
-      TInterval("quadratic", parabola.quadratic, error, parabola.df, confidence);
+      error.Interval("quadratic", parabola.quadratic, 1 / parabola.unit_quadratic, confidence);
   result->parameters.push_back(quadratic);
   if (quadratic.low <= 0 && quadratic.high >= 0) return;
-  const auto at = [&](const std::string& name, double x) {
+  const auto at = [&](const char* name, double x) {
     const double v = std::log(x) - parabola.centre;
-    const double variance =
-        parabola.var_linear + 4 * v * parabola.covariance + 4 * v * v * parabola.var_quadratic;
-    result->parameters.push_back(TInterval(name, parabola.linear + 2 * parabola.quadratic * v,
-                                           std::sqrt(std::max(0.0, variance)), parabola.df,
-                                           confidence));
+    const double unit =
+        parabola.unit_linear + 4 * v * parabola.unit_cross + 4 * v * v * parabola.unit_quadratic;
+    result->parameters.push_back(error.Interval(name, parabola.linear + 2 * parabola.quadratic * v,
+                                                1 / std::max(0.0, unit), confidence));
   };
   at("slope_difference_at_min", pairs.x_min);
   at("slope_difference_at_max", pairs.x_max);
@@ -250,6 +232,20 @@ void FillPairCounts(const Pairs& pairs, FitResult* result) {
       pairs.unpaired1.size(), pairs.unpaired2.size(), example));
 }
 
+void FillIntervalMethod(const PairedError& error, FitProvenance* provenance) {
+  provenance->interval_basis = "means";
+  provenance->interval_method = absl::StrFormat(
+      "t with %d degrees of freedom on means over seeds of the differences", error.means_df());
+  if (error.pairs_df() > 0) {
+    provenance->interval_basis = "means and runs";
+    absl::StrAppendFormat(&provenance->interval_method,
+                          " (%.3g%% of the half-width) and %d on pairs", 100 * error.means_part(),
+                          error.pairs_df());
+  }
+  absl::StrAppendFormat(&provenance->interval_method, ", %g%%; Fieller for the ratio",
+                        100 * provenance->confidence);
+}
+
 }  // namespace
 
 absl::StatusOr<FitResult> CompareArms(absl::Span<const Observation> arm1,
@@ -285,42 +281,44 @@ absl::StatusOr<FitResult> CompareArms(absl::Span<const Observation> arm1,
     SetFitStatus(!shared_trunks, &result);
     return result;
   }
-  const Sample sample = ChooseSample(pairs);
-  const Line line = FitLine(sample.d);
+  const auto difference = [](const Pair& p) { return p.y1 - p.y2; };
+  const LineData cells = MeansOfCells(pairs, difference);
+  const PureError pure = PureErrorOf(pairs, difference);
+  const Line line = FitLine(cells);
   if (!(line.suu > 0)) {
     result.reason = refusal();
     SetFitStatus(!shared_trunks, &result);
     return result;
   }
-  const bool usable = pairs.n_distinct_x >= kDistinctMin && line.df >= 1 && !shared_trunks;
-  const int df = usable ? line.df : 0;
-  const double variance = usable ? line.rss / df : kNoNumber;
-  const double error = std::sqrt(variance / line.suu);
-  result.parameters.push_back(TInterval("slope_difference", line.slope, error, df, confidence));
-  result.parameters.push_back(EfficiencyRatio(pairs, sample.d, variance, df, confidence, &result));
-  if (usable) AddCurvature(pairs, sample, confidence, &result);
+  std::optional<PairedError> error;
+  if (pairs.n_distinct_x >= kDistinctMin && line.df >= 1 && !shared_trunks) {
+    error.emplace(line.rss, line.df, pure);
+  }
+  result.parameters.push_back(
+      error ? error->Interval("slope_difference", line.slope, line.suu, confidence)
+            : FitParameter{.name = "slope_difference", .estimate = line.slope});
+  result.parameters.push_back(
+      EfficiencyRatio(pairs, cells, error ? &*error : nullptr, confidence, &result));
+  if (error) AddCurvature(pairs, cells, pure, confidence, &result);
   const LineData y1 = MeansOfCells(pairs, [](const Pair& p) { return p.y1; });
   const LineData y2 = MeansOfCells(pairs, [](const Pair& p) { return p.y2; });
-  result.parameters.push_back(SlopeOf("slope_1", y1, usable, confidence));
-  result.parameters.push_back(SlopeOf("slope_2", y2, usable, confidence));
-  const RobustSlopes robust = FitRobustSlopes(sample.d, options.huber_delta);
+  result.parameters.push_back(SlopeOf("slope_1", y1, error.has_value(), confidence));
+  result.parameters.push_back(SlopeOf("slope_2", y2, error.has_value(), confidence));
+  const RobustSlopes robust = FitRobustSlopes(DifferencesOfPairs(pairs), options.huber_delta);
   result.triples = {{"slope_difference", line.slope, robust.huber, robust.lad}};
   result.leave_largest_out_error = LeaveLargestOut(pairs);
-  provenance.objective_value = line.rss;
-  provenance.lack_of_fit_p = sample.effect_p;
-  if (!usable) {
+  provenance.objective_value = line.rss + pure.squares;
+  if (!error) {
     result.reason = refusal();
     SetFitStatus(!shared_trunks, &result);
     return result;
   }
+  provenance.lack_of_fit_p = error->effect_p();
   result.verdict = FitVerdict::kOk;
   result.reason = absl::StrFormat("%d pairs at %d values of %s", result.n_pairs, pairs.n_distinct_x,
                                   AxisSymbol(options.axis));
-  result.p_value = TCdf(line.slope / error, df);
-  provenance.interval_basis = sample.on_pairs ? "runs" : "means";
-  provenance.interval_method = absl::StrFormat(
-      "t with %d degrees of freedom on %s, %g%%; Fieller for the ratio", df,
-      sample.on_pairs ? "pairs" : "means over seeds of the differences", 100 * confidence);
+  result.p_value = error->OneSidedP(line.slope, line.suu);
+  FillIntervalMethod(*error, &provenance);
   SetFitStatus(false, &result);
   return result;
 }

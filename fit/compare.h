@@ -15,8 +15,9 @@ struct CompareOptions {
 };
 
 // Is arm 1 steeper than arm 2? Pairs by (N, D, seed), d = ln L1 - ln L2 regressed on
-// ln x: the slope is s1 - s2, negative when arm 1 is steeper. t interval on pairs, or
-// on means over seeds when d shows a per-configuration effect.
+// ln x: the slope is s1 - s2, negative when arm 1 is steeper. Intervals by t, between
+// that on pairs and that on means over seeds by how much d shows an effect of
+// configurations (PairedError).
 // Parameters: "slope_difference"; "efficiency_ratio" (in the middle of the range arm 1
 // reaches arm 2's loss with r times the x); "quadratic" (curvature of d in ln x), and
 // when that is significant "slope_difference_at_min" and "slope_difference_at_max";

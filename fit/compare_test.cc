@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "fit/distributions.h"
 #include "fit/planted_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -69,7 +70,7 @@ TEST(Compare, EfficiencyRatioIsTheTokensForTheSameLoss) {
   const auto better = [&](double d) {
     return std::log((e + b * std::pow(1.25 * d / 1e9, -beta)) / (e + b * std::pow(d / 1e9, -beta)));
   };
-  const Arms arms = PairedArms(LogRange(1e8, 16, 5), 3, 0.003, 0.0005, 3, better);
+  const Arms arms = PairedArms(LogRange(1e8, 16, 5), 3, 0.003, 0.001, 3, better);
   const FitResult fit = *CompareArms(arms.arm1, arms.arm2);
   const FitParameter& ratio = *fit.Find("efficiency_ratio");
   EXPECT_NEAR(ratio.estimate, 0.8, 0.01);
@@ -103,15 +104,21 @@ TEST(Compare, PerConfigurationEffectMovesTheIntervalToMeans) {
   };
   const Arms bumps = PairedArms(tokens, 3, 0.003, 0.0005, 5, bumpy);
   const FitResult on_means = *CompareArms(bumps.arm1, bumps.arm2);
-  EXPECT_EQ(on_means.provenance.interval_basis, "means");
+  EXPECT_EQ(on_means.provenance.interval_basis, "means and runs");
   EXPECT_LT(on_means.provenance.lack_of_fit_p, 1e-3);
-  EXPECT_THAT(on_means.provenance.interval_method, HasSubstr("t with 3 degrees"));
+  EXPECT_THAT(
+      on_means.provenance.interval_method,
+      HasSubstr("t with 3 degrees of freedom on means over seeds of the differences (100% of "
+                "the half-width)"));
 
   const Arms smooth = PairedArms(tokens, 3, 0.003, 0.002, 7, SteeperBySeven);
   const FitResult on_pairs = *CompareArms(smooth.arm1, smooth.arm2);
   ASSERT_GT(on_pairs.provenance.lack_of_fit_p, 0.3) << "choose another seed";
-  EXPECT_EQ(on_pairs.provenance.interval_basis, "runs");
-  EXPECT_THAT(on_pairs.provenance.interval_method, HasSubstr("t with 13 degrees"));
+  EXPECT_EQ(on_pairs.provenance.interval_basis, "means and runs");
+  EXPECT_THAT(on_pairs.provenance.interval_method,
+              AllOf(HasSubstr("t with 3 degrees"), HasSubstr("and 13 on pairs")));
+  EXPECT_LT(on_pairs.Find("slope_difference")->high - on_pairs.Find("slope_difference")->low,
+            2 * TQuantile(0.975, 3) * 0.0025 / std::sqrt(15 * 0.96));
 }
 
 TEST(Compare, SignificantCurvatureGivesTheDifferenceAtBothEnds) {

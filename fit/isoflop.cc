@@ -41,9 +41,10 @@ double Intercept(const LineData& data, double linear, double quadratic, double c
 // The v where linear + 2*quadratic*v is not told from 0.
 void Fieller(const Parabola& p, double confidence, Vertex* vertex) {
   const double t = TQuantile(0.5 + confidence / 2, p.df);
-  const double a = 4 * (p.quadratic * p.quadratic - t * t * p.var_quadratic);
-  const double b = 4 * (p.linear * p.quadratic - t * t * p.covariance);
-  const double c = p.linear * p.linear - t * t * p.var_linear;
+  const double scale = t * t * p.variance;
+  const double a = 4 * (p.quadratic * p.quadratic - scale * p.unit_quadratic);
+  const double b = 4 * (p.linear * p.quadratic - scale * p.unit_cross);
+  const double c = p.linear * p.linear - scale * p.unit_linear;
   const double root = b * b - 4 * a * c;
   if (!(a > 0 && root >= 0)) {
     vertex->low = -std::numeric_limits<double>::infinity();

@@ -80,11 +80,10 @@ Parabola FitParabola(const LineData& data) {
   for (int i = 0; i < data.size(); ++i) {
     residual[i] = data.y[i] - result.linear * v[i] - result.quadratic * v2[i];
   }
-  const double variance = Inner(data, residual, residual) / result.df;
-  result.variance = variance;
-  result.var_linear = variance * c / determinant;
-  result.var_quadratic = variance * a / determinant;
-  result.covariance = -variance * b / determinant;
+  result.variance = Inner(data, residual, residual) / result.df;
+  result.unit_linear = c / determinant;
+  result.unit_quadratic = a / determinant;
+  result.unit_cross = -b / determinant;
   result.ok = true;
   return result;
 }

@@ -38,10 +38,11 @@ struct Parabola {
   double centre = 0;
   double linear = 0;
   double quadratic = 0;
-  double variance = 0;    // of the residuals
-  double var_linear = 0;  // variances and covariance of the two estimates
-  double var_quadratic = 0;
-  double covariance = 0;
+  double variance = 0;  // of the residuals
+  // Times a variance: the variances and the covariance of the two estimates.
+  double unit_linear = 0;
+  double unit_quadratic = 0;
+  double unit_cross = 0;
   int df = 0;
 };
 Parabola FitParabola(const LineData& data);

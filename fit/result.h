@@ -13,7 +13,7 @@ namespace loglog {
 
 // Version of the fitting code: changes whenever the same inputs may give another
 // number, so that a stored fit tells which code it came from.
-inline constexpr char kFitVersion[] = "fit-7";
+inline constexpr char kFitVersion[] = "fit-8";
 
 enum class FitVerdict {
   kOk,             // an estimate with an interval
@@ -73,7 +73,7 @@ struct FitProvenance {
   std::string version = kFitVersion;
   std::string objective;        // "sum of squares of ln residuals"
   std::string interval_method;  // "profile F on means over seeds, 95%"
-  std::string interval_basis;   // "means", "runs" or "" without an interval
+  std::string interval_basis;   // "means", "runs", "means and runs" or "" without an interval
   double confidence = 0.95;
   double huber_delta = kNoNumber;
   int starts_grid = 0;      // starts that were ranked

@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "boost/math/distributions/beta.hpp"
-#include "boost/math/distributions/fisher_f.hpp"
 #include "boost/math/distributions/non_central_t.hpp"
 #include "boost/math/distributions/students_t.hpp"
+#include "boost/math/quadrature/gauss.hpp"
 #include "plan/check.h"
 
 namespace loglog {
@@ -16,10 +16,11 @@ namespace {
 
 namespace math = boost::math;
 
-constexpr double kUpperTail = 0.025;  // of the 95% interval
-// The level at which `compare` moves its interval from pairs to means over seeds; a test of the
-// coordinator holds the two together.
-constexpr double kEffectLevel = 0.37;
+// How `compare` makes its 95% interval (fit/paired_error.cc, which `plan` does not link); a test
+// of the coordinator holds the two together.
+constexpr double kLevel = 0.95;
+constexpr double kMeansLevel = 0.945;
+constexpr double kPairsLevel = 0.91;
 
 // P(|T| > bound) of a noncentral t.
 double BeyondBound(double freedom, double shift, double bound) {
@@ -27,8 +28,8 @@ double BeyondBound(double freedom, double shift, double bound) {
   return math::cdf(math::complement(t, bound)) + math::cdf(t, -bound);
 }
 
-double CriticalT(double freedom) {
-  return math::quantile(math::complement(math::students_t(freedom), kUpperTail));
+double CriticalT(double freedom, double level) {
+  return math::quantile(math::complement(math::students_t(freedom), (1 - level) / 2));
 }
 
 // What a regression on pairs has to work with.
@@ -61,23 +62,19 @@ PairFacts FactsOf(const std::vector<PlannedPair>& pairs) {
   return facts;
 }
 
-// `compare` asks first whether cells scatter about the line more than seeds do. Where no
-// cell has an effect of its own, the share of all scatter that is the cells' is beta
-// distributed and independent of its sum, so the answer is a mean over that share: below
-// `limit` the interval is on pairs, above it on means, whose variance is their share's.
+// The interval of `compare` lies between that of means and that of pairs by the p of cells
+// scattering about the line more than seeds do. Where no cell has an effect of its own, the share
+// of all scatter that is the cells' is beta distributed and independent of its sum, so the answer
+// is a mean over that share.
 double PowerWithReplicates(const PairFacts& facts, double shift) {
   const double line = facts.line_freedom, seeds = facts.seed_freedom, all = line + seeds;
-  const double f = math::quantile(math::complement(math::fisher_f(line, seeds), kEffectLevel));
-  const double limit = f * line / (f * line + seeds);
+  const double means = CriticalT(line, kMeansLevel), pairs = CriticalT(all, kPairsLevel);
   const math::beta_distribution<> share(line / 2, seeds / 2);
-  double power = math::cdf(share, limit) * BeyondBound(all, shift, CriticalT(all));
-  constexpr int kNodes = 60;
-  const double tail = math::cdf(math::complement(share, limit)) / kNodes;
-  for (int i = 0; i < kNodes; ++i) {
-    const double at = math::quantile(math::complement(share, (i + 0.5) * tail));
-    power += tail * BeyondBound(all, shift, CriticalT(line) * std::sqrt(at * all / line));
-  }
-  return power;
+  const auto found = [&](double p) {
+    const double of_means = std::sqrt(math::quantile(math::complement(share, p)) * all / line);
+    return BeyondBound(all, shift, (1 - p) * means * of_means + p * pairs);
+  };
+  return math::quadrature::gauss<double, 20>::integrate(found, 0.0, 1.0);
 }
 
 }  // namespace
@@ -90,9 +87,9 @@ double PairedPower(const std::vector<PlannedPair>& pairs, double noise, double s
   const double shift = std::abs(slope_difference) / (noise * std::sqrt(2 / facts.squares));
   // Far out the distribution is a point, and its series are slow.
   constexpr double kCertain = 37;
-  if (shift > kCertain * CriticalT(facts.line_freedom)) return 1;
+  if (shift > kCertain * CriticalT(facts.line_freedom, kLevel)) return 1;
   if (facts.seed_freedom < 1) {
-    return BeyondBound(facts.line_freedom, shift, CriticalT(facts.line_freedom));
+    return BeyondBound(facts.line_freedom, shift, CriticalT(facts.line_freedom, kLevel));
   }
   return PowerWithReplicates(facts, shift);
 }

@@ -10,6 +10,8 @@ namespace loglog {
 namespace {
 
 constexpr int kSimulations = 8000;
+// Coverages near the ends of the band need a standard error of .0013.
+constexpr int kManySimulations = 30000;
 constexpr double kFirst = 1e8;
 constexpr double kDifference = -0.007;
 constexpr double kShift = -0.01;  // of ln L between the arms in the middle
@@ -27,7 +29,7 @@ TEST(ComparisonStudy, Coverage) {
       Coverage slope("the paired difference" + where, seed), ratio("r" + where, seed);
       const double middle = kFirst * 4;
       const auto one = [](double) { return 1.0; };
-      for (int i = 0; i < kSimulations; ++i) {
+      for (int i = 0; i < kManySimulations; ++i) {
         std::vector<Observation> arm1 = Scattered(LogRange(kFirst, 16, n), 3, scatter, &noise, one);
         std::vector<Observation> arm2 = arm1;
         for (size_t k = 0; k < arm1.size(); ++k) {
@@ -41,8 +43,7 @@ TEST(ComparisonStudy, Coverage) {
         ratio.Count(fit.Find("efficiency_ratio"), std::exp(kShift / (0.1 - kDifference)));
       }
       slope.Check();
-      // The middle of the range scatters less than the mean where noise grows.
-      ratio.Check(0.93, 0.975);
+      ratio.Check(0.93, 0.971);  // .9703 with a standard error of .001 at 4 D with growing noise
     }
   }
 }
@@ -54,7 +55,8 @@ double Found(const std::vector<Observation>& arm1, const std::vector<Observation
 
 // 4 D, 3 seeds, 2 arms: 24 runs at .3% noise, none of it shared by the arms. The range of D
 // decides. A test on pairs whatever they show would find .96 at 7x, and be wrong where
-// configurations have effects of their own.
+// configurations have effects of their own; no interval that covers 93% whatever these are finds
+// more than .75 there and .93 at 16x (docs/decisions/fit-intervals.md).
 TEST(ComparisonStudy, TwentyFourRunsFindADifferenceOfSevenThousandths) {
   for (const double range : {7.0, 16.0, 64.0}) {
     const uint64_t seed = 700;
@@ -76,7 +78,7 @@ TEST(ComparisonStudy, TwentyFourRunsFindADifferenceOfSevenThousandths) {
         "24 runs over %gx: a difference of .007 is found %.3f paired, %.3f by intervals that do "
         "not touch; of 0: %.3f (seed %llu)\n",
         range, paired, unpaired, false_alarms, static_cast<unsigned long long>(seed));
-    EXPECT_GE(paired, range >= 64 ? 0.9 : range >= 16 ? 0.8 : 0.65);
+    EXPECT_GE(paired, range >= 16 ? 0.9 : 0.7);
     EXPECT_GT(paired, unpaired);
     EXPECT_LE(false_alarms, 0.06);
     EXPECT_GE(false_alarms, 0.025);
