@@ -115,6 +115,7 @@ Engine::Engine(std::unique_ptr<Store> store, const EngineOptions& options)
       owned_store_(std::move(store)),
       user_calls_(options.capacity.user_calls_max),
       submits_(options.capacity.submits_max),
+      disk_wake_(owned_store_->path() + ".lock"),
       watch_hub_(options.capacity.watchers_max),
       stream_hub_(options.capacity.metric_streams_max),
       store_(owned_store_.get()),

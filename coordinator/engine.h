@@ -34,6 +34,7 @@
 #include "fitting/stop_look.h"
 #include "plan/expand.h"
 #include "plan/spec.h"
+#include "store/disk_wake.h"
 #include "store/store.h"
 
 namespace loglog {
@@ -300,6 +301,7 @@ class Engine {
   std::atomic<bool> stop_asked_ = false;  // long work on other threads ends early
   Gate user_calls_;
   Gate submits_;
+  DiskWake disk_wake_;
   WatchHub watch_hub_;
   TokenBook tokens_;
   WatchHub stream_hub_;

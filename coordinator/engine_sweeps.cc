@@ -108,8 +108,12 @@ void Engine::CreateSweep(const std::string& spec_json, const std::string& reques
   constexpr size_t kSmallBytes = 4 << 10;
   constexpr int64_t kFewTrials = 16;
   if (spec_json.size() <= kSmallBytes) {
-    // The strand wakes up while the spec is read. Where it stops, so does what follows.
+    // The strand and the disk wake up while the spec is read. Where the strand stops, so does
+    // what follows.
     (void)strand_->Post([] { return Strand::After(); });
+    if (disk_wake_.Due(clock_->monotonic_ms())) {
+      readers_->Post([this](const ReadStore&) { disk_wake_.Wake(); }, [](const absl::Status&) {});
+    }
     const absl::StatusOr<SweepSpec> spec = ParseSpec(spec_json, "spec_json");
     if (!spec.ok() || Grid(*spec).full_trials() <= kFewTrials) return expand(spec);
   }
