@@ -2,14 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <set>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "fit/differences.h"
 #include "fit/distributions.h"
+#include "fit/efficiency_ratio.h"
 #include "fit/line.h"
 #include "fit/means.h"
 #include "fit/options.h"
@@ -39,77 +41,24 @@ FitParameter SlopeOf(const std::string& name, const LineData& data, bool with_in
   return TInterval(name, line.slope, std::sqrt(variance / line.suu), df, confidence);
 }
 
-// Variance of one trial's ln L about its configuration: between seeds where there are
-// replicates; else about a parabola, so that curvature, which is no noise, stays out;
-// with too few configurations about the line, which needs a degree of freedom.
-struct TrialScatter {
-  double variance = 0;
-  int df = 0;
-};
-TrialScatter TrialScatterOf(const Pairs& pairs, const LineData& y1) {
-  const PureError pure = PureErrorOf(pairs, [](const Pair& p) { return p.y1; });
-  if (pure.df >= 1) return {pure.squares / pure.df, pure.df};
-  const Parabola parabola = FitParabola(y1);
-  if (parabola.ok) return {parabola.variance, parabola.df};
-  const Line line = FitLine(y1);
-  return {line.rss / line.df, line.df};
-}
-
-// r with L1(r*x) = L2(x) in the middle of ln x: ln r = -d / s1 with d the difference
-// there and s1 the slope of arm 1. Fieller's interval: the ln r for which
-// d + s1 * ln r is not told from 0; in the middle d and s1 are uncorrelated.
-FitParameter EfficiencyRatio(const Pairs& pairs, const LineData& d, const PairedError* error,
-                             double confidence, FitResult* result) {
-  const LineData y1 = MeansOfCells(pairs, [](const Pair& p) { return p.y1; });
-  const Line line1 = FitLine(y1);
-  FitParameter parameter{.name = "efficiency_ratio"};
-  if (!(line1.slope < 0)) {
-    result->notes.push_back("efficiency_ratio is not defined: the loss of arm 1 does not fall");
-    return parameter;
-  }
-  double weight = 0;
-  double middle = 0;
-  for (int i = 0; i < d.size(); ++i) {
-    weight += d.weight[i];
-    middle += d.weight[i] * d.y[i];
-  }
-  middle /= weight;
-  parameter.estimate = std::exp(-middle / line1.slope);
-  if (error == nullptr) return parameter;
-  const TrialScatter scatter = TrialScatterOf(pairs, y1);
-  const double t = TQuantile(0.5 + confidence / 2, scatter.df);
-  const double half = error->HalfWidth(confidence, weight);
-  const double a = line1.slope * line1.slope - t * t * scatter.variance / line1.suu;
-  const double b = 2 * middle * line1.slope;
-  const double c = middle * middle - half * half;
-  if (!(a > 0)) {
-    parameter.low = 0;
-    parameter.high = std::numeric_limits<double>::infinity();
-    result->notes.push_back("efficiency_ratio has no ends: the slope of arm 1 is not told from 0");
-    return parameter;
-  }
-  const double root = std::sqrt(std::max(0.0, b * b - 4 * a * c));
-  parameter.low = std::exp((-b - root) / (2 * a));
-  parameter.high = std::exp((-b + root) / (2 * a));
-  return parameter;
-}
-
 // "quadratic", and where it is significant the slope difference at both ends.
-void AddCurvature(const Pairs& pairs, const LineData& cells, const PureError& pure,
-                  double confidence, FitResult* result) {
-  const Parabola parabola = FitParabola(cells);
+void AddCurvature(const Pairs& pairs, const Differences& d, double confidence, FitResult* result) {
+  const Parabola parabola = FitParabola(d.cells);
   if (!parabola.ok) return;
-  const PairedError error(parabola.variance * parabola.df, parabola.df, pure);
-  const FitParameter quadratic =
-      error.Interval("quadratic", parabola.quadratic, 1 / parabola.unit_quadratic, confidence);
+  const PairedError error(parabola.variance * parabola.df, parabola.df, d.pure);
+  const auto interval = [&](const char* name, double estimate, double linear, double quadratic) {
+    const double unit = linear * linear * parabola.unit_linear +
+                        2 * linear * quadratic * parabola.unit_cross +
+                        quadratic * quadratic * parabola.unit_quadratic;
+    return error.Interval(name, estimate, 1 / std::max(0.0, unit), confidence);
+  };
+  const FitParameter quadratic = interval("quadratic", parabola.quadratic, 0, 1);
   result->parameters.push_back(quadratic);
   if (quadratic.low <= 0 && quadratic.high >= 0) return;
   const auto at = [&](const char* name, double x) {
     const double v = std::log(x) - parabola.centre;
-    const double unit =
-        parabola.unit_linear + 4 * v * parabola.unit_cross + 4 * v * v * parabola.unit_quadratic;
-    result->parameters.push_back(error.Interval(name, parabola.linear + 2 * parabola.quadratic * v,
-                                                1 / std::max(0.0, unit), confidence));
+    result->parameters.push_back(
+        interval(name, parabola.linear + 2 * parabola.quadratic * v, 1, 2 * v));
   };
   at("slope_difference_at_min", pairs.x_min);
   at("slope_difference_at_max", pairs.x_max);
@@ -281,10 +230,8 @@ absl::StatusOr<FitResult> CompareArms(absl::Span<const Observation> arm1,
     SetFitStatus(!shared_trunks, &result);
     return result;
   }
-  const auto difference = [](const Pair& p) { return p.y1 - p.y2; };
-  const LineData cells = MeansOfCells(pairs, difference);
-  const PureError pure = PureErrorOf(pairs, difference);
-  const Line line = FitLine(cells);
+  const Differences d(pairs);
+  const Line& line = d.line;
   if (!(line.suu > 0)) {
     result.reason = refusal();
     SetFitStatus(!shared_trunks, &result);
@@ -292,14 +239,14 @@ absl::StatusOr<FitResult> CompareArms(absl::Span<const Observation> arm1,
   }
   std::optional<PairedError> error;
   if (pairs.n_distinct_x >= kDistinctMin && line.df >= 1 && !shared_trunks) {
-    error.emplace(line.rss, line.df, pure);
+    error.emplace(line.rss, line.df, d.pure);
   }
   result.parameters.push_back(
       error ? error->Interval("slope_difference", line.slope, line.suu, confidence)
             : FitParameter{.name = "slope_difference", .estimate = line.slope});
-  result.parameters.push_back(
-      EfficiencyRatio(pairs, cells, error ? &*error : nullptr, confidence, &result));
-  if (error) AddCurvature(pairs, cells, pure, confidence, &result);
+  result.parameters.push_back(EfficiencyRatio(pairs, d, error ? &*error : nullptr, options.axis,
+                                              confidence, &result.notes));
+  if (error) AddCurvature(pairs, d, confidence, &result);
   const LineData y1 = MeansOfCells(pairs, [](const Pair& p) { return p.y1; });
   const LineData y2 = MeansOfCells(pairs, [](const Pair& p) { return p.y2; });
   result.parameters.push_back(SlopeOf("slope_1", y1, error.has_value(), confidence));
@@ -307,7 +254,7 @@ absl::StatusOr<FitResult> CompareArms(absl::Span<const Observation> arm1,
   const RobustSlopes robust = FitRobustSlopes(DifferencesOfPairs(pairs), options.huber_delta);
   result.triples = {{"slope_difference", line.slope, robust.huber, robust.lad}};
   result.leave_largest_out_error = LeaveLargestOut(pairs);
-  provenance.objective_value = line.rss + pure.squares;
+  provenance.objective_value = line.rss + d.pure.squares;
   if (!error) {
     result.reason = refusal();
     SetFitStatus(!shared_trunks, &result);

@@ -55,12 +55,12 @@ std::string Refusal(const ConfigMeans& means) {
 const char* ObjectiveWords(JointObjective objective) {
   switch (objective) {
     case JointObjective::kLeastSquares:
-      return "sum of squares of ln residuals of means over seeds, weighted by the number of seeds";
+      return "sum of squares of ln residuals of means over seeds, weighted by their precision";
     case JointObjective::kHuber:
       return "sum of Huber losses of ln residuals of means over seeds, weighted by the number of "
              "seeds";
     case JointObjective::kLad:
-      return "sum of absolute ln residuals of means over seeds, weighted by the number of seeds";
+      return "sum of absolute ln residuals of means over seeds, weighted by their precision";
   }
   return "";
 }

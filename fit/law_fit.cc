@@ -220,7 +220,7 @@ absl::StatusOr<FitResult> FitLaw(absl::Span<const Observation> observations,
   provenance.confidence = options.confidence;
   provenance.huber_delta = options.huber_delta;
   provenance.objective =
-      "sum of squares of ln residuals of means over seeds, weighted by the number of seeds";
+      "sum of squares of ln residuals of means over seeds, weighted by their precision";
   result.reason = WhyTooFew(options.law, means);
   const bool too_few = !result.reason.empty();
   if (!too_few && !IsJointLaw(options.law) && means.group_sizes.size() > 1) {

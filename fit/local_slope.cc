@@ -124,8 +124,8 @@ void AddParameters(const ConfigMeans& means, const LineData& data, const Line& l
 // "slope[N=1.2e+06]" for each size, from its own configurations alone, and a note when
 // the sizes disagree about the slope.
 absl::Status AddSlopePerGroup(absl::Span<const Observation> observations, const ConfigMeans& means,
-                              const Line& common, const LocalSlopeOptions& options,
-                              FitResult* result) {
+                              const LineData& data, const Line& common,
+                              const LocalSlopeOptions& options, FitResult* result) {
   double rss = 0;
   int df = 0;
   const bool has_interval = result->verdict == FitVerdict::kOk;
@@ -143,8 +143,17 @@ absl::Status AddSlopePerGroup(absl::Span<const Observation> observations, const 
     named.name = absl::StrFormat("slope[%s=%.6g]", GroupSymbol(options.axis), means.group_sizes[g]);
     if (!has_interval) named.low = named.high = kNoNumber;
     result->parameters.push_back(named);
-    rss += fit->provenance.objective_value;
-    df += fit->n_configs - 2;
+    // Of the same weights as the common slope's.
+    LineData alone;
+    for (int i = 0; i < data.size(); ++i) {
+      if (data.group[i] != g) continue;
+      alone.u.push_back(data.u[i]);
+      alone.y.push_back(data.y[i]);
+      alone.weight.push_back(data.weight[i]);
+      alone.group.push_back(0);
+    }
+    rss += FitLine(alone).rss;
+    df += alone.size() - 2;
   }
   const int extra = common.df - df;
   if (df < 1 || extra < 1 || !(rss > 0)) return absl::OkStatus();
@@ -194,7 +203,7 @@ absl::StatusOr<FitResult> FitLocalSlope(absl::Span<const Observation> observatio
   result.provenance.confidence = options.confidence;
   result.provenance.huber_delta = options.huber_delta;
   result.provenance.objective =
-      "sum of squares of ln residuals of means over seeds, weighted by the number of seeds";
+      "sum of squares of ln residuals of means over seeds, weighted by their precision";
   result.provenance.optimizer_status = "CLOSED_FORM";
 
   if (means.points.empty()) {
@@ -202,15 +211,18 @@ absl::StatusOr<FitResult> FitLocalSlope(absl::Span<const Observation> observatio
     SetFitStatus(true, &result);
     return result;
   }
-  const LineData data = AsLine(means);
-  const Line line = FitLine(data);
-  if (!(line.suu > 0)) {
+  const Line of_trials = FitLine(AsLineOfTrials(means));
+  if (!(of_trials.suu > 0)) {
     result.reason = RefusalReason(means);
     SetFitStatus(true, &result);
     return result;
   }
+  result.provenance.lack_of_fit_p = LackOfFitP(of_trials, means);
+  const bool on_runs =
+      options.runs_when_no_lack_of_fit && result.provenance.lack_of_fit_p >= kSingleTrialsLevel;
+  const LineData data = on_runs ? AsLineOfTrials(means) : AsLine(means);
+  const Line line = FitLine(data);
   result.provenance.objective_value = line.rss;
-  result.provenance.lack_of_fit_p = LackOfFitP(line, means);
   const RobustSlopes robust = FitRobustSlopes(data, options.huber_delta);
   result.triples = {{"slope", line.slope, robust.huber, robust.lad}};
   result.leave_largest_out_error = LeaveLargestOut(means);
@@ -221,8 +233,6 @@ absl::StatusOr<FitResult> FitLocalSlope(absl::Span<const Observation> observatio
 
   int df = line.df;
   double rss = line.rss;
-  const bool on_runs =
-      options.runs_when_no_lack_of_fit && result.provenance.lack_of_fit_p >= kSingleTrialsLevel;
   if (on_runs) {
     df += means.pure_error_df;
     rss += means.pure_error_ss;
@@ -248,7 +258,7 @@ absl::StatusOr<FitResult> FitLocalSlope(absl::Span<const Observation> observatio
         x, result.provenance.lack_of_fit_p));
   }
   if (data.n_groups > 1) {
-    absl::Status status = AddSlopePerGroup(observations, means, line, options, &result);
+    absl::Status status = AddSlopePerGroup(observations, means, data, line, options, &result);
     if (!status.ok()) return status;
   }
   SetFitStatus(refused && !means.shared_trunks, &result);

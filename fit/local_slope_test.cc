@@ -45,30 +45,31 @@ TEST(LocalSlope, IntervalIsTheTextbookOne) {
   EXPECT_EQ(fit.provenance.interval_basis, "means");
 }
 
-// Mid-sweep some configurations have more seeds than others. A mean of n seeds counts n
-// times: the estimate is then least squares over the single trials.
+// Mid-sweep some configurations have more seeds than others. A mean of more seeds counts more,
+// the less so the more it has.
 TEST(LocalSlope, WrongWayInvertedWeights) {
   std::vector<Observation> trials;
-  LineData runs, inverted;
+  LineData means, inverted;
   const std::vector<int> seeds = {4, 3, 2, 1};
   for (int i = 0; i < 4; ++i) {
     double mean = 0;
     for (int s = 0; s < seeds[i]; ++s) {
       const double y = 1.3 - 0.1 * i + (i == 3 ? 0.03 : 0.001 * s);
       trials.push_back(At(1e7, std::exp(i), std::exp(y), s));
-      runs.u.push_back(i);
-      runs.y.push_back(y);
-      runs.weight.push_back(1);
-      runs.group.push_back(0);
       mean += y / seeds[i];
     }
+    const double typical = (1 / 4.0 + 1 / 3.0 + 1 / 2.0 + 1) / 4;
+    means.u.push_back(i);
+    means.y.push_back(mean);
+    means.weight.push_back(1 / (1.0 / seeds[i] + typical));
+    means.group.push_back(0);
     inverted.u.push_back(i);
     inverted.y.push_back(mean);
     inverted.weight.push_back(1.0 / seeds[i]);
     inverted.group.push_back(0);
   }
   const double slope = FitLocalSlope(trials)->Find("slope")->estimate;
-  EXPECT_NEAR(slope, FitLine(runs).slope, 1e-12);
+  EXPECT_NEAR(slope, FitLine(means).slope, 1e-12);
   EXPECT_GT(std::fabs(slope - FitLine(inverted).slope), 1e-3);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <set>
 #include <tuple>
@@ -66,10 +67,10 @@ void Average(absl::Span<const Observation* const> replicates, const Grouping& gr
   point.c_flops = first.c_flops;
   point.x = AxisValue(first, means->axis);
   point.ln_x = std::log(point.x);
-  point.weight = static_cast<double>(replicates.size());
+  point.n_seeds = static_cast<int>(replicates.size());
   for (const Observation* o : replicates) {
-    point.y += std::log(o->loss) / point.weight;
-    point.mean_loss += o->loss / point.weight;
+    point.y += std::log(o->loss) / point.n_seeds;
+    point.mean_loss += o->loss / point.n_seeds;
   }
   double squares = 0;
   for (const Observation* o : replicates) {
@@ -78,7 +79,7 @@ void Average(absl::Span<const Observation* const> replicates, const Grouping& gr
     squares += (o->loss - point.mean_loss) * (o->loss - point.mean_loss);
   }
   means->pure_error_df += static_cast<int>(replicates.size()) - 1;
-  if (replicates.size() > 1) point.sd_loss = std::sqrt(squares / (point.weight - 1));
+  if (replicates.size() > 1) point.sd_loss = std::sqrt(squares / (point.n_seeds - 1));
   const double size = grouping.SizeOf(first);
   if (means->group_sizes.empty() || means->group_sizes.back() != size) {
     means->group_sizes.push_back(size);
@@ -150,10 +151,27 @@ absl::StatusOr<ConfigMeans> MeansOverSeeds(absl::Span<const Observation> observa
     const Observation& first = *replicates.front();
     sorted[{grouping.SizeOf(first), AxisValue(first, axis), config}] = std::move(replicates);
   }
-  for (const auto& [key, replicates] : sorted) Average(replicates, grouping, &means);
+  std::vector<double> seeds;
+  for (const auto& [key, replicates] : sorted) {
+    Average(replicates, grouping, &means);
+    seeds.push_back(static_cast<double>(replicates.size()));
+  }
+  const std::vector<double> weights = WeightsOfMeans(seeds);
+  for (size_t i = 0; i < weights.size(); ++i) means.points[i].weight = weights[i];
   means.n_trials = static_cast<int>(observations.size());
   means.n_distinct_x = CountDistinctX(means.points);
   return means;
+}
+
+std::vector<double> WeightsOfMeans(absl::Span<const double> seeds) {
+  std::vector<double> weights(seeds.begin(), seeds.end());
+  if (std::adjacent_find(seeds.begin(), seeds.end(), std::not_equal_to<>()) == seeds.end()) {
+    return weights;
+  }
+  double noise = 0;  // variance of a typical mean, in units of one trial's
+  for (const double n : seeds) noise += 1 / (n * static_cast<double>(seeds.size()));
+  for (double& weight : weights) weight *= 2 / (1 + weight * noise);
+  return weights;
 }
 
 std::string Describe(const Observation& o) {
@@ -174,12 +192,18 @@ void FillCounts(const ConfigMeans& means, FitResult* result) {
     result->points.push_back({.x = point.x,
                               .mean_loss = point.mean_loss,
                               .sd_loss = point.sd_loss,
-                              .n = static_cast<int>(point.weight),
+                              .n = point.n_seeds,
                               .other = means.group_sizes[point.group]});
   }
 }
 
 const char* GroupSymbol(Axis axis) { return axis == Axis::kParams ? "D" : "N"; }
+
+LineData AsLineOfTrials(const ConfigMeans& means) {
+  LineData data = AsLine(means);
+  for (size_t i = 0; i < means.points.size(); ++i) data.weight[i] = means.points[i].n_seeds;
+  return data;
+}
 
 LineData AsLine(const ConfigMeans& means) {
   LineData data;

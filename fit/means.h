@@ -22,7 +22,8 @@ struct ConfigMean {
   double x = 0;
   double ln_x = 0;
   double y = 0;       // mean of ln L over seeds
-  double weight = 0;  // number of seeds: the mean's precision in units of one trial's
+  int n_seeds = 0;    // that it is the mean of
+  double weight = 0;  // precision in units of one trial's, see WeightsOfMeans
   int group = 0;      // index of the size held fixed, see ConfigMeans::group_sizes
   double mean_loss = 0;
   double sd_loss = kNoNumber;
@@ -64,6 +65,12 @@ struct ConfigMeans {
 // INVALID_ARGUMENT for an observation that no fit can use, naming it and the fix.
 absl::StatusOr<ConfigMeans> MeansOverSeeds(absl::Span<const Observation> observations, Axis axis);
 
+// What means over so many seeds weigh in a fit. As many as seeds where all have as many; else
+// as if a configuration's own effect were as large as the noise of a typical mean, because
+// with weights by seeds alone an effect counts as often as it was repeated, and with equal
+// ones a lucky seed as much as the mean of eight (docs/decisions/fit-intervals.md).
+std::vector<double> WeightsOfMeans(absl::Span<const double> seeds);
+
 // "configuration 3fa9.. seed 2", for messages.
 std::string Describe(const Observation& observation);
 
@@ -75,6 +82,8 @@ const char* GroupSymbol(Axis axis);
 
 // The means as points of a line with an intercept for each size.
 LineData AsLine(const ConfigMeans& means);
+// The same, a mean of n seeds weighing n: with the pure error they are all single trials.
+LineData AsLineOfTrials(const ConfigMeans& means);
 
 }  // namespace loglog
 

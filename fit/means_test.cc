@@ -25,7 +25,10 @@ TEST(Means, AveragesLogLossOverSeedsAndKeepsScatterApart) {
   EXPECT_DOUBLE_EQ(means.points[1].y, 0.5 * (std::log(3.0) + std::log(3.2)));
   EXPECT_DOUBLE_EQ(means.points[1].mean_loss, 3.1);
   EXPECT_NEAR(means.points[1].sd_loss, 0.2 / std::sqrt(2), 1e-12);
-  EXPECT_EQ(means.points[1].weight, 2);
+  EXPECT_EQ(means.points[1].n_seeds, 2);
+  // 1 / (1/n + 3/4), times 2: a typical mean has a variance of (1 + 1/2) / 2.
+  EXPECT_DOUBLE_EQ(means.points[0].weight, 2 / 1.75);
+  EXPECT_DOUBLE_EQ(means.points[1].weight, 2 / 1.25);
   EXPECT_EQ(means.pure_error_df, 1);
   EXPECT_NEAR(means.pure_error_ss, 0.5 * std::pow(std::log(3.2 / 3.0), 2), 1e-15);
 }

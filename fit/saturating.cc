@@ -116,7 +116,7 @@ absl::StatusOr<FitResult> FitSaturating(absl::Span<const Observation> observatio
   provenance.confidence = options.confidence;
   provenance.huber_delta = options.huber_delta;
   provenance.objective =
-      "sum of squares of ln residuals of means over seeds, weighted by the number of seeds";
+      "sum of squares of ln residuals of means over seeds, weighted by their precision";
   if (means.n_distinct_x < kConfigsMin || means.group_sizes.size() > 1) {
     result.reason = Refusal(means);
     SetFitStatus(means.group_sizes.size() < 2, &result);

@@ -48,6 +48,56 @@ TEST(ComparisonStudy, Coverage) {
   }
 }
 
+// Arm 2 is arm 1 with r times the tokens, on a curve with a floor: the ratio is r everywhere, and
+// what a straight line through arm 1 would say is not.
+TEST(ComparisonStudy, RatioOnACurve) {
+  for (const double r : {1.2, 1.6}) {
+    for (const auto& [n, range] : {std::pair{5, 16.0}, {6, 64.0}}) {
+      const uint64_t seed = 702;
+      Noise noise(seed);
+      Coverage ratio(absl::StrFormat("r = %g on a curve, %d D over %gx", r, n, range), seed);
+      const std::vector<double> tokens = LogRange(kFirst, range, n);
+      const auto law = [&](double d) {
+        return 2 + 1.5 * std::pow(d / (kFirst * std::sqrt(range)), -0.35);
+      };
+      for (int i = 0; i < kSimulations / 4; ++i) {
+        const std::vector<Observation> arm1 = Planted(tokens, 3, 0.003, &noise, law);
+        const std::vector<Observation> arm2 =
+            Planted(tokens, 3, 0.003, &noise, [&](double d) { return law(r * d); });
+        ratio.Count(CompareArms(arm1, arm2)->Find("efficiency_ratio"), r);
+      }
+      ratio.Check(0.9, 0.985);
+    }
+  }
+}
+
+// Pairs added where they were wanted, with and without an effect of each D on the difference.
+TEST(ComparisonStudy, CoverageWithUnequalSeeds) {
+  const std::vector<double> tokens = LogRange(kFirst, 16, 5);
+  for (const std::vector<int>& seeds :
+       {std::vector<int>{14, 2, 2, 2, 2}, {8, 1, 1, 1, 8}, {1, 8, 8, 8, 1}}) {
+    for (const double effect : {0.0, 0.003}) {
+      const uint64_t random_seed = 703;
+      Noise noise(random_seed);
+      Coverage slope(absl::StrFormat("the difference, %d %d %d pairs, effect %g", seeds[0],
+                                     seeds[1], seeds[4], effect),
+                     random_seed);
+      for (int i = 0; i < kSimulations; ++i) {
+        std::vector<Observation> arm1, arm2;
+        for (size_t k = 0; k < tokens.size(); ++k) {
+          const double own = std::exp(effect * noise.Next());
+          for (int s = 0; s < seeds[k]; ++s) {
+            arm2.push_back(At(1e7, tokens[k], 3, s));
+            arm1.push_back(At(1e7, tokens[k], 3 * own * std::exp(0.003 * noise.Next()), s));
+          }
+        }
+        slope.Count(CompareArms(arm1, arm2)->Find("slope_difference"), 0);
+      }
+      slope.Check(0.93, 0.992);
+    }
+  }
+}
+
 double Found(const std::vector<Observation>& arm1, const std::vector<Observation>& arm2) {
   const FitParameter slope = *CompareArms(arm1, arm2)->Find("slope_difference");
   return slope.high < 0 || slope.low > 0 ? 1 : 0;

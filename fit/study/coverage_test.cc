@@ -65,6 +65,33 @@ TEST(CoverageStudy, LocalSlopeMidSweep) {
   coverage.Check();
 }
 
+// Seeds added where `next` or a person wanted them, with and without an effect per D as large as
+// the noise. With 8 seeds at both ends and one between the interval is wide (.99) without effects.
+TEST(CoverageStudy, LocalSlopeWithUnequalSeeds) {
+  const std::vector<double> tokens = LogRange(kFirst, 16, 5);
+  for (const std::vector<int>& seeds :
+       {std::vector<int>{14, 2, 2, 2, 2}, {2, 2, 2, 2, 14}, {8, 1, 1, 1, 8}, {1, 8, 8, 8, 1}}) {
+    for (const double effect : {0.0, 0.003}) {
+      const uint64_t random_seed = 103;
+      Noise noise(random_seed);
+      Coverage coverage(absl::StrFormat("the slope, %d %d %d seeds, effect %g", seeds[0], seeds[1],
+                                        seeds[4], effect),
+                        random_seed);
+      for (int i = 0; i < 4 * kSimulations; ++i) {
+        std::vector<Observation> trials;
+        for (size_t k = 0; k < tokens.size(); ++k) {
+          const double loss = StraightLaw(tokens[k]) * std::exp(effect * noise.Next());
+          for (int seed = 0; seed < seeds[k]; ++seed) {
+            trials.push_back(At(1e7, tokens[k], loss * std::exp(0.003 * noise.Next()), seed));
+          }
+        }
+        coverage.Count(FitLocalSlope(trials)->Find("slope"), -0.1);
+      }
+      coverage.Check(0.93, 0.992);
+    }
+  }
+}
+
 // L = 2 + 1.5*(D/D_middle)^-.35 over `range`, E free.
 void SaturatingStudy(int n, double range, const Scatter& scatter, uint64_t seed) {
   Noise noise(seed);
