@@ -49,15 +49,19 @@ struct NextStep {
 struct NextPlan {
   double estimate = kNoNumber;  // of the goal now; a prediction's in ln L
   double half_width = kNoNumber;
-  double noise = kNoNumber;  // sd of one trial's ln L, or of one pair's difference, in the data
-  std::string law;           // that the expectation is about
+  // sd of one trial's ln L, or of one pair's difference, between the seeds of the data.
+  double noise = kNoNumber;
+  std::string law;  // that the expectation is about
   std::vector<NextStep> steps;
   std::string reason;  // why there are no steps
 };
 
 // Chooses, one after another, the trial among `candidates` (each as often as wanted) that
 // takes most off c'Cov(theta)c per unit of cost, where c is the goal as a function of the
-// law's parameters: greedy, at the noise and the estimates of the data. Slopes over several
+// law's parameters: greedy, at the noise and the estimates of the data. What configurations
+// scatter about the law beyond seeds, the bend of a curve about a line included, no
+// repetition takes away. The half-width now is that of the fit, and `half_width` of a
+// difference CompareArms'. Slopes over several
 // sizes have an intercept for each, as in FitLocalSlope. `cost` is that of one trial, above 0.
 // Pure, thread-safe. Without steps and with a reason: too few token counts or sizes, an
 // estimate at a bound. INVALID_ARGUMENT: as FitLocalSlope and CompareArms; a target or

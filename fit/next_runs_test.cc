@@ -1,6 +1,7 @@
 #include "fit/next_runs.h"
 
 #include <cmath>
+#include <map>
 #include <memory>
 
 #include "fit/fit.h"
@@ -74,14 +75,23 @@ TEST(NextRuns, AnExponentIsAGoal) {
 // One more trial: all candidates tried by brute force.
 TEST(NextRuns, TheFirstStepIsTheBestPerCost) {
   const std::vector<Observation> arm = Arm(-0.1, 1);
+  const ConfigMeans means = *MeansOverSeeds(arm, Axis::kTokens);
+  const Line line = FitLine(AsLine(means));
+  const double of_seeds = std::min(line.rss / line.df, means.pure_error_ss / means.pure_error_df);
+  const double of_configs =
+      (line.rss / line.df - of_seeds) * means.points.size() / static_cast<double>(arm.size());
   const auto variance = [&](double extra) {
-    double mean = 0, squares = 0, n = 0;
-    std::vector<double> all;
-    for (const Observation& o : arm) all.push_back(std::log(o.d_tokens));
-    if (extra > 0) all.push_back(std::log(extra));
-    for (const double v : all) mean += v / all.size();
-    for (const double v : all) squares += (v - mean) * (v - mean), ++n;
-    return 1 / squares;
+    std::map<double, int> seeds;
+    for (const Observation& o : arm) ++seeds[o.d_tokens];
+    if (extra > 0) ++seeds[extra];
+    double sum = 0, by_x = 0, by_xx = 0;
+    for (const auto& [d, n] : seeds) {
+      const double precision = 1 / (of_configs + of_seeds / n), x = std::log(d);
+      sum += precision;
+      by_x += precision * x;
+      by_xx += precision * x * x;
+    }
+    return sum / (sum * by_xx - by_x * by_x);
   };
   const std::vector<NextCandidate> candidates = NextCandidates(arm);
   for (const double power : {0.0, 1.0}) {
@@ -96,6 +106,34 @@ TEST(NextRuns, TheFirstStepIsTheBestPerCost) {
     ASSERT_EQ(plan.steps.size(), 1u);
     EXPECT_EQ(plan.steps[0].d_tokens, at) << power;
   }
+}
+
+TEST(NextRuns, TheHalfWidthNowIsThatOfTheFit) {
+  const std::vector<Observation> arm1 = Arm(-0.107, 3), arm2 = Arm(-0.1, 4);
+  const auto candidates = NextCandidates(arm1);
+  const FitParameter slope = *FitLocalSlope(arm1)->Find("slope");
+  EXPECT_NEAR(ChooseNextRuns(arm1, {}, candidates, Tokens, {.budget = 1e30})->half_width,
+              (slope.high - slope.low) / 2, 1e-12);
+  const FitParameter difference = *CompareArms(arm1, arm2)->Find("slope_difference");
+  EXPECT_NEAR(ChooseNextRuns(arm1, arm2, candidates, Tokens,
+                             {.goal = NextGoal::kDifference, .budget = 1e30})
+                  ->half_width,
+              (difference.high - difference.low) / 2, 1e-12);
+}
+
+// The bend of a curve about a line is no noise that more seeds at one D would take away.
+TEST(NextRuns, WhatBendsIsNotAnsweredByRepetition) {
+  Noise noise(6);
+  const std::vector<Observation> arm =
+      Planted(LogRange(1e7, 16, 5), 2, 0.001, &noise,
+              [](double d) { return 2 + 1.5 * std::pow(d / 4e7, -0.35); });
+  const NextPlan plan = *ChooseNextRuns(arm, {}, NextCandidates(arm), Tokens, {.budget = 1e30});
+  std::map<double, int> at;
+  int repeats = 0;
+  for (const NextStep& step : plan.steps) repeats = std::max(repeats, ++at[step.d_tokens]);
+  EXPECT_LE(repeats, 5);
+  EXPECT_GE(at.size(), 3u);
+  EXPECT_LT(plan.noise, 0.003);
 }
 
 TEST(NextRuns, StepsNarrowTheIntervalWithinTheBudget) {
