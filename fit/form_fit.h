@@ -6,6 +6,7 @@
 
 #include "absl/types/span.h"
 #include "fit/form.h"
+#include "fit/means.h"
 #include "fit/minimize.h"
 #include "fit/result.h"
 
@@ -82,6 +83,12 @@ std::vector<double> InverseInformation(const std::vector<double>& information, i
 // variance; lower is better, infinity when n is too small. Comparable over forms fitted
 // to the same points and weights.
 double Aicc(double rss, int n, int k);
+
+// What the form at `theta` misses of the means, against the scatter between seeds (F test):
+// fills lack_of_fit_p, and a note where the law departs from the points beyond noise. The form's
+// points are the means', in order.
+void RecordLackOfFit(const Form& form, const std::vector<double>& theta, const ConfigMeans& means,
+                     FitResult* result);
 
 // Fills the provenance of a minimum.
 void RecordMinimum(const Minimum& minimum, FitProvenance* provenance);

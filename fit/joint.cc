@@ -121,6 +121,7 @@ absl::StatusOr<FitResult> FitJoint(absl::Span<const Observation> observations,
   }
   provenance.aicc = Aicc(squares.value, form.size(), form.dim());
   provenance.in_sample_error = std::sqrt(squares.value / form.total_weight());
+  RecordLackOfFit(form, squares.theta, means, &result);
   result.folds = RollingOrigin(Law::kJoint, means, options.confidence);
   result.leave_largest_out_error = LeaveLargestOutError(Law::kJoint, means, result.folds);
   FormIntervals intervals(form, squares.theta, squares.value, options.confidence);

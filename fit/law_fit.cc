@@ -256,6 +256,7 @@ absl::StatusOr<FitResult> FitLaw(absl::Span<const Observation> observations,
   provenance.interval_method =
       absl::StrFormat("profile F(1, %d) on means over seeds, delta and t for terms, %g%%",
                       intervals.df(), 100 * options.confidence);
+  RecordLackOfFit(*form, squares.theta, means, &result);
   result.folds = RollingOrigin(options.law, means, options.confidence);
   result.leave_largest_out_error = LeaveLargestOutError(options.law, means, result.folds);
 

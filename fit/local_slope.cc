@@ -15,7 +15,6 @@ namespace loglog {
 namespace {
 
 constexpr int kConfigsMin = 3;
-constexpr double kLackOfFitLevel = 0.05;  // of the notes
 // Of the move to single trials: the test is weak with few configurations, so it must
 // find nothing at all.
 constexpr double kSingleTrialsLevel = 0.3;

@@ -150,6 +150,7 @@ absl::StatusOr<FitResult> FitSaturating(absl::Span<const Observation> observatio
                               form.Natural(huber.theta.data(), index),
                               form.Natural(lad.data(), index)});
   }
+  RecordLackOfFit(form, theta, means, &result);
   result.folds = RollingOrigin(Law::kSaturating, means, options.confidence);
   result.leave_largest_out_error = LeaveLargestOutError(Law::kSaturating, means, result.folds);
   Judge(means, exponent, &result);

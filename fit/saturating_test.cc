@@ -268,5 +268,23 @@ TEST(Saturating, RollingOriginIsStored) {
   for (const FitFold& fold : slope.folds) EXPECT_LT(fold.error, 0);
 }
 
+TEST(Saturating, SaysWhereTheFormMissesThePointsBeyondNoise) {
+  const std::vector<double> tokens = LogRange(1e8, 64, 8);
+  const auto p_of = [&](double wave) {
+    Noise noise(21);
+    const auto law = [&](double d) {
+      const double u = std::log(d / 8e8);
+      return (2 + 1.5 * std::exp(-0.35 * u)) * std::exp(wave * std::sin(3 * u));
+    };
+    return *FitSaturating(Planted(tokens, 3, 0.001, &noise, law));
+  };
+  const FitResult straight = p_of(0), waving = p_of(0.01);
+  EXPECT_GT(straight.provenance.lack_of_fit_p, 0.05);
+  EXPECT_LT(waving.provenance.lack_of_fit_p, 1e-6);
+  EXPECT_THAT(waving.notes, Contains(HasSubstr("depart from this form beyond seed noise")));
+  EXPECT_THAT(straight.notes, Not(Contains(HasSubstr("depart from this form"))));
+  EXPECT_THAT(waving.cure, Not(HasSubstr("more seeds at each")));
+}
+
 }  // namespace
 }  // namespace loglog

@@ -71,6 +71,10 @@ std::string Cure(const FitResult& result) {
         return absl::StrFormat("train trials at %s = %.3g, %gx the smallest", x,
                                low * kRangeThatIdentifies, kRangeThatIdentifies);
       }
+      if (result.provenance.lack_of_fit_p < kLackOfFitLevel) {
+        return "fit another form or a narrower range: this one misses the means by more than seeds "
+               "explain, which more of them would only show better";
+      }
       return absl::StrFormat(
           "train more seeds at each %s: intervals shrink with the root of their number", x);
   }
@@ -120,7 +124,9 @@ void SetFitStatus(bool too_few, FitResult* result) {
   const FitProvenance& provenance = result->provenance;
   if (too_few) {
     result->status = FitStatus::kTooFewPoints;
-  } else if (result->verdict == FitVerdict::kRefused && result->parameters.empty()) {
+  } else if (result->verdict == FitVerdict::kRefused &&
+             (result->parameters.empty() || provenance.optimizer_status == "CLOSED_FORM")) {
+    // Estimates without an interval are shown, and answer nothing.
     result->status = FitStatus::kRefused;
   } else if (!provenance.optimizer_status.empty() && provenance.optimizer_status != "CONVERGED" &&
              provenance.optimizer_status != "CLOSED_FORM") {

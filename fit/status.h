@@ -5,6 +5,9 @@
 
 namespace loglog {
 
+// At what p of its F test a law is said to miss the points beyond seed noise.
+inline constexpr double kLackOfFitLevel = 0.05;
+
 // "CONVERGED", "AT_BOUND", "MULTIMODAL", "TOO_FEW_POINTS", "NOT_IDENTIFIED" or "REFUSED".
 const char* FitStatusName(FitStatus status);
 // What the status means, in a sentence for people who fit no laws for a living.
