@@ -156,6 +156,14 @@ void AddInit(Rows* rows) {
                "Embedding and head use d_model either way.");
   rows->Choice("init.depth_factor", "none", {"none", "inv_sqrt_2l"},
                "inv_sqrt_2l multiplies W_O and MLP-out by 1/sqrt(2 layers).");
+  rows->BeginLater();
+  rows->Text("init.weights.path", "null",
+             "The file, from the worker's data root: model.safetensors of a Llama as transformers "
+             "saves it, whole. A config.json beside it must describe this model.");
+  rows->Text("init.weights.sha256", "null",
+             "SHA-256 of the file, as sha256sum prints it: a trial that finds another one is "
+             "refused.");
+  rows->EndLater();
   rows->EndCell();
 }
 
@@ -366,6 +374,9 @@ std::vector<SpecSection> SectionTable() {
        "The decoder that is trained, a Llama unless told otherwise: a preset, or its "
        "fields, or both."},
       {"init", "How weights start."},
+      {"init.weights",
+       "Weights that are read and not drawn. The rest of init stands at its defaults then, and is "
+       "no part of the trial's identity; the seed still draws the order of the data."},
       {"train", "Optimizer, schedule and token budget."},
       {"data", "Where tokens come from."},
       {"data.train", "Training data."},
