@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "plan/fields.h"
+#include "shards/decay_windows.h"
 
 namespace loglog {
 namespace {
@@ -158,11 +159,25 @@ class CellChecker {
   void CheckDecay() {
     const double begin = config_.Number("train.decay_begin");
     const double end = config_.Number("train.decay_end");
-    if (begin < end) return;
-    Add("train.decay_begin",
-        absl::StrCat("train.decay_begin ", DisplayText(begin), " is not before train.decay_end ",
-                     DisplayText(end)),
-        "to decay never, write weight_decay: 0");
+    if (begin >= end) {
+      Add("train.decay_begin",
+          absl::StrCat("train.decay_begin ", DisplayText(begin), " is not before train.decay_end ",
+                       DisplayText(end)),
+          "to decay never, write weight_decay: 0");
+    }
+    if (config_.IsNull("train.decay_windows")) return;
+    const char* const path = "train.decay_windows";
+    if (begin != 0 || end != 1) {
+      return Add(path,
+                 "train.decay_windows stands in place of train.decay_begin and train.decay_end",
+                 "remove those two");
+    }
+    std::string error;
+    const auto windows = ParseDecayWindows(config_.Text(path), &error);
+    const std::string fault = DecayWindowsFault(windows, config_.steps());
+    const size_t fix = fault.find("; ");
+    if (fault.empty()) return;
+    Add(path, absl::StrCat(path, ": ", fault.substr(0, fix)), fault.substr(fix + 2));
   }
 
   void CheckBatch() {

@@ -178,6 +178,11 @@ void AddTrainOptions(Rows* rows) {
                 "head is lr * mup_base_width / d_model, others keep lr (arXiv 2203.03466).");
   rows->Share("train.decay_begin", "0%", "Weights decay from this share of the run on ...");
   rows->Share("train.decay_end", "100%", "... until this one: a window of lambda.");
+  rows->Text("train.decay_windows", "null",
+             "In place of the two, several windows and how lambda moves in them: \"0% 25%; 5000 "
+             "50% 0.5; 50% 100% 1 0 cosine\". Each is FROM TO, shares of the run or steps, then a "
+             "factor of train.weight_decay (1), or the first and the last one and linear or cosine "
+             "between them. Elsewhere weights do not decay.");
   const std::pair<const char*, const char*> decayed[] = {{"lm_head", "the output head"},
                                                          {"qk", "the query and key matrices"},
                                                          {"vo", "the value and output matrices"},
