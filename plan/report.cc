@@ -9,17 +9,22 @@
 namespace loglog {
 namespace {
 
-void Count(const Cell& cell, PlanTotals* totals) {
+void Count(const Cell& cell, const PlanContext& context, PlanTotals* totals) {
   ++totals->trials;
+  totals->eval_flops += cell.cost.EvalFlops(context.val_data_tokens);
   totals->tokens += cell.cost.tokens;
   totals->flops += cell.cost.flops;
   totals->flops_6nd += cell.cost.flops_6nd;
 }
 
-// Seconds that one trial takes on a slot; FLOP/s first, because it fits all sizes.
-std::optional<double> Seconds(const Throughput& speed, const TrialCost& cost) {
-  if (speed.flops_per_second) return cost.flops / *speed.flops_per_second;
-  if (speed.tokens_per_second) return static_cast<double>(cost.tokens) / *speed.tokens_per_second;
+// Seconds that one trial takes on a slot; FLOP/s first, because it fits all sizes. A stated speed
+// is that of training, and evaluations come on top; a measured one is of whole trials.
+std::optional<double> Seconds(const Throughput& speed, const TrialCost& cost, double eval_flops) {
+  const double whole = speed.measured ? 1 : 1 + eval_flops / cost.flops;
+  if (speed.flops_per_second) return whole * cost.flops / *speed.flops_per_second;
+  if (speed.tokens_per_second) {
+    return whole * static_cast<double>(cost.tokens) / *speed.tokens_per_second;
+  }
   return std::nullopt;
 }
 
@@ -84,14 +89,15 @@ PlanReport MakeReport(const SweepSpec& spec, const Expansion& expansion,
   double seconds = 0, longest = 0;
   for (const PlannedTrial& trial : expansion.trials) {
     const Cell& cell = expansion.cells[trial.cell];
-    Count(cell, &report.all);
+    Count(cell, options.context, &report.all);
     if (options.known_trials.contains(trial.sha256)) {
       ++report.reused;
       continue;
     }
-    Count(cell, &report.fresh);
+    Count(cell, options.context, &report.fresh);
     fresh_cell[trial.cell] = true;
-    if (const auto one = Seconds(report.throughput, cell.cost)) {
+    const double eval_flops = cell.cost.EvalFlops(options.context.val_data_tokens);
+    if (const auto one = Seconds(report.throughput, cell.cost, eval_flops)) {
       seconds += *one;
       longest = std::max(longest, *one);
     }

@@ -26,6 +26,7 @@ struct PlanTotals {
   int64_t tokens = 0;
   double flops = 0;  // exact count
   double flops_6nd = 0;
+  double eval_flops = 0;  // beside them: every evaluation, forward alone
 };
 
 // What a sweep will cost, before anything starts.
