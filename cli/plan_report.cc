@@ -139,6 +139,11 @@ std::string RenderPlan(const PlanScreen& plan, const Style& style) {
   line("evaluation", absl::StrCat(HumanCount(r.all.eval_flops), " FLOPs on top, ",
                                   Significant(100 * r.all.eval_flops / r.all.flops, 2),
                                   "% of training's", EvaluationNote(r)));
+  if (r.all.branches > 0) {
+    line("trunks", absl::StrCat(Plural(r.all.branches, "trial"), " go on from a longer one's ",
+                                "checkpoint, which saves ", HumanCount(r.all.shared_flops),
+                                " FLOPs; the sums above have them once"));
+  }
   const std::string speed = SpeedText(r);
   if (r.slot_hours.has_value()) {
     line("time",
@@ -192,6 +197,7 @@ Table PlanTable(const PlanScreen& plan) {
                    {"flops", true},
                    {"flops_6nd", true},
                    {"eval_flops", true},
+                   {"shared_flops", true},
                    {"tokens_new", true},
                    {"flops_new", true},
                    {"trials_new", true},
@@ -220,6 +226,7 @@ Table PlanTable(const PlanScreen& plan) {
                  Cell::Count(r.all.flops),
                  Cell::Count(r.all.flops_6nd),
                  Cell::Count(r.all.eval_flops),
+                 Cell::Count(r.all.shared_flops),
                  Cell::Int(r.fresh.tokens),
                  Cell::Count(r.fresh.flops),
                  Cell::Int(plan.server.has_value() ? plan.server->trials_new : r.fresh.trials),

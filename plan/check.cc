@@ -47,6 +47,22 @@ void CheckEvaluations(const Expansion& expansion, const PlanContext& context,
            : "evaluate at a larger eval.every: this task's sets have one size"});
 }
 
+void CheckTrunks(const SweepSpec& spec, const Expansion& expansion,
+                 std::vector<PlanWarning>* warnings) {
+  const std::vector<TaskPlan> tasks = PlanTasks(spec, expansion);
+  const bool shares = std::any_of(tasks.begin(), tasks.end(),
+                                  [](const TaskPlan& task) { return task.parent >= 0; });
+  warnings->push_back(
+      shares ? PlanWarning{"TRUNK",
+                           "trials that share a trunk are not independent: fits over them are "
+                           "estimates without intervals, and comparisons have no test",
+                           "write schedule.trunks=false where an interval is wanted"}
+             : PlanWarning{"TRUNK",
+                           "schedule.trunks shares nothing: no two trials differ in train.tokens "
+                           "alone",
+                           "remove it, or add an axis of train.tokens"});
+}
+
 }  // namespace
 
 std::vector<PlanWarning> CheckPlan(const SweepSpec& spec, const Expansion& expansion,
@@ -55,6 +71,7 @@ std::vector<PlanWarning> CheckPlan(const SweepSpec& spec, const Expansion& expan
   CheckDesign(spec, expansion, context, &warnings);
   CheckCells(spec, context, &warnings);
   CheckEvaluations(expansion, context, &warnings);
+  if (spec.schedule.trunks) CheckTrunks(spec, expansion, &warnings);
   for (const DroppedTrials& drop : expansion.dropped) {
     if (drop.constraint == "duplicate") {
       warnings.push_back(

@@ -267,8 +267,9 @@ TEST(Preset, AnAxisOverSizesKeepsWrittenFields) {
 }
 
 TEST(PlanTasks, OneWholeTaskForEachTrial) {
-  const Expansion expansion = MustExpand(MustParse(SpecText()));
-  const std::vector<TaskPlan> tasks = PlanTasks(expansion);
+  const SweepSpec spec = MustParse(SpecText());
+  const Expansion expansion = MustExpand(spec);
+  const std::vector<TaskPlan> tasks = PlanTasks(spec, expansion);
   ASSERT_EQ(tasks.size(), expansion.trials.size());
   for (size_t i = 0; i < tasks.size(); ++i) {
     EXPECT_THAT(tasks[i].members, ElementsAre(static_cast<int>(i)));

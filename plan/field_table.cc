@@ -354,6 +354,12 @@ void AddSchedule(Rows* rows) {
   rows->Number("schedule.share", "1.0", Above(0, 1000),
                "Weight among sweeps of the same priority: one with 2 is given twice the slots of "
                "one with 1.");
+  rows->Flag(
+      "schedule.trunks", "false",
+      "Trials that differ in train.tokens alone train what they have in common once: the "
+      "longest is the trunk and keeps a checkpoint where each shorter one's cooldown begins, "
+      "from which that one goes on. For wsd or constant, warm-up in tokens and one lambda. "
+      "Fits then have no intervals: such trials are not independent.");
 }
 
 }  // namespace
@@ -398,7 +404,9 @@ std::vector<SpecSection> SectionTable() {
       {"checkpoint", "Saved states to resume from. No part of a trial's identity."},
       {"retries", "How often a trial is tried again. No part of a trial's identity."},
       {"budget", "What the sweep may cost. No part of a trial's identity."},
-      {"schedule", "How its trials compete for slots with others. No part of a trial's identity."},
+      {"schedule",
+       "How its trials compete for slots with others, and what they share. No part of a trial's "
+       "identity."},
       {"schedule.selector",
        "Labels that a worker must have to be given the sweep's trials, as its --label says them:\n"
        "  schedule: {selector: {gpu: h100, zone: a}}\n"

@@ -388,6 +388,7 @@ TEST(Examples, PlanAsWritten) {
   const Example examples[] = {
       {"quickstart", 20, 10, 2, 0, {}},
       {"text-bytes", 20, 10, 2, 0, {}},
+      {"wsd-trunks", 20, 10, 2, 4 * (819'200 + 15 * 51'200 / 5), {"TRUNK"}},
       {"critical-windows", 32, 4, 4, int64_t{7'680'000} * 32, {}},
       {"anchor-model-a", 72, 24, 24, int64_t{1'345'536'000} * 72, {}},
       {"anchor-small", 12, 4, 4, int64_t{4'608'000} * 12, {}},
