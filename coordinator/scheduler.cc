@@ -90,11 +90,11 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
     ChargeFor(&attempts_.at(task.attempt_id));
     return;
   }
+  // What it waited for when it was added before may have ended since, or come back.
+  if (task.parent_task_id != 0) std::erase(children_[task.parent_task_id], row.task_id);
   const bool waits = tasks_.contains(row.parent_task_id) && !context.branches;
   task.parent_task_id = waits ? row.parent_task_id : 0;
-  if (is_new && task.parent_task_id != 0) {
-    children_[task.parent_task_id].push_back(row.task_id);
-  }
+  if (waits) children_[task.parent_task_id].push_back(row.task_id);
   backoffs_.erase({task.not_before_ms, row.task_id});
   // The wall clock that the store keeps may have been set back: nobody waits for longer
   // than what is left of a wait can be.

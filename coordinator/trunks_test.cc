@@ -15,12 +15,12 @@ using ::testing::HasSubstr;
 // Task 10 trains trial 10 and is the trunk of task 11, which trains trial 11.
 class TrunkQueueTest : public SchedulerWorld {
  protected:
-  void AddTrunkAndBranch(const TaskContext& branch_context = TaskContext()) {
-    scheduler_.AddSweep(1, "s", false);
+  void AddTrunkAndBranch(const TaskContext& branch_context = TaskContext(), int64_t sweep_id = 1) {
+    scheduler_.AddSweep(sweep_id, "s", false);
     for (const int64_t id : {10, 11}) {
       OpenTrial trial;
       trial.trial_id = trial.cell_id = trial.task_id = id;
-      trial.sweeps = {{1, id, "arm"}};
+      trial.sweeps = {{sweep_id, id, "arm"}};
       scheduler_.AddTrial(trial);
       TaskRow task;
       task.task_id = id;
@@ -102,6 +102,23 @@ TEST_F(TrunkQueueTest, ATrunkThatIsNotWantedAnyMoreLetsItsBranchesGo) {
   EXPECT_EQ(scheduler_.PendingReason(11, now()), "waits for task 10, which it continues");
   Finish("a", trunk, OutcomeKind::kStopped);
   EXPECT_EQ(TaskOf(Start("a")), 11);
+}
+
+// Another sweep asks for both again, while the branch was on its way to be trained whole.
+TEST_F(TrunkQueueTest, ATrunkThatIsWantedAgainIsWaitedForAgain) {
+  AddTrunkAndBranch();
+  scheduler_.Cancel({.trials = {10}, .tasks = {10}}, "no", &actions_);
+  EXPECT_FALSE(scheduler_.HasWaitingBranches(10));
+  AddTrunkAndBranch({}, /*sweep_id=*/2);
+  EXPECT_TRUE(scheduler_.HasWaitingBranches(10));
+  Register("a");
+  const int64_t trunk = Start("a");
+  ASSERT_EQ(TaskOf(trunk), 10);
+  Complete("a", trunk);
+  const int64_t branch = Start("a");
+  ASSERT_EQ(TaskOf(branch), 11);
+  Complete("a", branch);
+  EXPECT_TRUE(SweepEnded(2));
 }
 
 TEST_F(TrunkQueueTest, ABranchThatFindsItsCheckpointAtTheStartDoesNotWait) {

@@ -71,6 +71,7 @@ def run(folder, trunks, kills=False):
         rows = cluster.sql("SELECT t.tokens_planned, t.seed, t.arm, t.state, t.final_loss, t.trial_sha256, "
                            "a.resume_step, a.worker FROM v_trials t JOIN v_attempts a USING (attempt_id)")
         fits = cluster.cli_json("fit", "trunks")["fits"]
+        cluster.cli("store", "check", cluster.store)
         result = {"rows": rows, "plan": plan, "fits": fits, "curves": curves(cluster.store),
                   "states": final_states(cluster)}
         codes = cluster.stop()
