@@ -331,7 +331,7 @@ TEST_F(CommandsTest, PlanOnlineCountsReuse) {
   EXPECT_EQ(Run({"plan", path, "--throughput", "50k"}), 0) << err();
   EXPECT_THAT(out(), StartsWith("tiny\n  trials      16: 8 cells over seeds"));
   EXPECT_THAT(out(), HasSubstr("12 new, 4 already in the store and shared"));
-  EXPECT_THAT(out(), HasSubstr("50k tokens/s a slot, as stated"));
+  EXPECT_THAT(out(), HasSubstr("50k tokens/s a slot, as\n"));
   EXPECT_EQ(Run({"plan", path, "-o", "json"}), 0);
   EXPECT_EQ(json::parse(out())["trials"], 16);
   EXPECT_EQ(json::parse(out())["trials_reused"], 4);

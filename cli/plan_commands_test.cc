@@ -42,6 +42,18 @@ TEST_F(PlanCommandsTest, DataThatOnlyArmsSetArePlanned) {
   EXPECT_THAT(out(), HasSubstr("2: synth; web"));
 }
 
+TEST_F(PlanCommandsTest, EvaluationsAreCountedAndTooManyNamed) {
+  Know(0);
+  const double eval_flops = PlanJson({"eval.tokens=512"})["eval_flops"];
+  EXPECT_GT(eval_flops, 0);
+  EXPECT_NEAR(double(PlanJson({"eval.tokens=1024"})["eval_flops"]), 2 * eval_flops,
+              1e-9 * eval_flops);
+  EXPECT_EQ(Run({"plan", WriteFile("tiny.yaml", kSpec), "eval.tokens=10M"}), 0) << err();
+  EXPECT_THAT(out(), HasSubstr("% of training's; eval.every,"));
+  EXPECT_THAT(out(), HasSubstr("EVAL        evaluations cost "));
+  EXPECT_THAT(out(), HasSubstr("fix: divide eval.tokens by "));
+}
+
 TEST_F(PlanCommandsTest, WhatIsThereCostsNothing) {
   Know(0);
   const json all = PlanJson({"--throughput", "50k"});

@@ -85,6 +85,11 @@ std::string ForecastsJson(const PlanReport& report) {
   return absl::StrCat("[", absl::StrJoin(parts, ", "), "]");
 }
 
+// Above a tenth of the training it is worth asking whether so much is wanted.
+std::string EvaluationNote(const PlanReport& report) {
+  return report.all.eval_flops > 0.1 * report.all.flops ? "; eval.every, eval.tokens" : "";
+}
+
 std::string StringsJson(const std::vector<std::string>& strings) {
   return absl::StrCat("[",
                       absl::StrJoin(strings, ", ",
@@ -131,6 +136,14 @@ std::string RenderPlan(const PlanScreen& plan, const Style& style) {
                               fresh(static_cast<double>(r.fresh.tokens))));
   line("FLOPs", absl::StrCat(HumanCount(r.all.flops), " exact; ", HumanCount(r.all.flops_6nd),
                              " as 6ND", fresh(r.fresh.flops)));
+  line("evaluation", absl::StrCat(HumanCount(r.all.eval_flops), " FLOPs on top, ",
+                                  Significant(100 * r.all.eval_flops / r.all.flops, 2),
+                                  "% of training's", EvaluationNote(r)));
+  if (r.all.branches > 0) {
+    line("trunks", absl::StrCat(Plural(r.all.branches, "trial"), " go on from a longer one's ",
+                                "checkpoint, which saves ", HumanCount(r.all.shared_flops),
+                                " FLOPs; the sums above have them once"));
+  }
   const std::string speed = SpeedText(r);
   if (r.slot_hours.has_value()) {
     line("time",
@@ -183,6 +196,8 @@ Table PlanTable(const PlanScreen& plan) {
                    {"tokens", true},
                    {"flops", true},
                    {"flops_6nd", true},
+                   {"eval_flops", true},
+                   {"shared_flops", true},
                    {"tokens_new", true},
                    {"flops_new", true},
                    {"trials_new", true},
@@ -210,6 +225,8 @@ Table PlanTable(const PlanScreen& plan) {
                  Cell::Int(r.all.tokens),
                  Cell::Count(r.all.flops),
                  Cell::Count(r.all.flops_6nd),
+                 Cell::Count(r.all.eval_flops),
+                 Cell::Count(r.all.shared_flops),
                  Cell::Int(r.fresh.tokens),
                  Cell::Count(r.fresh.flops),
                  Cell::Int(plan.server.has_value() ? plan.server->trials_new : r.fresh.trials),

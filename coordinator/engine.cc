@@ -350,6 +350,15 @@ absl::StatusOr<TaskContext> Engine::ContextOf(const TaskRow& task) {
   if (task.not_before_ms > 0) {
     context.wait_ms = std::max<int64_t>(0, task.not_before_ms - wall_ms_);
   }
+  if (task.parent_task_id != 0) {
+    LOGLOG_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> trunk,
+                            store_->read().ListBranchCheckpoints(task.task_id));
+    if (!trunk.empty()) {
+      context.checkpoint_worker = trunk.front().worker_id;
+      context.checkpoint_scope = trunk.front().scope;
+      context.branches = true;
+    }
+  }
   if (task.last_attempt_id == 0) return context;
   if (task.failure_count > 0) {
     LOGLOG_ASSIGN_OR_RETURN(const std::vector<AttemptRow> attempts,
@@ -365,6 +374,7 @@ absl::StatusOr<TaskContext> Engine::ContextOf(const TaskRow& task) {
   if (!checkpoints.empty()) {
     context.checkpoint_worker = checkpoints.front().worker_id;
     context.checkpoint_scope = checkpoints.front().scope;
+    context.branches = false;
   }
   return context;
 }

@@ -227,8 +227,10 @@ class Engine {
   void Dispatch();
   absl::Status Execute(const Grant& grant);
   absl::StatusOr<TaskOrder> OrderOf(int64_t attempt_id);
-  absl::StatusOr<TaskOrder> MakeOrder(const AttemptRow& attempt,
-                                      const std::optional<CheckpointRow>& checkpoint);
+  absl::StatusOr<TaskOrder> MakeOrder(const AttemptRow& attempt, const StartPoint& start);
+  absl::StatusOr<StartPoint> StartPointOn(const WorkerRow& worker, int64_t task_id);
+  // A trunk's new checkpoint is where its branches of this step begin.
+  absl::Status ReleaseBranches(int64_t trunk_task_id, int64_t step, const std::string& worker_id);
   void CollectSyncAnswers();
   absl::Status CheckSync(const SyncRequest& request) const;
   // Only of this worker.

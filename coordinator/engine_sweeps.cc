@@ -38,7 +38,7 @@ NewSweep ToNewSweep(const SweepSpec& spec, const Expansion& expansion) {
   for (const PlannedTrial& trial : expansion.trials) {
     sweep.trials.push_back({trial.cell, trial.seed, trial.sha256});
   }
-  for (TaskPlan& task : PlanTasks(expansion)) {
+  for (TaskPlan& task : PlanTasks(spec, expansion)) {
     sweep.tasks.push_back({std::move(task.members), task.token_begin, task.token_end, task.parent});
   }
   return sweep;

@@ -295,9 +295,7 @@ void Engine::Dispatch() {
 absl::Status Engine::Execute(const Grant& grant) {
   LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
   LOGLOG_ASSIGN_OR_RETURN(const WorkerRow worker, store_->read().GetWorker(grant.worker_id));
-  LOGLOG_ASSIGN_OR_RETURN(
-      std::optional<CheckpointRow> checkpoint,
-      store_->read().NewestCheckpoint(grant.task_id, worker.worker_id, worker.checkpoint_scope));
+  LOGLOG_ASSIGN_OR_RETURN(const StartPoint start, StartPointOn(worker, grant.task_id));
   NewAttempt attempt;
   attempt.task_id = grant.task_id;
   attempt.worker_id = grant.worker_id;
@@ -305,7 +303,7 @@ absl::Status Engine::Execute(const Grant& grant) {
   attempt.followers.assign(grant.slots.begin() + 1, grant.slots.end());
   attempt.session_epoch = worker.session_epoch;
   attempt.lease_ms = scheduler_->LeaseMs();
-  attempt.resume_step = checkpoint.has_value() ? checkpoint->step : 0;
+  attempt.resume_step = start.step();
   attempt.create_ms = wall_ms_;
   LOGLOG_ASSIGN_OR_RETURN(const LeasedAttempt leased, store_->InsertAttempt(attempt));
   LOGLOG_FAILPOINT("engine.grant.stored");
@@ -316,7 +314,7 @@ absl::Status Engine::Execute(const Grant& grant) {
   row.task_id = grant.task_id;
   row.slot = attempt.slot;
   row.followers = attempt.followers;
-  LOGLOG_ASSIGN_OR_RETURN(orders_[leased.attempt_id], MakeOrder(row, checkpoint));
+  LOGLOG_ASSIGN_OR_RETURN(orders_[leased.attempt_id], MakeOrder(row, start));
   json detail = {{"task_id", grant.task_id},
                  {"slot", attempt.slot},
                  {"resume_step", attempt.resume_step},
@@ -327,43 +325,6 @@ absl::Status Engine::Execute(const Grant& grant) {
     progress_->AttemptStarted(leased.attempt_id, trial_id, now_ms_);
   }
   return absl::OkStatus();
-}
-
-absl::StatusOr<TaskOrder> Engine::OrderOf(int64_t attempt_id) {
-  const auto known = orders_.find(attempt_id);
-  if (known != orders_.end()) return known->second;
-  // It was granted before the coordinator started.
-  LOGLOG_ASSIGN_OR_RETURN(const AttemptRow attempt, store_->read().GetAttempt(attempt_id));
-  std::optional<CheckpointRow> checkpoint;
-  if (attempt.resume_step > 0) {
-    LOGLOG_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> checkpoints,
-                            store_->read().ListCheckpoints(attempt.task_id));
-    for (const CheckpointRow& one : checkpoints) {
-      if (one.step == attempt.resume_step) checkpoint = one;
-    }
-  }
-  LOGLOG_ASSIGN_OR_RETURN(orders_[attempt_id], MakeOrder(attempt, checkpoint));
-  return orders_[attempt_id];
-}
-
-absl::StatusOr<TaskOrder> Engine::MakeOrder(const AttemptRow& attempt,
-                                            const std::optional<CheckpointRow>& checkpoint) {
-  LOGLOG_ASSIGN_OR_RETURN(const TaskRow task, store_->read().GetTask(attempt.task_id));
-  LOGLOG_ASSIGN_OR_RETURN(const std::vector<MemberConfig> members,
-                          store_->read().ListMemberConfigs(attempt.task_id));
-  LOGLOG_ASSIGN_OR_RETURN(const SpecInfo* spec, SpecOf(task.sweep_id));
-  TaskOrder order;
-  order.attempt_id = attempt.attempt_id;
-  order.task_id = task.task_id;
-  order.slots = {attempt.slot};
-  order.slots.insert(order.slots.end(), attempt.followers.begin(), attempt.followers.end());
-  order.task_json = TaskJson(attempt.attempt_id, task, members, spec->checkpoint);
-  if (checkpoint.has_value()) {
-    order.resume_step = checkpoint->step;
-    order.resume_path = checkpoint->path;
-    order.resume_sha256 = checkpoint->sha256;
-  }
-  return order;
 }
 
 // ---- metric batches
@@ -455,6 +416,7 @@ void Engine::AfterBatch(const BatchRequest& request, const BatchResult& result) 
                                              {"data_sha256", start->data_sha256}}));
     } else if (const auto* checkpoint = std::get_if<CheckpointCommit>(&batch.events[i])) {
       scheduler_->NoteCheckpoint(attempt->task_id, request.worker_id);
+      Must(ReleaseBranches(attempt->task_id, checkpoint->step, request.worker_id));
       to_all_trials("checkpoint.committed", Dump({{"step", checkpoint->step},
                                                   {"path", checkpoint->path},
                                                   {"bytes", checkpoint->bytes}}));

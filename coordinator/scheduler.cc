@@ -68,6 +68,7 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
   if (!context.checkpoint_worker.empty() || task.has_past()) {
     task.mutable_past()->checkpoint_worker = context.checkpoint_worker;
     task.mutable_past()->checkpoint_scope = context.checkpoint_scope;
+    task.mutable_past()->branches = context.branches;
   }
   task.tokens = row.token_end - row.token_begin;
   std::set<int64_t> cells;
@@ -89,10 +90,11 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
     ChargeFor(&attempts_.at(task.attempt_id));
     return;
   }
-  task.parent_task_id = tasks_.contains(row.parent_task_id) ? row.parent_task_id : 0;
-  if (is_new && task.parent_task_id != 0) {
-    children_[task.parent_task_id].push_back(row.task_id);
-  }
+  // What it waited for when it was added before may have ended since, or come back.
+  if (task.parent_task_id != 0) std::erase(children_[task.parent_task_id], row.task_id);
+  const bool waits = tasks_.contains(row.parent_task_id) && !context.branches;
+  task.parent_task_id = waits ? row.parent_task_id : 0;
+  if (waits) children_[task.parent_task_id].push_back(row.task_id);
   backoffs_.erase({task.not_before_ms, row.task_id});
   // The wall clock that the store keeps may have been set back: nobody waits for longer
   // than what is left of a wait can be.
@@ -202,14 +204,7 @@ void Scheduler::EraseTask(int64_t task_id) {
     if (siblings != children_.end()) std::erase(siblings->second, task_id);
   }
   tasks_.erase(it);
-}
-
-void Scheduler::FinishTask(int64_t task_id, Actions* actions) {
-  const Task& task = tasks_.at(task_id);
-  actions->push_back(
-      PutTask{task_id, TaskState::kDone, task.failure_count, task.lost_count, 0, "", {}});
-  failed_on_.erase(task.failure_key);
-  EraseTask(task_id);
+  // No checkpoint will come any more for those that still wait: they train all of it themselves.
   const auto children = children_.extract(task_id);
   if (children.empty()) return;
   for (const int64_t child_id : children.mapped()) {
@@ -219,15 +214,23 @@ void Scheduler::FinishTask(int64_t task_id, Actions* actions) {
   }
 }
 
+void Scheduler::FinishTask(int64_t task_id, Actions* actions) {
+  const Task& task = tasks_.at(task_id);
+  actions->push_back(
+      PutTask{task_id, TaskState::kDone, task.failure_count, task.lost_count, 0, "", {}});
+  failed_on_.erase(task.failure_key);
+  EraseTask(task_id);
+}
+
 void Scheduler::FailTask(int64_t task_id, absl::string_view message, Actions* actions) {
   const Task& task = tasks_.at(task_id);
   const std::vector<int64_t> trials = OpenTrialsOf(task_id);
   actions->push_back(PutTask{task_id, TaskState::kFailed, task.failure_count, task.lost_count, 0,
                              std::string(message), trials});
-  EraseTask(task_id);
   const auto children = children_.extract(task_id);
+  EraseTask(task_id);
   if (!children.empty()) {
-    for (const int64_t child_id : std::vector<int64_t>(children.mapped())) {
+    for (const int64_t child_id : children.mapped()) {
       FailTask(child_id, absl::StrCat("task ", task_id, ", which it continues: ", message),
                actions);
     }

@@ -93,6 +93,10 @@ class Scheduler {
 
   // ---- trials
   void NoteCheckpoint(int64_t task_id, absl::string_view worker_id);
+  // Whether tasks wait for a checkpoint of this one; and that the one which `task_id` waits for is
+  // there, written by this worker.
+  bool HasWaitingBranches(int64_t trunk_task_id) const;
+  void NoteBranchPoint(int64_t task_id, absl::string_view worker_id, int64_t now_ms);
   void TrialEnded(int64_t trial_id, Actions* actions);
   // The store has cancelled (or stopped early) these; their attempts are stopped.
   void Cancel(const CancelResult& cancelled, absl::string_view why, Actions* actions);
@@ -183,6 +187,9 @@ class Scheduler {
     std::string checkpoint_worker;
     std::string checkpoint_scope;
     int64_t prefer_until_ms = 0;
+    // It is its trunk's, and beginning elsewhere would train the trunk again: they come first for
+    // as long as one of them is there.
+    bool branches = false;
   };
   struct Task {
     enum class State { kBlocked, kBackoff, kReady, kLive };
@@ -191,7 +198,7 @@ class Scheduler {
     int losses_max = 0;
     IdSet open;                  // trials
     int64_t failure_key = 0;     // its cell; with several cells, the task itself
-    int64_t parent_task_id = 0;  // 0 once that is done
+    int64_t parent_task_id = 0;  // 0 once that has left a checkpoint for it, or has ended
     bool ends_trials = false;    // else a trunk, whose end is its own report
     bool cancelled = false;      // waits for its attempt to stop
     bool preempted = false;      // once

@@ -90,7 +90,7 @@ bool Scheduler::MayTake(int64_t task_id, const Sweep& sweep, const std::string& 
   }
   const Past& past = task.past();
   if (past.checkpoint_worker.empty() || past.checkpoint_worker == worker_id) return true;
-  if (now_ms >= past.prefer_until_ms) return true;
+  if (now_ms >= past.prefer_until_ms && !past.branches) return true;
   const auto reads_checkpoint = [&](const std::string& id, const Worker& worker) {
     return id == past.checkpoint_worker ||
            (!worker.scope.empty() && worker.scope == past.checkpoint_scope);
@@ -98,12 +98,16 @@ bool Scheduler::MayTake(int64_t task_id, const Sweep& sweep, const std::string& 
   if (reads_checkpoint(worker_id, workers_.find(worker_id)->second)) return true;
   // Mostly the one that wrote it is there; only then the others need not be looked at.
   const auto writer = workers_.find(past.checkpoint_worker);
+  const auto may = [&](const std::string& id, const Worker& worker) {
+    return Suits(sweep, worker) && (failed == failed_on_.end() || !failed->second.contains(id));
+  };
   const bool better =
-      (writer != workers_.end() && Suits(sweep, writer->second)) ||
+      (writer != workers_.end() && may(writer->first, writer->second)) ||
       std::any_of(workers_.begin(), workers_.end(), [&](const auto& other) {
-        return Suits(sweep, other.second) && reads_checkpoint(other.first, other.second);
+        return may(other.first, other.second) && reads_checkpoint(other.first, other.second);
       });
-  if (better) dispatch_again_ms_ = std::min(dispatch_again_ms_, past.prefer_until_ms);
+  if (better && !past.branches)
+    dispatch_again_ms_ = std::min(dispatch_again_ms_, past.prefer_until_ms);
   return !better;
 }
 
@@ -214,6 +218,27 @@ void Scheduler::NoteCheckpoint(int64_t task_id, absl::string_view worker_id) {
   Past* const past = task->second.mutable_past();
   past->checkpoint_worker = std::string(worker_id);
   past->checkpoint_scope = worker->second.scope;
+  past->branches = false;
+}
+
+bool Scheduler::HasWaitingBranches(int64_t trunk_task_id) const {
+  const auto children = children_.find(trunk_task_id);
+  return children != children_.end() && !children->second.empty();
+}
+
+void Scheduler::NoteBranchPoint(int64_t task_id, absl::string_view worker_id, int64_t now_ms) {
+  const auto it = tasks_.find(task_id);
+  const auto worker = workers_.find(worker_id);
+  if (it == tasks_.end() || worker == workers_.end() || it->second.parent_task_id == 0) return;
+  Task& task = it->second;
+  std::erase(children_[task.parent_task_id], task_id);
+  task.parent_task_id = 0;
+  if (task.attempt_id != 0) return;
+  Past* const past = task.mutable_past();
+  past->checkpoint_worker = std::string(worker_id);
+  past->checkpoint_scope = worker->second.scope;
+  past->branches = true;
+  Enqueue(task_id, &task, now_ms);
 }
 
 }  // namespace loglog

@@ -188,6 +188,11 @@ Scheduler::Obstacle Scheduler::ObstacleOf(const Task& task, int64_t sweep_id,
   if (text.empty()) text = WhyNoSlot(task, sweep_id, sweep), ++stage;
   if (text.empty()) text = WhyAvoided(task, sweep), ++stage;
   const Past& past = task.past();
+  if (text.empty() && past.branches && !past.checkpoint_worker.empty()) {
+    text = absl::StrCat("its trunk's checkpoint is on workers/", past.checkpoint_worker,
+                        ", whose slots are busy");
+    ++stage;
+  }
   if (text.empty() && !past.checkpoint_worker.empty() && now_ms < past.prefer_until_ms) {
     text = absl::StrCat("its checkpoint is on workers/", past.checkpoint_worker,
                         "; goes elsewhere ", InSeconds(past.prefer_until_ms - now_ms));

@@ -179,7 +179,8 @@ struct TaskContext {
   // Who can read its newest usable checkpoint: this worker, and others of its scope.
   std::string checkpoint_worker;
   std::string checkpoint_scope;
-  int64_t wait_ms = 0;  // left of its backoff
+  bool branches = false;  // that checkpoint is its trunk's, for which it need not wait any more
+  int64_t wait_ms = 0;    // left of its backoff
 };
 
 }  // namespace loglog

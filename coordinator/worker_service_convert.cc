@@ -354,6 +354,7 @@ v1::SyncWorkerResponse ToProto(const SyncAnswer& answer) {
     task->set_resume_step(order->second.resume_step);
     task->set_resume_path(order->second.resume_path);
     task->set_resume_sha256(order->second.resume_sha256);
+    task->set_branches(order->second.branches);
     for (const int held : order->second.slots) task->add_slots(held);
   }
   response.mutable_forget()->Add(answer.desire.forget.begin(), answer.desire.forget.end());

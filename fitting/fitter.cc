@@ -36,6 +36,7 @@ Observation ObservationOf(const ObservationRow& trial) {
   observation.loss = trial.final_loss;
   observation.seed = trial.seed;
   observation.config = trial.cell_sha256;
+  if (trial.trunk_task_id != 0) observation.cluster = absl::StrCat("task ", trial.trunk_task_id);
   return observation;
 }
 
@@ -268,6 +269,7 @@ const Fitter::ArmData& Fitter::DataOf(const std::string& arm) {
                        std::string(StateName(trial.state)), Number(trial.final_loss).dump(),
                        trial.data_sha256, trial.trainer_version, trial.axes_json},
                       "|"));
+    if (trial.trunk_task_id != 0) absl::StrAppend(&lines.back(), "|trunk ", trial.trunk_task_id);
     if (trial.state == TrialState::kDone) {
       data.observations.push_back(ObservationOf(trial));
       data.done.push_back(&trial);

@@ -89,6 +89,21 @@ TEST(Fitting, TrialsThatSawDifferentDataAreNotFitted) {
                     HasSubstr("1 trial 77ab0c11.. (trial 5 first)"), HasSubstr("data.train")));
 }
 
+TEST(Fitting, TrialsOfOneTrunkHaveNoIntervals) {
+  Trials trials;
+  trials.AddArm("a", -0.1, 1);
+  const std::string before = trials.Hash(Slope("a"));
+  for (ObservationRow& row : trials.rows()) row.trunk_task_id = 100 + row.seed;
+  EXPECT_NE(trials.Hash(Slope("a")), before);
+  const FitRow fit = trials.Fit(Slope("a"));
+  EXPECT_EQ(fit.verdict, "REFUSED");
+  EXPECT_THAT(fit.message, HasSubstr("trials share trunks"));
+  EXPECT_NEAR(fit.estimate, -0.1, 0.01);
+  // One trial of each trunk: nothing is shared among them.
+  for (ObservationRow& row : trials.rows()) row.trunk_task_id = row.number;
+  EXPECT_EQ(trials.Fit(Slope("a")).verdict, "OK");
+}
+
 TEST(Fitting, ArmsThatSawDifferentDataAreNotCompared) {
   Trials trials;
   trials.AddArm("a", -0.1, 1);

@@ -147,6 +147,7 @@ std::string CanonicalJson(const SweepSpec& spec) {
     texts["schedule.selector"] = SelectorJson(schedule);
     texts["schedule.share"] = CanonicalNumber(schedule.share);
     texts["schedule.slots"] = absl::StrCat(schedule.slots);
+    if (schedule.trunks) texts["schedule.trunks"] = "true";
   }
   for (size_t i = 0; i < CellFields().size(); ++i) {
     const SpecField& field = *CellFields()[i];

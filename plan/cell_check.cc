@@ -3,8 +3,10 @@
 #include <iterator>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "plan/fields.h"
+#include "shards/decay_windows.h"
 
 namespace loglog {
 namespace {
@@ -23,6 +25,7 @@ class CellChecker {
   std::vector<CellFault> Run() {
     if (!CheckPresent()) return std::move(faults_);
     CheckModel();
+    CheckWeights();
     CheckBatch();
     CheckSchedule();
     CheckData();
@@ -94,14 +97,87 @@ class CellChecker {
     }
   }
 
+  // A file of weights needs both of its fields and a model that is a Llama, and leaves
+  // nothing to draw.
+  void CheckWeights() {
+    const bool has_path = config_.reads_weights();
+    const bool has_sha256 = !config_.IsNull("init.weights.sha256");
+    if (!has_path && !has_sha256) return;
+    if (!has_path) {
+      return Add("init.weights.sha256", "init.weights.path is missing",
+                 "write path: model.safetensors");
+    }
+    const std::string path = config_.Text("init.weights.path");
+    if (absl::EndsWith(path, ".json")) {
+      Add("init.weights.path", "init.weights.path names the index of several files",
+          "save the model as one: save_pretrained(folder, max_shard_size=\"1TB\")");
+    }
+    const std::string sha256 = has_sha256 ? config_.Text("init.weights.sha256") : "";
+    const bool is_hash =
+        sha256.size() == 64 && sha256.find_first_not_of("0123456789abcdef") == std::string::npos;
+    if (!is_hash) {
+      Add(has_sha256 ? "init.weights.sha256" : "init.weights.path",
+          absl::StrCat("init.weights.sha256 is ",
+                       has_sha256 ? "no SHA-256: 64 digits and letters a to f" : "missing"),
+          absl::StrCat("write what `sha256sum ", path, "` prints"));
+    }
+    for (int i = 0; i < std::ssize(CellFields()); ++i) {
+      const SpecField& field = *CellFields()[i];
+      if (!IsOfDrawing(field.path) || config_.at(i) == DefaultOf(field)) continue;
+      Add(field.path,
+          absl::StrCat(field.path,
+                       " says how weights are drawn, and init.weights.path names a "
+                       "file to read them from"),
+          "remove it, or set it only in the arms that draw their weights");
+    }
+    CheckLlama();
+  }
+
+  // What transformers' Llama lacks, so that no file of its weights fits. The trainer refuses
+  // the same.
+  void CheckLlama() {
+    const std::pair<const char*, const char*> llama[] = {{"model.norm", "rms"},
+                                                         {"model.norm_place", "pre"},
+                                                         {"model.attn_norm_feeds", "qkv"},
+                                                         {"model.embed_norm", "false"},
+                                                         {"model.sandwich_norm", "false"},
+                                                         {"model.qk_norm", "false"},
+                                                         {"model.gated_attention", "false"},
+                                                         {"model.mlp", "swiglu"},
+                                                         {"model.positions", "rope"},
+                                                         {"model.head_bias", "false"}};
+    for (const auto& [path, needed] : llama) {
+      const SpecValue& value = config_.Get(path);
+      if (value == DefaultOf(*FindField(path))) continue;
+      Add(path,
+          absl::StrCat(path, " is ", DisplayText(value),
+                       ", and init.weights.path names a Llama's weights"),
+          absl::StrCat("write ", FindField(path)->leaf(), ": ", needed));
+    }
+  }
+
   void CheckDecay() {
     const double begin = config_.Number("train.decay_begin");
     const double end = config_.Number("train.decay_end");
-    if (begin < end) return;
-    Add("train.decay_begin",
-        absl::StrCat("train.decay_begin ", DisplayText(begin), " is not before train.decay_end ",
-                     DisplayText(end)),
-        "to decay never, write weight_decay: 0");
+    if (begin >= end) {
+      Add("train.decay_begin",
+          absl::StrCat("train.decay_begin ", DisplayText(begin), " is not before train.decay_end ",
+                       DisplayText(end)),
+          "to decay never, write weight_decay: 0");
+    }
+    if (config_.IsNull("train.decay_windows")) return;
+    const char* const path = "train.decay_windows";
+    if (begin != 0 || end != 1) {
+      return Add(path,
+                 "train.decay_windows stands in place of train.decay_begin and train.decay_end",
+                 "remove those two");
+    }
+    std::string error;
+    const auto windows = ParseDecayWindows(config_.Text(path), &error);
+    const std::string fault = DecayWindowsFault(windows, config_.steps());
+    const size_t fix = fault.find("; ");
+    if (fault.empty()) return;
+    Add(path, absl::StrCat(path, ": ", fault.substr(0, fix)), fault.substr(fix + 2));
   }
 
   void CheckBatch() {

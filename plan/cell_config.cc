@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "nlohmann/json.hpp"
@@ -72,6 +73,10 @@ const std::vector<const SpecField*>& CellFields() {
     return sorted;
   }();
   return *fields;
+}
+
+bool IsOfDrawing(absl::string_view path) {
+  return absl::StartsWith(path, "init.") && !absl::StartsWith(path, "init.weights.");
 }
 
 int CellFieldIndex(absl::string_view path) {
@@ -169,9 +174,11 @@ std::string CellConfig::CanonicalJson() const {
   std::string out;
   out.reserve(1400);
   NestedJson json(&out);
+  const bool reads_weights = this->reads_weights();
   for (size_t i = 0; i < values_.size(); ++i) {
     const SpecField& field = *CellFields()[i];
-    if (!IsLeftOut(field, values_[i])) json.Add(field.path, CanonicalText(values_[i]));
+    if (IsLeftOut(field, values_[i]) || (reads_weights && IsOfDrawing(field.path))) continue;
+    json.Add(field.path, CanonicalText(values_[i]));
   }
   json.Finish();
   return out;
@@ -189,7 +196,7 @@ absl::StatusOr<CellConfig> ParseCellConfig(absl::string_view config_json) {
   for (size_t i = 0; i < found.size(); ++i) {
     if (found[i]) continue;
     const SpecField& field = *CellFields()[i];
-    if (!field.added_later) {
+    if (!field.added_later && !(config.reads_weights() && IsOfDrawing(field.path))) {
       return absl::InvalidArgumentError(
           absl::StrCat("the configuration lacks the field ", field.path));
     }

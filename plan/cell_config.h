@@ -63,6 +63,8 @@ class CellConfig {
   int64_t tokens() const { return Int("train.tokens"); }
   int64_t batch_tokens() const { return Int("train.batch_tokens"); }
   int64_t steps() const { return tokens() / batch_tokens(); }
+  // Whether weights are read from a file, so that no other field of `init` says anything.
+  bool reads_weights() const { return !IsNull("init.weights.path"); }
 
   // The canonical JSON that the trainer reads and whose SHA-256 is the cell's identity.
   std::string CanonicalJson() const;
@@ -73,6 +75,8 @@ class CellConfig {
 
 // data.synthetic.branching, ..., train.weight_decay: sorted by path, as in canonical JSON.
 const std::vector<const SpecField*>& CellFields();
+// A field that says how weights are drawn.
+bool IsOfDrawing(absl::string_view path);
 // Index into CellFields, or -1.
 int CellFieldIndex(absl::string_view path);
 

@@ -12,7 +12,7 @@ namespace loglog {
 
 // A doubt about a plan that could run: what will not be learned from it, and why.
 struct PlanWarning {
-  std::string code;     // RANGE, NOISE, IMBALANCE, EPS, WARMUP, DATA, VOCAB, IDLE, ...
+  std::string code;     // RANGE, NOISE, IMBALANCE, EPS, WARMUP, EVAL, TRUNK, DATA, ...
   std::string message;  // what is wrong, with the numbers
   std::string fix;      // what to change
 };

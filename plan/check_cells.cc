@@ -82,7 +82,8 @@ class CellChecks {
 
  private:
   void CheckEps(const CellConfig& config) {
-    if (config.Text("model.norm") == "none") return;
+    // What weights that are read look like is not known here.
+    if (config.Text("model.norm") == "none" || config.reads_weights()) return;
     const double d = static_cast<double>(config.Int("model.d_model"));
     const double eps = config.Number("model.norm_eps");
     const bool fixed = HasSigma(config);

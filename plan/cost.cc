@@ -1,6 +1,8 @@
 #include "plan/cost.h"
 
 #include <algorithm>
+#include <cmath>
+#include <string>
 
 namespace loglog {
 namespace {
@@ -106,6 +108,38 @@ int64_t CheckpointBytes(const ModelShape& model) {
   return Bytes(3.0 * kFloat * static_cast<double>(CountParams(model).total));
 }
 
+EvaluationCost EvaluationCostOf(const CellConfig& config) {
+  EvaluationCost cost;
+  const double every = config.Number("eval.every");
+  const double stride = every * static_cast<double>(config.steps());
+  // No more than one a step; a share that does not divide the run has the end beside it.
+  cost.evaluations = stride <= 0   ? 1
+                     : stride <= 1 ? config.steps()
+                                   : static_cast<int64_t>(std::ceil(1 / every - 1e-9));
+  const int64_t seq_len = config.Int("model.seq_len");
+  const int64_t set = config.Int("eval.tokens") / seq_len * seq_len;
+  const std::string format = config.Text("data.train.format");
+  if (format == "windows") {
+    const int64_t anchors = config.Int("data.windows.anchors");
+    cost.tokens = seq_len * config.Int("data.windows.keys") * anchors * anchors;
+    cost.by_eval_tokens = false;
+  } else if (format == "anchor") {
+    // Held-out keys, two probes, symmetric and commutative answers, and pairs that are not trained.
+    cost.tokens = set * (config.Text("data.anchor.protocol") == "all" ? 5 : 6);
+  } else {
+    // Held-out sums and the hole; every domain again by itself.
+    const bool twice = format == "addition" || !config.IsNull("data.val.domains");
+    cost.tokens = set * (twice ? 2 : 1);
+  }
+  return cost;
+}
+
+double EvaluationCost::Flops(double flops_per_token, std::optional<int64_t> val_data_tokens) const {
+  const int64_t most = val_data_tokens.value_or(tokens);
+  return static_cast<double>(evaluations) * static_cast<double>(std::min(tokens, most)) *
+         flops_per_token / 3;
+}
+
 TrialCost CostOf(const CellConfig& config) {
   const ModelShape model = config.model();
   const double tokens = static_cast<double>(config.tokens());
@@ -113,7 +147,8 @@ TrialCost CostOf(const CellConfig& config) {
           .steps = config.steps(),
           .params = CountParams(model),
           .flops = tokens * FlopsPerToken(model),
-          .flops_6nd = tokens * SixN(model)};
+          .flops_6nd = tokens * SixN(model),
+          .evaluation = EvaluationCostOf(config)};
 }
 
 }  // namespace loglog

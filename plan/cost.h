@@ -2,6 +2,7 @@
 #define LOGLOG_PLAN_COST_H_
 
 #include <cstdint>
+#include <optional>
 
 #include "plan/cell_config.h"
 
@@ -42,13 +43,31 @@ MemoryEstimate EstimateMemory(const CellConfig& config);
 // Bytes of one checkpoint: weights and two moments in float32.
 int64_t CheckpointBytes(const ModelShape& model);
 
+// What a trial evaluates beside its training.
+struct EvaluationCost {
+  int64_t evaluations = 0;  // of the run: after each eval.every of it, and at the end
+  int64_t tokens = 0;       // of each, over all sets; of a user's files of examples one set's
+  // Whether eval.tokens decides how many; else a set is what its task makes.
+  bool by_eval_tokens = true;
+
+  // FLOPs of all, forward alone: a third of what the same tokens cost in training. A file of
+  // `val_data_tokens` has no more to evaluate on.
+  double Flops(double flops_per_token, std::optional<int64_t> val_data_tokens = {}) const;
+};
+EvaluationCost EvaluationCostOf(const CellConfig& config);
+
 // The planned cost of one trial of a cell.
 struct TrialCost {
   int64_t tokens = 0;
   int64_t steps = 0;
   ParamCounts params;
-  double flops = 0;      // whole training, FlopsPerToken
-  double flops_6nd = 0;  // whole training, SixN
+  double flops = 0;           // whole training, FlopsPerToken
+  double flops_6nd = 0;       // whole training, SixN
+  EvaluationCost evaluation;  // no part of the above
+
+  double EvalFlops(std::optional<int64_t> val_data_tokens = {}) const {
+    return evaluation.Flops(flops / static_cast<double>(tokens), val_data_tokens);
+  }
 };
 TrialCost CostOf(const CellConfig& config);
 

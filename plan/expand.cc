@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "plan/grid.h"
+#include "plan/trunks.h"
 #include "shards/sha256.h"
 
 namespace loglog {
@@ -195,13 +196,25 @@ std::string TrialSha256(absl::string_view cell_sha256, int64_t seed) {
   return Sha256Hex(absl::StrCat(cell_sha256, ":", seed));
 }
 
-std::vector<TaskPlan> PlanTasks(const Expansion& expansion) {
+std::vector<TaskPlan> PlanTasks(const SweepSpec& spec, const Expansion& expansion) {
+  const size_t trials = expansion.trials.size();
+  const std::vector<int> trunks =
+      spec.schedule.trunks ? TrunksOf(expansion) : std::vector<int>(trials, -1);
   std::vector<TaskPlan> tasks;
-  tasks.reserve(expansion.trials.size());
-  for (size_t i = 0; i < expansion.trials.size(); ++i) {
-    tasks.push_back({.members = {static_cast<int>(i)},
-                     .token_begin = 0,
-                     .token_end = expansion.cells[expansion.trials[i].cell].cost.tokens});
+  tasks.reserve(trials);
+  std::vector<int> task_of(trials, -1);
+  const auto add = [&](int trial) {
+    const Cell& cell = expansion.cells[expansion.trials[trial].cell];
+    task_of[trial] = static_cast<int>(tasks.size());
+    tasks.push_back({.members = {trial}, .token_begin = 0, .token_end = cell.cost.tokens});
+    if (trunks[trial] < 0) return;
+    const int64_t batch_tokens = cell.cost.tokens / cell.cost.steps;
+    tasks.back().token_begin = BranchStep(*ParseCellConfig(cell.config_json)) * batch_tokens;
+    tasks.back().parent = task_of[trunks[trial]];
+  };
+  for (int i = 0; i < static_cast<int>(trials); ++i) {
+    if (trunks[i] >= 0 && task_of[trunks[i]] < 0) add(trunks[i]);
+    if (task_of[i] < 0) add(i);
   }
   return tasks;
 }

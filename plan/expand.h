@@ -63,8 +63,9 @@ struct TaskPlan {
   int parent = -1;  // index of the task that this one continues, smaller than its own
 };
 
-// One task for each trial, whole, in the trials' order.
-std::vector<TaskPlan> PlanTasks(const Expansion& expansion);
+// One task for each trial, in the trials' order, each whole. With schedule.trunks a trunk comes
+// before its first branch, and branches begin where they leave it.
+std::vector<TaskPlan> PlanTasks(const SweepSpec& spec, const Expansion& expansion);
 
 }  // namespace loglog
 

@@ -102,6 +102,38 @@ TEST(Expand, FieldsAddedLaterAreLeftOutAtTheirDefaults) {
   EXPECT_EQ(ParseCellConfig(set.config_json)->CanonicalJson(), set.config_json);
 }
 
+// A trial from a file's weights says nothing of how it would have drawn them, which the trainer
+// refuses to be told beside the file.
+TEST(Expand, WeightsFromAFileStandInPlaceOfWhatDrawsThem) {
+  const std::string sha256(64, 'a');
+  const SweepSpec spec = MustParse(
+      SmallSpec("train: {lr: 1.0e-2, batch_tokens: 128, tokens: 1280}\n"
+                "arms:\n"
+                "  drawn: {init.gamma: 0.7}\n"
+                "  read: {init.weights.path: llama/model.safetensors, init.weights.sha256: " +
+                sha256 + "}\n"));
+  const Expansion expansion = MustExpand(spec);
+  ASSERT_EQ(expansion.cells.size(), 2u);
+  EXPECT_THAT(expansion.cells[0].config_json, HasSubstr("\"gamma\":0.7"));
+  const std::string& json = expansion.cells[1].config_json;
+  EXPECT_THAT(json, HasSubstr("\"init\":{\"weights\":{\"path\":\"llama/model.safetensors\","
+                              "\"sha256\":\"" +
+                              sha256 + "\"}},\"metrics\""));
+  const auto read = ParseCellConfig(json);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->CanonicalJson(), json);
+  EXPECT_EQ(CanonicalJson(MustParse(CanonicalJson(spec))), CanonicalJson(spec));
+  // The warning about norm_eps and gamma does not concern them.
+  const SweepSpec tiny =
+      MustParse(SmallSpec("train: {lr: 1.0e-2, batch_tokens: 128, tokens: 1280}\n"
+                          "init: {weights: {path: m.safetensors, sha256: " +
+                          sha256 + "}}\n"),
+                {"+model.norm_eps=0.5"});
+  for (const PlanWarning& warning : CheckPlan(tiny, MustExpand(tiny))) {
+    EXPECT_NE(warning.code, "EPS") << warning.message;
+  }
+}
+
 TEST(Expand, SameCellsHoweverTheSpecIsCut) {
   // The same point of the grid, once by an axis, once written into the base, under
   // another name, order, budget and fit: the same trial.
@@ -235,8 +267,9 @@ TEST(Preset, AnAxisOverSizesKeepsWrittenFields) {
 }
 
 TEST(PlanTasks, OneWholeTaskForEachTrial) {
-  const Expansion expansion = MustExpand(MustParse(SpecText()));
-  const std::vector<TaskPlan> tasks = PlanTasks(expansion);
+  const SweepSpec spec = MustParse(SpecText());
+  const Expansion expansion = MustExpand(spec);
+  const std::vector<TaskPlan> tasks = PlanTasks(spec, expansion);
   ASSERT_EQ(tasks.size(), expansion.trials.size());
   for (size_t i = 0; i < tasks.size(); ++i) {
     EXPECT_THAT(tasks[i].members, ElementsAre(static_cast<int>(i)));

@@ -156,6 +156,14 @@ void AddInit(Rows* rows) {
                "Embedding and head use d_model either way.");
   rows->Choice("init.depth_factor", "none", {"none", "inv_sqrt_2l"},
                "inv_sqrt_2l multiplies W_O and MLP-out by 1/sqrt(2 layers).");
+  rows->BeginLater();
+  rows->Text("init.weights.path", "null",
+             "The file, from the worker's data root: model.safetensors of a Llama as transformers "
+             "saves it, whole. A config.json beside it must describe this model.");
+  rows->Text("init.weights.sha256", "null",
+             "SHA-256 of the file, as sha256sum prints it: a trial that finds another one is "
+             "refused.");
+  rows->EndLater();
   rows->EndCell();
 }
 
@@ -170,6 +178,11 @@ void AddTrainOptions(Rows* rows) {
                 "head is lr * mup_base_width / d_model, others keep lr (arXiv 2203.03466).");
   rows->Share("train.decay_begin", "0%", "Weights decay from this share of the run on ...");
   rows->Share("train.decay_end", "100%", "... until this one: a window of lambda.");
+  rows->Text("train.decay_windows", "null",
+             "In place of the two, several windows and how lambda moves in them: \"0% 25%; 5000 "
+             "50% 0.5; 50% 100% 1 0 cosine\". Each is FROM TO, shares of the run or steps, then a "
+             "factor of train.weight_decay (1), or the first and the last one and linear or cosine "
+             "between them. Elsewhere weights do not decay.");
   const std::pair<const char*, const char*> decayed[] = {{"lm_head", "the output head"},
                                                          {"qk", "the query and key matrices"},
                                                          {"vo", "the value and output matrices"},
@@ -341,6 +354,12 @@ void AddSchedule(Rows* rows) {
   rows->Number("schedule.share", "1.0", Above(0, 1000),
                "Weight among sweeps of the same priority: one with 2 is given twice the slots of "
                "one with 1.");
+  rows->Flag(
+      "schedule.trunks", "false",
+      "Trials that differ in train.tokens alone train what they have in common once: the "
+      "longest is the trunk and keeps a checkpoint where each shorter one's cooldown begins, "
+      "from which that one goes on. For wsd or constant, warm-up in tokens and one lambda. "
+      "Fits then have no intervals: such trials are not independent.");
 }
 
 }  // namespace
@@ -366,6 +385,9 @@ std::vector<SpecSection> SectionTable() {
        "The decoder that is trained, a Llama unless told otherwise: a preset, or its "
        "fields, or both."},
       {"init", "How weights start."},
+      {"init.weights",
+       "Weights that are read and not drawn. The rest of init stands at its defaults then, and is "
+       "no part of the trial's identity; the seed still draws the order of the data."},
       {"train", "Optimizer, schedule and token budget."},
       {"data", "Where tokens come from."},
       {"data.train", "Training data."},
@@ -382,7 +404,9 @@ std::vector<SpecSection> SectionTable() {
       {"checkpoint", "Saved states to resume from. No part of a trial's identity."},
       {"retries", "How often a trial is tried again. No part of a trial's identity."},
       {"budget", "What the sweep may cost. No part of a trial's identity."},
-      {"schedule", "How its trials compete for slots with others. No part of a trial's identity."},
+      {"schedule",
+       "How its trials compete for slots with others, and what they share. No part of a trial's "
+       "identity."},
       {"schedule.selector",
        "Labels that a worker must have to be given the sweep's trials, as its --label says them:\n"
        "  schedule: {selector: {gpu: h100, zone: a}}\n"

@@ -135,6 +135,7 @@ void FillBase(SpecDraft* draft) {
   spec.schedule.priority = IntOrDefault(*draft, "schedule.priority");
   spec.schedule.max_concurrent = Optional<int64_t>(*draft, "schedule.max_concurrent");
   spec.schedule.slots = IntOrDefault(*draft, "schedule.slots");
+  spec.schedule.trunks = Optional<bool>(*draft, "schedule.trunks").value_or(false);
   spec.schedule.share = Optional<double>(*draft, "schedule.share").value_or(spec.schedule.share);
   spec.budget.gpu_hours = Optional<double>(*draft, "budget.gpu_hours");
   spec.budget.wall_time_ms = Optional<int64_t>(*draft, "budget.wall_time");

@@ -13,6 +13,7 @@
 #include "plan/fields.h"
 #include "plan/shapes.h"
 #include "plan/suggest.h"
+#include "plan/trunks.h"
 
 namespace loglog {
 namespace {
@@ -286,7 +287,9 @@ std::vector<SpecError> Grid::FindErrors() const {
   int64_t cells = 0;
   const auto dropped = Walk([&](const GridCell& cell) {
     ++cells;
-    for (CellFault& fault : CheckCell(cell.config)) {
+    std::vector<CellFault> faults = CheckCell(cell.config);
+    if (faults.empty() && spec_.schedule.trunks) faults = CheckTrunk(cell.config);
+    for (CellFault& fault : faults) {
       const std::string path = SetterOf(cell, fault.path);
       if (!said.insert(absl::StrCat(path, "\n", fault.message)).second) continue;
       errors.push_back({.message = std::move(fault.message),

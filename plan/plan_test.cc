@@ -183,9 +183,10 @@ TEST(Range, NumbersOfTheStatistics) {
 
 TEST(Range, WarnsUnderADecadeAndUnderFourPoints) {
   const auto warnings = [](const std::string& values) {
-    return WarningsOf(SmallSpec(absl::StrCat(
-        "train: {lr: 0.01, batch_tokens: 64}\naxes: {D: {path: train.tokens, values: [", values,
-        "]}, seed: {values: [0, 1, 2]}}\n")));
+    return WarningsOf(SmallSpec(
+        absl::StrCat("train: {lr: 0.01, batch_tokens: 64}\neval: {tokens: 4096}\naxes: {D: {path: "
+                     "train.tokens, values: [",
+                     values, "]}, seed: {values: [0, 1, 2]}}\n")));
   };
   EXPECT_THAT(warnings("64000, 128000, 256000, 448000"),
               Contains(Warns("RANGE", "D spans 7x (64k to 448k), under a decade: beta")));
@@ -295,7 +296,8 @@ TEST(Report, AddsUpAndKnowsWhatIsThere) {
       "train: {lr: 0.01, batch_tokens: 64}\n"
       "axes: {D: {path: train.tokens, values: [6400, 64000]}, seed: {values: [0, 1]}}\n"
       "checkpoint: {every: 50, keep: 3}\n"
-      "budget: {gpu_hours: 0.001, wall_time: 1s, tokens_per_second: 10k}\n");
+      "budget: {gpu_hours: 0.001, wall_time: 1s, tokens_per_second: 10k}\n"
+      "eval: {every: 50%, tokens: 640}\n");
   const SweepSpec spec = MustParse(text);
   const Expansion expansion = MustExpand(spec);
   ReportOptions options;
@@ -311,8 +313,11 @@ TEST(Report, AddsUpAndKnowsWhatIsThere) {
   const ModelShape model = spec.base.model();
   EXPECT_DOUBLE_EQ(report.all.flops, FlopsPerToken(model) * 140'800);
   EXPECT_DOUBLE_EQ(report.all.flops_6nd, SixN(model) * 140'800);
-  EXPECT_NEAR(*report.slot_hours, 7.68 / 3600, 1e-12);
-  EXPECT_NEAR(*report.wall_hours, 6.4 / 3600, 1e-12);  // the longest trial
+  // Two evaluations of 640 tokens each, forward alone, on top of a stated speed.
+  const double eval_seconds = 2 * 640 / 3.0 / 10'000;
+  EXPECT_DOUBLE_EQ(report.all.eval_flops, FlopsPerToken(model) * 4 * 2 * 640 / 3);
+  EXPECT_NEAR(*report.slot_hours, (7.68 + 3 * eval_seconds) / 3600, 1e-12);
+  EXPECT_NEAR(*report.wall_hours, (6.4 + eval_seconds) / 3600, 1e-12);  // the longest trial
   EXPECT_EQ(report.tokens_min, 6'400);
   EXPECT_EQ(report.tokens_max, 64'000);
   EXPECT_EQ(report.params_min, report.params_max);
@@ -329,7 +334,8 @@ TEST(Report, AddsUpAndKnowsWhatIsThere) {
   // A sweep that lets one trial run at a time does not use the other slot.
   SweepSpec limited = spec;
   limited.schedule.max_concurrent = 1;
-  EXPECT_NEAR(*MakeReport(limited, expansion, options).wall_hours, 7.68 / 3600, 1e-12);
+  EXPECT_NEAR(*MakeReport(limited, expansion, options).wall_hours, (7.68 + 3 * eval_seconds) / 3600,
+              1e-12);
   SweepSpec silent = spec;
   silent.budget = {};
   EXPECT_FALSE(MakeReport(silent, expansion, options).slot_hours.has_value());
@@ -382,6 +388,7 @@ TEST(Examples, PlanAsWritten) {
   const Example examples[] = {
       {"quickstart", 20, 10, 2, 0, {}},
       {"text-bytes", 20, 10, 2, 0, {}},
+      {"wsd-trunks", 20, 10, 2, 4 * (819'200 + 15 * 51'200 / 5), {"TRUNK"}},
       {"critical-windows", 32, 4, 4, int64_t{7'680'000} * 32, {}},
       {"anchor-model-a", 72, 24, 24, int64_t{1'345'536'000} * 72, {}},
       {"anchor-small", 12, 4, 4, int64_t{4'608'000} * 12, {}},

@@ -11,6 +11,7 @@
 #include "plan/scalar.h"
 #include "plan/shapes.h"
 #include "plan/suggest.h"
+#include "shards/decay_windows.h"
 
 namespace loglog {
 namespace {
@@ -117,6 +118,19 @@ void RefusePath(absl::string_view path, const SpecPlace& place, const std::strin
   }
 }
 
+// Decay windows in the one spelling that they have.
+std::optional<SpecValue> ReadWindows(const SpecValue& value, const SpecNode& node,
+                                     SpecDraft* draft) {
+  const std::string* text = std::get_if<std::string>(&value);
+  if (text == nullptr) return value;
+  std::string error;
+  const std::vector<DecayWindow> windows = ParseDecayWindows(*text, &error);
+  if (error.empty()) return SpecValue(DecayWindowsText(windows));
+  const size_t colon = error.find(": ");
+  draft->Refuse(node.place, error.substr(0, colon), error.substr(colon + 2), "train.decay_windows");
+  return std::nullopt;
+}
+
 }  // namespace
 
 SpecPlace SpecDraft::PlaceOf(absl::string_view path) const {
@@ -178,6 +192,7 @@ const SpecField* ResolvePath(absl::string_view path, const SpecPlace& place,
 std::optional<SpecValue> ReadPathValue(const SpecField& field, const SpecNode& node,
                                        const std::string& field_path, SpecDraft* draft) {
   const auto value = ReadScalar(field, node, field_path, draft->sink);
+  if (value && field.path == "train.decay_windows") return ReadWindows(*value, node, draft);
   if (!value || field.path != "model.preset" || node.is_null()) return value;
   if (FindShape(node.text) != nullptr) return value;
   std::vector<std::string> names;

@@ -1,6 +1,7 @@
 #include "plan/report.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_format.h"
 #include "base/duration.h"
@@ -9,17 +10,26 @@
 namespace loglog {
 namespace {
 
-void Count(const Cell& cell, PlanTotals* totals) {
+// One trial, of which its trunk trains `shared` already.
+void Count(const Cell& cell, double shared, const PlanContext& context, PlanTotals* totals) {
   ++totals->trials;
-  totals->tokens += cell.cost.tokens;
-  totals->flops += cell.cost.flops;
-  totals->flops_6nd += cell.cost.flops_6nd;
+  if (shared > 0) ++totals->branches;
+  totals->shared_flops += shared * cell.cost.flops;
+  totals->eval_flops += cell.cost.EvalFlops(context.val_data_tokens);
+  totals->tokens += std::llround((1 - shared) * static_cast<double>(cell.cost.tokens));
+  totals->flops += (1 - shared) * cell.cost.flops;
+  totals->flops_6nd += (1 - shared) * cell.cost.flops_6nd;
 }
 
-// Seconds that one trial takes on a slot; FLOP/s first, because it fits all sizes.
-std::optional<double> Seconds(const Throughput& speed, const TrialCost& cost) {
-  if (speed.flops_per_second) return cost.flops / *speed.flops_per_second;
-  if (speed.tokens_per_second) return static_cast<double>(cost.tokens) / *speed.tokens_per_second;
+// Seconds that one trial takes on a slot; FLOP/s first, because it fits all sizes. A stated speed
+// is that of training, and evaluations come on top; a measured one is of whole trials.
+std::optional<double> Seconds(const Throughput& speed, const TrialCost& cost, double shared,
+                              double eval_flops) {
+  const double whole = 1 - shared + (speed.measured ? 0 : eval_flops / cost.flops);
+  if (speed.flops_per_second) return whole * cost.flops / *speed.flops_per_second;
+  if (speed.tokens_per_second) {
+    return whole * static_cast<double>(cost.tokens) / *speed.tokens_per_second;
+  }
   return std::nullopt;
 }
 
@@ -82,16 +92,28 @@ PlanReport MakeReport(const SweepSpec& spec, const Expansion& expansion,
   }
   std::vector<bool> fresh_cell(expansion.cells.size(), false);
   double seconds = 0, longest = 0;
-  for (const PlannedTrial& trial : expansion.trials) {
+  const std::vector<TaskPlan> tasks = PlanTasks(spec, expansion);
+  const auto trial_of = [&](const TaskPlan& task) -> const PlannedTrial& {
+    return expansion.trials[task.members[0]];
+  };
+  for (const TaskPlan& task : tasks) {
+    const PlannedTrial& trial = trial_of(task);
     const Cell& cell = expansion.cells[trial.cell];
-    Count(cell, &report.all);
+    double shared = static_cast<double>(task.token_begin) / static_cast<double>(cell.cost.tokens);
+    Count(cell, shared, options.context, &report.all);
     if (options.known_trials.contains(trial.sha256)) {
       ++report.reused;
       continue;
     }
-    Count(cell, &report.fresh);
+    if (task.parent >= 0) {
+      report.disk_bytes += CheckpointBytes(ParseCellConfig(cell.config_json)->model());
+      // A trunk that is trained already kept no checkpoint for this one, which is trained whole.
+      if (options.known_trials.contains(trial_of(tasks[task.parent]).sha256)) shared = 0;
+    }
+    Count(cell, shared, options.context, &report.fresh);
     fresh_cell[trial.cell] = true;
-    if (const auto one = Seconds(report.throughput, cell.cost)) {
+    const double eval_flops = cell.cost.EvalFlops(options.context.val_data_tokens);
+    if (const auto one = Seconds(report.throughput, cell.cost, shared, eval_flops)) {
       seconds += *one;
       longest = std::max(longest, *one);
     }
@@ -110,7 +132,10 @@ PlanReport MakeReport(const SweepSpec& spec, const Expansion& expansion,
   }
   EstimateSizes(spec, &report);
   report.warnings = CheckPlan(spec, expansion, options.context);
-  report.forecasts = ForecastDesign(spec, expansion, options.context);
+  // Its standard errors are those of independent trials.
+  if (report.all.branches == 0) {
+    report.forecasts = ForecastDesign(spec, expansion, options.context);
+  }
   report.seed_noise = options.context.seed_noise;
   if (!report.forecasts.empty() && report.forecasts[0].axis == "D") {
     std::vector<double> tokens;

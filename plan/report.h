@@ -26,6 +26,10 @@ struct PlanTotals {
   int64_t tokens = 0;
   double flops = 0;  // exact count
   double flops_6nd = 0;
+  double eval_flops = 0;  // beside them: every evaluation, forward alone
+  // What is trained once, in a trunk, for several trials: the sums above have it once.
+  int64_t branches = 0;
+  double shared_flops = 0;
 };
 
 // What a sweep will cost, before anything starts.

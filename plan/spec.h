@@ -77,13 +77,14 @@ struct BudgetSpec {
   std::optional<double> flops_per_second;   // of one slot
 };
 
-// How the sweep's trials compete with others for slots. No part of a trial's identity.
+// How the sweep's trials come to be trained. No part of a trial's identity.
 struct ScheduleSpec {
   int64_t priority = 0;                         // higher goes first
   std::optional<int64_t> max_concurrent;        // trials at one time
   std::map<std::string, std::string> selector;  // labels that a worker must have
   int64_t slots = 1;                            // of one worker, for each trial
   double share = 1;                             // weight among sweeps of one priority
+  bool trunks = false;                          // plan/trunks.h
 
   bool operator==(const ScheduleSpec&) const = default;
 };

@@ -81,6 +81,17 @@ TEST(ParseSpec, AScheduleOfDefaultsIsNoSchedule) {
   EXPECT_EQ(overridden.schedule.priority, 3);
 }
 
+TEST(ParseSpec, DecayWindowsHaveOneSpelling) {
+  const auto spec = [](const std::string& windows) {
+    return MustParse(SpecText({{9, "  decay_windows: " + windows}}));
+  };
+  const SweepSpec loose = spec("\" 0%  20.0%;25.0% 50% 1.0 0 linear\"");
+  EXPECT_EQ(loose.base.Text("train.decay_windows"), "0% 20%; 25% 50% 1 0 linear");
+  EXPECT_EQ(CanonicalJson(loose), CanonicalJson(spec("0% 20%; 25% 50% 1 0 linear")));
+  EXPECT_EQ(CanonicalJson(MustParse(CanonicalJson(loose))), CanonicalJson(loose));
+  EXPECT_EQ(CanonicalJson(spec("null")), CanonicalJson(MustParse(SpecText({{9, ""}}))));
+}
+
 TEST(ParseSpec, AcceptsJsonAndByteOrderMark) {
   const std::string json = CanonicalJson(MustParse(SpecText()));
   EXPECT_EQ(CanonicalJson(MustParse(json)), json);

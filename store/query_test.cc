@@ -240,6 +240,8 @@ void UseEverything(Store* store) {
   ASSERT_TRUE(read.LastSeq(1).ok());
   ASSERT_TRUE(read.ListCheckpoints(1).ok());
   ASSERT_TRUE(read.NewestCheckpoint(1, "a", "").ok());
+  ASSERT_TRUE(read.ListBranches(1).ok());
+  ASSERT_TRUE(read.ListBranchCheckpoints(2).ok());
   ASSERT_TRUE(read.ReadCurve({1, "loss/train"}).ok());
   ASSERT_TRUE(read.ListMetrics(id).ok());
   ASSERT_TRUE(read.GetWorker("a").ok());

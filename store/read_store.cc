@@ -257,7 +257,9 @@ absl::StatusOr<std::vector<ObservationRow>> ReadStore::ListObservations(int64_t 
   Cursor row = db_->Query(
       "SELECT t.trial_id, st.number, sc.arm, c.sha256, sc.axes_json, t.seed, t.state, "
       "c.params_total, c.params_non_embedding, c.tokens, c.flops, u.final_loss, t.sha256, "
-      "a.data_sha256, a.trainer_version "
+      "a.data_sha256, a.trainer_version, coalesce((SELECT d.parent_task_id FROM task_deps d WHERE "
+      "d.task_id = t.task_id), (SELECT d.parent_task_id FROM task_deps d WHERE d.parent_task_id = "
+      "t.task_id LIMIT 1), 0) "
       "FROM sweep_trials st CROSS JOIN trials t ON t.trial_id = st.trial_id "
       "JOIN cells c ON c.cell_id = t.cell_id "
       "JOIN sweep_cells sc ON sc.sweep_id = st.sweep_id AND sc.cell_id = t.cell_id "
@@ -269,6 +271,7 @@ absl::StatusOr<std::vector<ObservationRow>> ReadStore::ListObservations(int64_t 
     rows.push_back({row.Int(0), row.Int(1), row.Text(2), row.Text(3), row.Text(4), row.Int(5),
                     TrialStateOf(row.Text(6)), row.Int(7), row.Int(8), row.Int(9), row.Real(10),
                     row.Real(11), row.Text(12), row.Text(13), row.Text(14)});
+    rows.back().trunk_task_id = row.Int(15);
   }
   LOGLOG_RETURN_IF_ERROR(row.status());
   return rows;

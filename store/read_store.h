@@ -80,6 +80,10 @@ class ReadStore {
   absl::StatusOr<std::optional<CheckpointRow>> NewestCheckpoint(int64_t task_id,
                                                                 absl::string_view worker_id,
                                                                 absl::string_view scope) const;
+  // Those of the task's trunk at the step where the task leaves it, newest first.
+  absl::StatusOr<std::vector<CheckpointRow>> ListBranchCheckpoints(int64_t task_id) const;
+  // Tasks of which this one is the trunk, and the steps where they leave it; by step.
+  absl::StatusOr<std::vector<BranchRow>> ListBranches(int64_t task_id) const;
 
   // ---- curves
   absl::StatusOr<Curve> ReadCurve(const PointQuery& query) const;

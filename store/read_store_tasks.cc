@@ -309,6 +309,37 @@ absl::StatusOr<std::optional<CheckpointRow>> ReadStore::NewestCheckpoint(
   return newest;
 }
 
+// The step at which a branch begins: its trials have one batch size.
+#define LOGLOG_BRANCH_STEP                                                                    \
+  "(SELECT k.token_begin / (c.tokens / c.steps) FROM task_members tm CROSS JOIN trials t ON " \
+  "t.trial_id = tm.trial_id CROSS JOIN cells c ON c.cell_id = t.cell_id WHERE tm.task_id = "  \
+  "k.task_id LIMIT 1)"
+
+absl::StatusOr<std::vector<CheckpointRow>> ReadStore::ListBranchCheckpoints(int64_t task_id) const {
+  std::vector<CheckpointRow> checkpoints;
+  Cursor row =
+      db_->Query(LOGLOG_CHECKPOINT_COLUMNS
+                 "WHERE superseded_by IS NULL AND task_id = (SELECT d.parent_task_id "
+                 "FROM task_deps d WHERE d.task_id = ?1) AND step = (SELECT " LOGLOG_BRANCH_STEP
+                 " FROM tasks k WHERE k.task_id = ?1) "
+                 "ORDER BY checkpoint_id DESC",
+                 task_id);
+  while (row.Next()) checkpoints.push_back(CheckpointOf(row));
+  LOGLOG_RETURN_IF_ERROR(row.status());
+  return checkpoints;
+}
+
+absl::StatusOr<std::vector<BranchRow>> ReadStore::ListBranches(int64_t task_id) const {
+  std::vector<BranchRow> branches;
+  Cursor row = db_->Query("SELECT k.task_id, " LOGLOG_BRANCH_STEP
+                          " AS step FROM task_deps d CROSS JOIN tasks k ON k.task_id = d.task_id "
+                          "WHERE d.parent_task_id = ?1 AND k.token_begin > 0 ORDER BY step, 1",
+                          task_id);
+  while (row.Next()) branches.push_back({row.Int(0), row.Int(1)});
+  LOGLOG_RETURN_IF_ERROR(row.status());
+  return branches;
+}
+
 absl::StatusOr<WorkerRow> ReadStore::GetWorker(absl::string_view worker_id) const {
   Cursor row = db_->Query(LOGLOG_WORKER_COLUMNS "WHERE worker_id = ?1", worker_id);
   if (row.Next()) return WorkerOf(row);

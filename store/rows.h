@@ -102,7 +102,9 @@ struct NewTask {
   std::vector<int> members;  // indices into NewSweep::trials
   int64_t token_begin = 0;
   int64_t token_end = 0;
-  int parent = -1;  // index into NewSweep::tasks, smaller than this task's own
+  // Index into NewSweep::tasks, smaller than this task's own: its trunk, at whose checkpoint of
+  // token_begin it may begin. Where no trial of that is new, this one begins at 0.
+  int parent = -1;
 };
 
 // Trials are numbered from 1 in the order given; tasks get growing ids in theirs.
@@ -149,6 +151,12 @@ struct TaskRow {
   int64_t last_attempt_id = 0;  // the fence: older attempts are stale
   std::string message;
   std::vector<TaskMember> members;  // by member
+};
+
+// A task that may go on from another's checkpoint.
+struct BranchRow {
+  int64_t task_id = 0;
+  int64_t step = 0;  // of that checkpoint
 };
 
 // A trial that has not ended, with all that scheduling needs.
@@ -478,6 +486,8 @@ struct ObservationRow {
   std::string trainer_version;
   // Of a STOPPED trial, where ReadStore::ReadStoppedLosses was asked for it: its newest loss/val.
   double stopped_loss = kNoNumber;
+  // The task whose steps it shares with other trials, its own for the trunk itself; 0: none.
+  int64_t trunk_task_id = 0;
 };
 
 // ---- start of a coordinator

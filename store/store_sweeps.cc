@@ -190,9 +190,11 @@ absl::Status Store::InsertTasks(const NewSweep& sweep, int64_t sweep_id,
       if (is_new[member]) members.push_back(trial_ids[member]);
     }
     if (members.empty()) continue;
+    // A trunk that is trained already kept no checkpoint for this branch: it is trained whole.
+    const bool begins_fresh = task.parent >= 0 && task_ids[task.parent] == 0;
     LOGLOG_RETURN_IF_ERROR(
         db_->Run("INSERT INTO tasks (sweep_id, token_begin, token_end) VALUES (?1, ?2, ?3)",
-                 sweep_id, task.token_begin, task.token_end));
+                 sweep_id, begins_fresh ? 0 : task.token_begin, task.token_end));
     const int64_t task_id = task_ids[i] = db_->last_insert_id();
     for (size_t member = 0; member < members.size(); ++member) {
       LOGLOG_RETURN_IF_ERROR(
@@ -204,7 +206,7 @@ absl::Status Store::InsertTasks(const NewSweep& sweep, int64_t sweep_id,
       LOGLOG_RETURN_IF_ERROR(
           db_->Run("UPDATE trials SET task_id = ?2 WHERE trial_id = ?1", members[member], task_id));
     }
-    if (task.parent >= 0 && task_ids[task.parent] != 0) {
+    if (task.parent >= 0 && !begins_fresh) {
       LOGLOG_RETURN_IF_ERROR(
           db_->Run("INSERT INTO task_deps (task_id, parent_task_id) VALUES (?1, ?2)", task_id,
                    task_ids[task.parent]));

@@ -11,6 +11,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 class StoreTest : public StoreFixture {};
@@ -316,6 +317,62 @@ TEST_F(StoreTest, EventsAreReadAfterAnIdAndCannotBeChanged) {
   EXPECT_EQ(store_->read().GetSweep(sweep)->last_event_id, ids[4]);
   EXPECT_FALSE(store_->connection()->Run("DELETE FROM events").ok());
   EXPECT_FALSE(store_->connection()->Run("UPDATE events SET kind = 'x'").ok());
+}
+
+TEST_F(StoreTest, ABranchKnowsItsTrunkAndTheCheckpointItBeginsAt) {
+  NewSweep sweep = SimpleSweep("trunk", 3, 1);  // 100 steps of 10 tokens
+  sweep.tasks[1].token_begin = 800;
+  sweep.tasks[2].token_begin = 400;
+  sweep.tasks[1].parent = sweep.tasks[2].parent = 0;
+  const int64_t id = Create(sweep).sweep.sweep_id;
+  const std::vector<TaskRow> tasks = *store_->read().ListOpenTasks(id);
+  ASSERT_THAT(tasks, SizeIs(3));
+  EXPECT_EQ(tasks[1].parent_task_id, tasks[0].task_id);
+  const auto branches = *store_->read().ListBranches(tasks[0].task_id);
+  ASSERT_THAT(branches, SizeIs(2));
+  EXPECT_EQ(branches[0].task_id, tasks[2].task_id);
+  EXPECT_EQ(branches[0].step, 40);
+  EXPECT_EQ(branches[1].step, 80);
+  EXPECT_THAT(*store_->read().ListBranches(tasks[1].task_id), IsEmpty());
+
+  AddWorker("a");
+  const int64_t trunk = Attempt(tasks[0].task_id, "a", 0);
+  Batch batch = RowsBatch(trunk, 0, 1, 80);
+  batch.events.emplace_back(CheckpointCommit{40, "/c/40", "aa", 1});
+  batch.events.emplace_back(CheckpointCommit{80, "/c/80", "bb", 1});
+  Apply(batch);
+  const auto found = *store_->read().ListBranchCheckpoints(tasks[1].task_id);
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].path, "/c/80");
+  EXPECT_EQ(store_->read().ListBranchCheckpoints(tasks[2].task_id)->front().step, 40);
+  EXPECT_THAT(*store_->read().ListBranchCheckpoints(tasks[0].task_id), IsEmpty());
+  // What the trunk takes back is no beginning.
+  End(trunk, AttemptState::kLost);
+  Attempt(tasks[0].task_id, "a", 0, 40);
+  EXPECT_THAT(*store_->read().ListBranchCheckpoints(tasks[1].task_id), IsEmpty());
+  // The fits see which trials hang together.
+  const std::vector<ObservationRow> observations = *store_->read().ListObservations(id);
+  for (const ObservationRow& row : observations) {
+    EXPECT_EQ(row.trunk_task_id, tasks[0].task_id) << row.number;
+  }
+}
+
+TEST_F(StoreTest, ABranchOfATrunkThatIsThereAlreadyBeginsAtItsStart) {
+  Create(SimpleSweep("before", 1, 1));
+  NewSweep sweep = SimpleSweep("after", 2, 1);
+  sweep.tasks[1].token_begin = 800;
+  sweep.tasks[1].parent = 0;
+  const int64_t id = Create(sweep).sweep.sweep_id;
+  std::vector<TaskRow> fresh;
+  const std::vector<TaskRow> open = *store_->read().ListOpenTasks(id);
+  for (const TaskRow& task : open) {
+    if (task.sweep_id == id) fresh.push_back(task);
+  }
+  ASSERT_THAT(fresh, SizeIs(1));
+  EXPECT_EQ(fresh[0].token_begin, 0);
+  EXPECT_EQ(fresh[0].parent_task_id, 0);
+  const std::vector<ObservationRow> observations = *store_->read().ListObservations(id);
+  for (const ObservationRow& row : observations) EXPECT_EQ(row.trunk_task_id, 0);
 }
 
 TEST_F(StoreTest, PagesOfTrialsAndSweeps) {

@@ -10,9 +10,9 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 // Fields that act through the learning rate and the decay of a step alone.
-constexpr const char* kScheduleFields[] = {"tokens",        "schedule",    "warmup",
-                                           "warmup_tokens", "cooldown",    "cooldown_shape",
-                                           "min_lr_ratio",  "decay_begin", "decay_end"};
+constexpr const char* kScheduleFields[] = {
+    "tokens",         "schedule",     "warmup",      "warmup_tokens", "cooldown",
+    "cooldown_shape", "min_lr_ratio", "decay_begin", "decay_end",     "decay_windows"};
 
 // Without what may differ: the schedule, and how often is measured.
 json Comparable(json member) {

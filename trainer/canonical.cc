@@ -51,6 +51,7 @@ void AddLaterTrainFields(const TrainConfig& t, json* train) {
   add("mup_base_width", OrNull(t.mup_base_width), json());
   add("decay_begin", t.decay_begin, fallback.decay_begin);
   add("decay_end", t.decay_end, fallback.decay_end);
+  add("decay_windows", DecayWindowsText(t.decay_windows), "");
   add("decay_lm_head", t.decay_lm_head, fallback.decay_lm_head);
   add("decay_qk", t.decay_qk, fallback.decay_qk);
   add("decay_vo", t.decay_vo, fallback.decay_vo);

@@ -67,6 +67,14 @@ void CheckDecay(const TrainConfig& train) {
     Refuse("train.decay_begin ", train.decay_begin, " is not before train.decay_end ",
            train.decay_end, "; to decay never, set train.weight_decay to 0");
   }
+  if (train.decay_windows.empty()) return;
+  const TrainConfig standard;
+  if (train.decay_begin != standard.decay_begin || train.decay_end != standard.decay_end) {
+    Refuse("train.decay_windows stands in place of train.decay_begin and train.decay_end; remove ",
+           "those two");
+  }
+  const std::string fault = DecayWindowsFault(train.decay_windows, train.Steps());
+  if (!fault.empty()) Refuse("train.decay_windows: ", fault);
 }
 
 // A field that nothing reads is a mistake in a sweep: its arms would be one and the same.

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "shards/decay_windows.h"
+
 namespace loglog {
 
 // The configuration asks for something that cannot be trained. Exit code 20.
@@ -116,6 +118,8 @@ struct TrainConfig {
   // The weights decay from this share of the run up to that one.
   double decay_begin = 0;
   double decay_end = 1;
+  // In place of the two: several windows, each with a factor of lambda. None: the two.
+  std::vector<DecayWindow> decay_windows;
   bool decay_embed = true;
   bool decay_lm_head = true;
   bool decay_qk = true;

@@ -74,9 +74,14 @@ std::vector<MemberConfig> Arms() {
   penalized.train.decay_end = 0.5;
   penalized.train.decay_embed = false;
   penalized.train.clip = 0.2;
-  return {coupled,  independent, clipped,     plain,
-          window,   masked,      transferred, transferred_independent,
-          penalized};
+  MemberConfig curved = Member(9);
+  curved.train.weight_decay = 2;
+  std::string error;
+  curved.train.decay_windows = ParseDecayWindows("0% 25% 0.5; 10 20 2 0 cosine", &error);
+  EXPECT_EQ(error, "");
+  return {coupled,   independent, clipped,     plain,
+          window,    masked,      transferred, transferred_independent,
+          penalized, curved};
 }
 
 std::vector<int32_t> StepTokens(int64_t step, int members) {

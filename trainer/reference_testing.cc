@@ -411,6 +411,9 @@ double ReferenceAdamW::Step(int64_t step, const std::vector<double>& gradient,
   const double base = train_.lr * LearningRateShare(train_, step);
   const double progress = static_cast<double>(step) / static_cast<double>(train_.Steps());
   const bool in_window = progress >= train_.decay_begin && progress < train_.decay_end;
+  const double lambda =
+      train_.weight_decay *
+      (train_.decay_windows.empty() ? 1 : DecayFactor(train_.decay_windows, step, train_.Steps()));
   const double t = static_cast<double>(step) + 1;
   for (const TensorSpec& tensor : layout_.tensors) {
     const bool hidden = tensor.is_matrix() && tensor.group() != TensorGroup::kEmbed;
@@ -418,12 +421,11 @@ double ReferenceAdamW::Step(int64_t step, const std::vector<double>& gradient,
         train_.mup_base_width && hidden
             ? base * static_cast<double>(*train_.mup_base_width) / static_cast<double>(d_model_)
             : base;
-    const double decay = train_.decay == DecayMode::kCoupled ? lr * train_.weight_decay
-                         : train_.decay == DecayMode::kIndependent
-                             ? train_.weight_decay * base / train_.lr
-                             : 0;
+    const double decay = train_.decay == DecayMode::kCoupled       ? lr * lambda
+                         : train_.decay == DecayMode::kIndependent ? lambda * base / train_.lr
+                                                                   : 0;
     const bool decays = in_window && Decays(tensor.group(), train_);
-    const double penalty = decays && train_.decay == DecayMode::kGradient ? train_.weight_decay : 0;
+    const double penalty = decays && train_.decay == DecayMode::kGradient ? lambda : 0;
     for (int64_t i = tensor.offset; i < tensor.offset + tensor.size(); ++i) {
       const double g = gradient[i] * scale + penalty * (*weights)[i];
       m_[i] = train_.beta1 * m_[i] + (1 - train_.beta1) * g;

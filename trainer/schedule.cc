@@ -48,11 +48,18 @@ double LearningRate(const TrainConfig& train, int64_t step) {
   return train.lr * LearningRateShare(train, step);
 }
 
-double DecayRate(const TrainConfig& train, int64_t step) {
+double LambdaShare(const TrainConfig& train, int64_t step) {
   const int64_t steps = train.Steps();
-  if (step < Rounded(train.decay_begin, steps) || step >= Rounded(train.decay_end, steps)) return 0;
-  if (train.decay == DecayMode::kGradient) return train.weight_decay;
-  const double rate = train.weight_decay * LearningRateShare(train, step);
+  if (!train.decay_windows.empty()) return DecayFactor(train.decay_windows, step, steps);
+  const bool decays =
+      step >= Rounded(train.decay_begin, steps) && step < Rounded(train.decay_end, steps);
+  return decays ? 1 : 0;
+}
+
+double DecayRate(const TrainConfig& train, int64_t step) {
+  const double lambda = train.weight_decay * LambdaShare(train, step);
+  if (train.decay == DecayMode::kGradient) return lambda;
+  const double rate = lambda * LearningRateShare(train, step);
   return train.decay == DecayMode::kCoupled ? rate * train.lr : rate;
 }
 

@@ -21,15 +21,18 @@ double LearningRateShare(const TrainConfig& train, int64_t step);
 // lr * LearningRateShare.
 double LearningRate(const TrainConfig& train, int64_t step);
 
-// The factor by which step `step` shrinks a decayed weight is 1 - DecayRate:
-// lr_t * lambda when coupled, lambda * lr_t / lr when independent; 0 outside the steps
-// round(decay_begin * steps) <= t < round(decay_end * steps). Where decay goes into the
-// gradient it is lambda, the factor of the weight there.
+// The share of lambda at step `step`: 1 in the steps round(decay_begin * steps) <= t <
+// round(decay_end * steps) and 0 outside of them, or what decay_windows say (DecayFactor).
+double LambdaShare(const TrainConfig& train, int64_t step);
+
+// The factor by which step `step` shrinks a decayed weight is 1 - DecayRate, with lambda_t =
+// lambda * LambdaShare: lr_t * lambda_t when coupled, lambda_t * lr_t / lr when independent. Where
+// decay goes into the gradient it is lambda_t, the factor of the weight there.
 double DecayRate(const TrainConfig& train, int64_t step);
 
 // Averaging time of the weights as a share of the run: batch / (lr * lambda * tokens),
-// with the peak rates and as if decay were on throughout; for independent decay lambda stands
-// in for lr * lambda. Of the tensors whose learning rate is not scaled by width.
+// with the peak rates and as if decay were on throughout, with a factor of 1; for independent decay
+// lambda stands in for lr * lambda. Of the tensors whose learning rate is not scaled by width.
 // Infinite without decay, and where decay goes through Adam's quotient, which leaves it no rate.
 double TauEma(const TrainConfig& train);
 

@@ -84,6 +84,48 @@ TEST(Schedule, DecayHasAWindow) {
   EXPECT_NEAR(LrLambdaIntegral(train, 100), 25 * 0.2, 1e-12);
 }
 
+// The decay that each way of decaying applies, and its integral, by the formulas alone: windows
+// with factors of their own under a learning rate that moves too.
+TEST(Schedule, DecayFollowsWindowsAndTheirCurves) {
+  TrainConfig train = HundredSteps(Schedule::kWsd);
+  train.weight_decay = 0.4;
+  std::string error;
+  train.decay_windows =
+      ParseDecayWindows("0% 10% 0.5; 20 30; 40% 60% 1 0 linear; 70 100% 2 1 cosine", &error);
+  ASSERT_EQ(error, "");
+  double integral = 0;
+  for (int64_t t = 0; t < 100; ++t) {
+    const double lr_share = t < 5    ? (static_cast<double>(t) + 1) / 5
+                            : t < 80 ? 1
+                                     : 1 - std::sqrt((static_cast<double>(t) - 80) / 20);
+    double factor = 0;
+    if (t < 10) factor = 0.5;
+    if (t >= 20 && t < 30) factor = 1;
+    if (t >= 40 && t < 60) factor = 1 - (static_cast<double>(t) - 40) / 20;
+    if (t >= 70) factor = 1.5 + 0.5 * std::cos(M_PI * (static_cast<double>(t) - 70) / 30);
+    train.decay = DecayMode::kCoupled;
+    EXPECT_NEAR(DecayRate(train, t), 0.5 * lr_share * 0.4 * factor, 1e-15) << t;
+    integral += 0.5 * lr_share * 0.4 * factor;
+    train.decay = DecayMode::kIndependent;
+    EXPECT_NEAR(DecayRate(train, t), lr_share * 0.4 * factor, 1e-15) << t;
+    train.decay = DecayMode::kGradient;
+    EXPECT_NEAR(DecayRate(train, t), 0.4 * factor, 1e-15) << t;
+  }
+  train.decay = DecayMode::kCoupled;
+  EXPECT_NEAR(LrLambdaIntegral(train, 100), integral, 1e-14);
+  EXPECT_GT(integral, 0);
+}
+
+// One window of factor 1 is the older pair of fields, to the bit.
+TEST(Schedule, OneWindowIsTheSameWhicheverWayItIsSaid) {
+  TrainConfig pair = HundredSteps(Schedule::kCosine), windows = pair;
+  pair.decay_begin = 0.25;
+  pair.decay_end = 0.5;
+  std::string error;
+  windows.decay_windows = ParseDecayWindows("25% 50%", &error);
+  for (int64_t t = 0; t < 100; ++t) EXPECT_EQ(DecayRate(windows, t), DecayRate(pair, t)) << t;
+}
+
 TEST(Schedule, ConstantStaysAtThePeak) {
   EXPECT_EQ(LearningRateShare(HundredSteps(Schedule::kConstant), 99), 1);
 }

@@ -96,6 +96,11 @@ TrainConfig ReadTrain(JsonReader reader) {
   train.decay = static_cast<DecayMode>(reader.Word("decay", kDecayWords, 0));
   train.decay_begin = reader.Number("decay_begin", train.decay_begin);
   train.decay_end = reader.Number("decay_end", train.decay_end);
+  if (const std::string windows = reader.String("decay_windows", ""); !windows.empty()) {
+    std::string error;
+    train.decay_windows = ParseDecayWindows(windows, &error);
+    if (!error.empty()) reader.Refuse("decay_windows", "cannot be read: " + error);
+  }
   train.decay_embed = reader.Boolean("decay_embed", train.decay_embed);
   train.decay_lm_head = reader.Boolean("decay_lm_head", train.decay_lm_head);
   train.decay_qk = reader.Boolean("decay_qk", train.decay_qk);

@@ -138,6 +138,21 @@ TEST(Task, LaterFieldsAreReadAndLeftOutAtTheirDefaults) {
   EXPECT_EQ(plain.find("z_loss"), std::string::npos);
 }
 
+TEST(Task, DecayWindowsHaveOneSpelling) {
+  json task = SmallTask();
+  json& train = task["members"][0]["config"]["train"];
+  const std::string plain = CanonicalMember(Parse(task).first());
+  train["decay_windows"] = nullptr;
+  EXPECT_EQ(CanonicalMember(Parse(task).first()), plain);
+  train["decay_windows"] = " 0%  25.0%;30 40 1.0";
+  const json canonical = json::parse(CanonicalMember(Parse(task).first()));
+  EXPECT_EQ(canonical["config"]["train"]["decay_windows"], "0% 25%; 30 40");
+  train["decay_end"] = 0.5;
+  EXPECT_EQ(MessageOf<ConfigError>([&] { Parse(task); }),
+            "task.json: members[0].config.train.decay_windows stands in place of train.decay_begin "
+            "and train.decay_end; remove those two");
+}
+
 // The canonical form has every field, so a task that spells out the defaults trains the
 // same numbers as one that leaves them away.
 TEST(Task, HashIsOfTheResolvedConfiguration) {
@@ -216,6 +231,13 @@ const std::vector<BadTask>& BadTasks() {
        "members[0].config.train.optimizer is \"sgd\"; it must be one of adamw"},
       {"/members/0/config/train/beta2", 1.0,
        "members[0].config.train.beta2 is 1; it must be at least 0 and below 1"},
+      {"/members/0/config/train/decay_windows", "0% 25%; 50% x",
+       "members[0].config.train.decay_windows cannot be read: `x` is no moment of a run: write 25% "
+       "or a "
+       "step, 5000"},
+      {"/members/0/config/train/decay_windows", "0% 25%; 10% 100%",
+       "members[0].config.train.decay_windows: window `10% 100%` begins before the one in front of "
+       "it ends, at step 15 of the run's 60 steps; write windows in order, without overlap"},
       {"/members/0/config/init/gamma", json(),
        "members[0].config.init.gamma is null; it must be a number"},
       {"/members/0/config/init/sigma", -0.1,

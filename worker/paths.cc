@@ -14,6 +14,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/file.h"
 #include "base/status.h"
@@ -103,16 +105,24 @@ absl::Status CheckGlobs(const nlohmann::json& task) {
   if (!task.is_object() || !task.contains("members") || !task["members"].is_array()) {
     return absl::OkStatus();  // the trainer says what is wrong with it
   }
+  const auto leaves = [](const std::string& path) {
+    const std::filesystem::path normal = std::filesystem::path(path).lexically_normal();
+    return normal.begin() != normal.end() && *normal.begin() == "..";
+  };
   size_t member = 0;
   for (const nlohmann::json& each : task["members"]) {
-    for (const char* split : {"train", "val"}) {
-      const nlohmann::json::json_pointer place(absl::StrCat("/config/data/", split, "/glob"));
+    for (const char* field : {"data/train/glob", "data/val/glob", "data/train/domains",
+                              "data/val/domains", "init/weights/path"}) {
+      const nlohmann::json::json_pointer place(absl::StrCat("/config/", field));
       if (!each.is_object() || !each.contains(place) || !each[place].is_string()) continue;
-      const std::string glob = each[place].get<std::string>();
-      const std::filesystem::path normal = std::filesystem::path(glob).lexically_normal();
-      if (normal.begin() == normal.end() || *normal.begin() != "..") continue;
+      const std::string text = each[place].get<std::string>();
+      // Domains are several globs with their names and weights.
+      const bool several = absl::EndsWith(field, "domains");
+      const std::vector<std::string> paths =
+          several ? absl::StrSplit(text, absl::ByAnyChar("; ")) : std::vector<std::string>{text};
+      if (std::none_of(paths.begin(), paths.end(), leaves)) continue;
       return absl::InvalidArgumentError(absl::StrCat(
-          "members[", member, "].config.data.", split, ".glob '", glob,
+          "members[", member, "].config.", absl::StrReplaceAll(field, {{"/", "."}}), " '", text,
           "' leaves the worker's --data-root; write it without .., or as an absolute path"));
     }
     ++member;

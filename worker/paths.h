@@ -32,8 +32,8 @@ bool IsStoreId(absl::string_view id);
 // task-N/step-M, here. INVALID_ARGUMENT: the path is none of a checkpoint.
 absl::StatusOr<std::string> LocalCheckpoint(const std::string& folder, const std::string& path);
 
-// INVALID_ARGUMENT when a data glob of the task climbs out of --data-root. Absolute ones are
-// the user's choice: data lies where it lies.
+// INVALID_ARGUMENT when a data glob of the task, one of its domains or its file of weights climbs
+// out of --data-root. Absolute ones are the user's choice: data lies where it lies.
 absl::Status CheckGlobs(const nlohmann::json& task);
 
 }  // namespace loglog::worker

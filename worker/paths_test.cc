@@ -33,6 +33,20 @@ TEST(PathsTest, GlobsMayGoAnywhereButUpFromTheDataRoot) {
   }
 }
 
+TEST(PathsTest, DomainsAndWeightsStayInTheDataRootToo) {
+  const auto check = [](const char* place, const char* text) {
+    nlohmann::json task = {{"members", {nlohmann::json::object()}}};
+    task["members"][0][nlohmann::json::json_pointer(place)] = text;
+    return std::string(CheckGlobs(task).message());
+  };
+  EXPECT_EQ(check("/config/init/weights/path", "llama/model.safetensors"), "");
+  EXPECT_THAT(check("/config/init/weights/path", "../model.safetensors"),
+              HasSubstr("members[0].config.init.weights.path '../model.safetensors' leaves"));
+  EXPECT_EQ(check("/config/data/val/domains", "web 0.7 web/*.bin; code 0.3 /data/*.bin"), "");
+  EXPECT_THAT(check("/config/data/val/domains", "web 0.7 web/*.bin;code 0.3 ../*.bin"),
+              HasSubstr("members[0].config.data.val.domains 'web"));
+}
+
 // Tasks of other forms are the trainer's to refuse.
 TEST(PathsTest, TasksWithoutGlobsPass) {
   for (const char* text :

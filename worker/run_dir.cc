@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -77,6 +78,17 @@ bool HasAttempts(const std::string& dir) {
   return std::any_of(names.begin(), names.end(), [](const std::string& name) {
     return absl::StartsWith(name, kAttemptPrefix);
   });
+}
+
+// Steps whose checkpoints other tasks of the sweep begin at.
+std::set<int64_t> BranchSteps(const Json& task) {
+  std::set<int64_t> steps;
+  const Json::json_pointer at("/checkpoint/at");
+  if (!task.contains(at) || !task[at].is_array()) return steps;
+  for (const Json& step : task[at]) {
+    if (step.is_number_integer()) steps.insert(step.get<int64_t>());
+  }
+  return steps;
 }
 
 void LogIfError(const absl::Status& status) {
@@ -192,9 +204,9 @@ absl::Status RunDir::Prepare(const std::string& store, const TaskOrder& order,
   if (order.resume_step > 0) {
     LOGLOG_ASSIGN_OR_RETURN(const std::string resume_path,
                             LocalCheckpoint(checkpoint_root_ + "/" + store, order.resume_path));
-    absl::StrAppend(&fields, ",\"resume\":{\"step\":", order.resume_step,
-                    ",\"path\":", quoted(resume_path), ",\"sha256\":", quoted(order.resume_sha256),
-                    "}");
+    absl::StrAppend(&fields, order.branches ? ",\"branch\"" : ",\"resume\"",
+                    ":{\"step\":", order.resume_step, ",\"path\":", quoted(resume_path),
+                    ",\"sha256\":", quoted(order.resume_sha256), "}");
   }
   LOGLOG_ASSIGN_OR_RETURN(const std::string task, ComposeTask(order.task_json, fields));
   return ReplaceFile(dir + "/task.json", task, kFileMode);
@@ -230,7 +242,7 @@ void RunDir::Forget(const std::string& store, int64_t attempt_id) const {
     const absl::StatusOr<std::string> task_text = ReadFile(dir + "/task.json");
     const Json task = task_text.ok() ? Json::parse(*task_text, nullptr, false) : Json();
     if (task.is_object() && task.contains("task_id") && task["task_id"].is_number_integer()) {
-      KeepNewestCheckpoint(store, task["task_id"].get<int64_t>());
+      KeepNewestCheckpoint(store, task["task_id"].get<int64_t>(), BranchSteps(task));
     }
   }
   const bool failed = outcome.ok() && outcome->kind != Kind::kDone &&
@@ -255,7 +267,8 @@ void RunDir::Forget(const std::string& store, int64_t attempt_id) const {
   PruneFailed(failed_dir);
 }
 
-void RunDir::KeepNewestCheckpoint(const std::string& store, int64_t task_id) const {
+void RunDir::KeepNewestCheckpoint(const std::string& store, int64_t task_id,
+                                  const std::set<int64_t>& branch_steps) const {
   const std::string task_dir = TaskCheckpointDir(store, task_id);
   if (!IsFolder(checkpoint_root_ + "/" + store) || !IsFolder(task_dir)) return;
   std::vector<std::string> steps = Names(task_dir);
@@ -263,7 +276,12 @@ void RunDir::KeepNewestCheckpoint(const std::string& store, int64_t task_id) con
   steps.erase(std::remove_if(steps.begin(), steps.end(),
                              [](const std::string& n) { return !absl::StartsWith(n, "step-"); }),
               steps.end());
-  for (size_t i = 0; i + 1 < steps.size(); ++i) LogIfError(RemoveTree(task_dir + "/" + steps[i]));
+  for (size_t i = 0; i + 1 < steps.size(); ++i) {
+    int64_t step = 0;
+    const bool numbered = absl::SimpleAtoi(absl::StripPrefix(steps[i], "step-"), &step);
+    if (numbered && branch_steps.contains(step)) continue;
+    LogIfError(RemoveTree(task_dir + "/" + steps[i]));
+  }
 }
 
 void RunDir::PruneFailed(const std::string& failed_dir) const {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -67,8 +68,8 @@ class RunDir {
   int CountMembers(const std::string& store, int64_t attempt_id) const;
 
   // After the coordinator's Forget. Of a failed attempt the folder moves to failed/, of
-  // any other it is removed. A task that is done or diverged keeps its newest
-  // checkpoint only.
+  // any other it is removed. A task that is done or diverged keeps its newest checkpoint, and
+  // those that branches of it begin at.
   void Forget(const std::string& store, int64_t attempt_id) const;
 
   // Attempts on disk, and the stores that have any.
@@ -92,7 +93,8 @@ class RunDir {
   RunDir(std::string root, std::string checkpoint_root, std::string data_root,
          std::unique_ptr<LockFile> lock);
   std::string StoreDir(const std::string& store) const { return root_ + "/" + store; }
-  void KeepNewestCheckpoint(const std::string& store, int64_t task_id) const;
+  void KeepNewestCheckpoint(const std::string& store, int64_t task_id,
+                            const std::set<int64_t>& branch_steps) const;
   std::vector<std::string> ProcessRecords() const;
   void PruneFailed(const std::string& failed_dir) const;
 

@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/subprocess.h"
 #include "worker/survivor.h"
@@ -118,6 +119,19 @@ TEST_F(RunDirTest, PrepareCompletesTheTaskByteForByte) {
   EXPECT_EQ(task["resume"]["path"], order.resume_path);
   EXPECT_EQ(task["resume"]["sha256"], "ab");
   EXPECT_FALSE(task.contains("devices"));
+}
+
+TEST_F(RunDirTest, ABranchBeginsAtAnotherTasksCheckpoint) {
+  TaskOrder order = MakeOrder(17, 12, 20);
+  order.resume_step = 10;
+  order.resume_path = run_dir_->root() + "/checkpoints/5eed/task-3/step-00000010";
+  order.resume_sha256 = "ab";
+  order.branches = true;
+  ASSERT_TRUE(run_dir_->Prepare(kStore, order, {}).ok());
+  const auto task = nlohmann::json::parse(*ReadFile(Dir(17) + "/task.json"));
+  EXPECT_FALSE(task.contains("resume"));
+  EXPECT_EQ(task["branch"],
+            nlohmann::json({{"step", 10}, {"path", order.resume_path}, {"sha256", "ab"}}));
 }
 
 TEST_F(RunDirTest, PrepareNamesTheDevicesOfAGang) {
@@ -301,6 +315,20 @@ TEST_F(RunDirTest, ForgetKeepsTheNewestCheckpointOfWhatIsDone) {
   run_dir_->Forget(kStore, 19);
   EXPECT_THAT(*ListDir(task), ElementsAre("step-00001000"));
   EXPECT_THAT(run_dir_->ListAttempts(kStore), IsEmpty());
+}
+
+TEST_F(RunDirTest, ForgetKeepsCheckpointsThatBranchesBeginAt) {
+  const std::string task = run_dir_->TaskCheckpointDir(kStore, 9);
+  TaskOrder order = MakeOrder(17, 9, 20);
+  order.task_json.pop_back();
+  order.task_json += R"(,"checkpoint":{"every":100,"at":[200,500]}})";
+  ASSERT_TRUE(run_dir_->Prepare(kStore, order, {}).ok());
+  for (const char* step : {"00000200", "00000400", "00000500", "00001000"}) {
+    ASSERT_TRUE(MakeDirs(absl::StrCat(task, "/step-", step)).ok());
+  }
+  ASSERT_TRUE(run_dir_->WriteOutcome(kStore, 17, {.kind = Outcome::Kind::kDone}).ok());
+  run_dir_->Forget(kStore, 17);
+  EXPECT_THAT(*ListDir(task), ElementsAre("step-00000200", "step-00000500", "step-00001000"));
 }
 
 TEST_F(RunDirTest, ForgetKeepsTheNewestFailuresForPeople) {

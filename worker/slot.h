@@ -18,6 +18,7 @@ struct TaskOrder {
   int64_t resume_step = 0;
   std::string resume_path;
   std::string resume_sha256;
+  bool branches = false;  // the checkpoint is another task's
   // Every slot that the attempt holds, the lead first. Empty: the ordered slot alone.
   std::vector<int> slots;
 };

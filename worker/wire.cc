@@ -172,6 +172,7 @@ std::vector<SlotWish> WishesFromProto(const v1::SyncWorkerResponse& response) {
                     .resume_step = task.resume_step(),
                     .resume_path = task.resume_path(),
                     .resume_sha256 = task.resume_sha256(),
+                    .branches = task.branches(),
                     .slots = {task.slots().begin(), task.slots().end()}};
     }
     wishes.push_back(std::move(wish));
