@@ -50,8 +50,9 @@ bool IsBeyond(const std::optional<StepLimits>& limits, const StepResult& result)
   return !result.finite || result.loss > limits->loss || result.grad_norm > limits->grad_norm;
 }
 
-LossTerms NoGradient(int64_t members) {
-  const std::vector<double> zeros(static_cast<size_t>(members));
+LossTerms NoGradient(int64_t members, const at::Device& device) {
+  const at::Tensor zeros =
+      at::zeros({members}, at::TensorOptions().dtype(at::kFloat).device(device));
   return {.scale = zeros, .z_loss = zeros};
 }
 
@@ -64,7 +65,8 @@ Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& optio
       counters_(members_.size()),
       step_metrics_(members_.size()),
       token_frequencies_(static_cast<size_t>(model_.vocab), 1.0),
-      composed_(options.composed_ops || !device_.is_cpu()),
+      on_gpu_(!device_.is_cpu() || options.gpu_kernel_threads > 0),
+      composed_(options.composed_ops || on_gpu_),
       ranks_(options.ranks),
       bucket_floats_(options.bucket_floats > 0 ? options.bucket_floats : kBucketFloats),
       layout_(MakeLayout(model_)) {
@@ -91,12 +93,18 @@ Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& optio
   compute_type_ = bf16 ? at::kBFloat16 : at::kFloat;
   compute_ = state_.weights.to(compute_type_);
   state_bytes_ = count * layout_.floats * (4 * 4 + (bf16 ? 2 : 0));
-  ops_ = composed_ ? MakeComposedOps() : MakeCpuOps(options.threads);
+  ops_ = on_gpu_     ? MakeGpuOps(device_, options.gpu_kernel_threads)
+         : composed_ ? MakeComposedOps()
+                     : MakeCpuOps(options.threads);
   rope_ = MakeRope(model_, device_);
   optimizer_ = std::make_unique<AdamW>(model_, layout_, state_, composed_);
   loss_sum_ = at::zeros({count}, fp32.dtype(at::kDouble));
 
-  const bool fold = options.fold_members || !device_.is_cpu();
+  const HeadShape heads = {
+      .heads = model_.heads, .kv_heads = model_.kv_heads, .head_dim = model_.HeadDim()};
+  limits_.in_one_piece = ops_->AttendsInOnePiece(heads, compute_type_);
+
+  const bool fold = options.fold_members || on_gpu_;
   const int64_t step = fold ? count : 1;
   for (int64_t first = 0; first < count; first += step) {
     const auto rows = [&](const at::Tensor& tensor) { return tensor.narrow(0, first, step); };
@@ -177,8 +185,8 @@ void Engine::Impl::Run(const ModelTensors& weights, ModelTensors* grads, int fir
                        Lane& lane, int64_t sequences, const int32_t* tokens, int64_t member_stride,
                        const LossTerms& terms, const LayerDone& layer_done) {
   const int64_t length = model_.seq_len;
-  int32_t* inputs = lane.host_tokens.mutable_data_ptr<int32_t>();
-  int32_t* targets = lane.host_targets.mutable_data_ptr<int32_t>();
+  int32_t* inputs = lane.host.ids.mutable_data_ptr<int32_t>();
+  int32_t* targets = lane.host.targets.mutable_data_ptr<int32_t>();
   for (int member = 0; member < count; ++member) {
     for (int64_t s = 0; s < sequences; ++s, inputs += length, targets += length) {
       const int32_t* from = tokens + member * member_stride + s * (length + 1);
@@ -188,8 +196,11 @@ void Engine::Impl::Run(const ModelTensors& weights, ModelTensors* grads, int fir
     }
   }
   at::Tensor loss_sum = loss_sum_.narrow(0, first, count);
-  RunModel(model_, *ops_, rope_, weights, grads, lane.host_tokens.to(device_),
-           lane.host_targets.to(device_), terms, lane.work, loss_sum, layer_done);
+  if (on_gpu_ && grads != nullptr) lane.host.order.copy_(lane.host.ids.argsort(true, -1, false));
+  const TokenBatch batch = {.ids = lane.host.ids.to(device_),
+                            .targets = lane.host.targets.to(device_),
+                            .order = lane.host.order.to(device_)};
+  RunModel(model_, *ops_, rope_, weights, grads, batch, terms, lane.work, loss_sum, layer_done);
 }
 
 int64_t Engine::Impl::LayerBegin(int64_t layer) const {
@@ -211,12 +222,17 @@ void Engine::Impl::Accumulate(MemberGroup& group, const int32_t* tokens, int64_t
   if (ranks_ != nullptr) buckets.emplace(*ranks_, grads, bucket_floats_);
   const LayerDone sum_layer = [&](int64_t layer) { buckets->Final(LayerBegin(layer)); };
   const int64_t member_stride = sequences * width;
-  LossTerms terms;
-  for (int64_t i = group.first; i < group.first + group.count; ++i) {
-    const int64_t predicted = Predicted(tokens + i * member_stride, sequences);
-    terms.scale.push_back(1 / static_cast<double>(std::max<int64_t>(1, predicted)));
-    terms.z_loss.push_back(members_[static_cast<size_t>(i)].train.z_loss);
+  const at::Tensor scale = at::empty({group.count}, at::kFloat);
+  const at::Tensor z_loss = at::empty({group.count}, at::kFloat);
+  for (int64_t i = 0; i < group.count; ++i) {
+    const int64_t member = group.first + i;
+    const int64_t predicted = Predicted(tokens + member * member_stride, sequences);
+    scale.mutable_data_ptr<float>()[i] =
+        static_cast<float>(1 / static_cast<double>(std::max<int64_t>(1, predicted)));
+    z_loss.mutable_data_ptr<float>()[i] =
+        static_cast<float>(members_[static_cast<size_t>(member)].train.z_loss);
   }
+  const LossTerms terms = {.scale = scale.to(device_), .z_loss = z_loss.to(device_)};
   for (int64_t begin = 0; begin < share; begin += chunk) {
     const bool last = begin + chunk == share;
     Run(group.weights, &group.grads, group.first, group.count, lane, chunk,
@@ -343,7 +359,7 @@ std::vector<Evaluation> Engine::Impl::Evaluate(const int32_t* tokens, int64_t se
   std::vector<Evaluation> results(members_.size());
   for (MemberGroup& group : groups_) {
     if (!AnyActive(group)) continue;
-    const LossTerms terms = NoGradient(group.count);
+    const LossTerms terms = NoGradient(group.count, device_);
     const auto run = [&](Lane& lane, int64_t begin, int64_t size) {
       Run(group.weights, nullptr, group.first, group.count, lane, size, tokens + begin * width,
           /*member_stride=*/0, terms);
@@ -369,7 +385,7 @@ void Engine::Impl::TakeAnswers(const MemberGroup& group, const Lane& lane,
                                std::vector<Evaluation>* results) const {
   const at::Tensor best = lane.work.logits.argmax(-1).to(at::kCPU, at::kInt).contiguous();
   const int32_t* answer = best.const_data_ptr<int32_t>();
-  const int32_t* target = lane.host_targets.const_data_ptr<int32_t>();
+  const int32_t* target = lane.host.targets.const_data_ptr<int32_t>();
   for (int member = group.first; member < group.first + group.count; ++member) {
     std::vector<int32_t>& answers = (*results)[static_cast<size_t>(member)].answers;
     for (int64_t i = 0; i < best.size(1); ++i, ++answer, ++target) {
@@ -394,8 +410,8 @@ std::vector<NamedValue> Engine::Impl::Probe(int member, const int32_t* tokens, i
   for (int64_t begin = 0; begin < probed; ++begin) {
     Lane& lane = LaneFor(1, 1);
     Run(views, nullptr, member, 1, lane, 1, tokens + begin * (model_.seq_len + 1), 0,
-        NoGradient(1));
-    activations.Add(lane.work, lane.host_tokens.const_data_ptr<int32_t>());
+        NoGradient(1, device_));
+    activations.Add(lane.work, lane.host.ids.const_data_ptr<int32_t>());
   }
   std::vector<NamedValue> values;
   const at::Tensor row = state_.weights.select(0, member).cpu();

@@ -70,8 +70,11 @@ struct EngineOptions {
   // computed twice. And bytes of scores computed at a time. Unset chooses by device.
   std::optional<int64_t> attention_kept_bytes;
   std::optional<int64_t> attention_block_bytes;
-  // For tests: use the ATen operators of the GPU path on the CPU as well, and allow bf16.
+  // For tests: use ATen operators on the CPU, and allow bf16.
   bool composed_ops = false;
+  // For tests: go a GPU's way on the CPU, the bodies of its kernels on so many of the host's
+  // threads, and allow bf16. 0: no.
+  int gpu_kernel_threads = 0;
   // The processes that this one trains with, not owned: each makes the gradients of its share of
   // every batch, and all apply the same sum, so that their engines stay alike to the bit. All must
   // call InitWeights or WriteState alike, and TrainStep together.

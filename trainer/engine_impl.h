@@ -30,12 +30,15 @@ struct Lane {
   Lane(const ModelConfig& model, int64_t members, int64_t sequences, at::TensorOptions options,
        const WorkspaceLimits& limits)
       : work(model, members, sequences, options, limits),
-        host_tokens(at::empty({members, sequences * model.seq_len}, at::kInt)),
-        host_targets(at::empty({members, sequences * model.seq_len}, at::kInt)) {}
+        host(MakeHostBatch(members, sequences * model.seq_len)) {}
+
+  static TokenBatch MakeHostBatch(int64_t members, int64_t tokens) {
+    const auto rows = [&] { return at::empty({members, tokens}, at::kInt); };
+    return {.ids = rows(), .targets = rows(), .order = rows()};
+  }
 
   Workspace work;
-  at::Tensor host_tokens;
-  at::Tensor host_targets;
+  TokenBatch host;
 };
 
 // Of one member, beyond its tensors.
@@ -96,6 +99,7 @@ class Engine::Impl {
   void RefreshComputeCopy();
   at::Tensor StateTensor(size_t index) const;
 
+  bool on_gpu_;  // or as if
   bool composed_;
   Ranks* ranks_;
   int64_t bucket_floats_;
