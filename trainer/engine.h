@@ -42,6 +42,13 @@ struct StepLimits {
   double grad_norm = std::numeric_limits<double>::infinity();
 };
 
+// A step that was started before, with its numbers.
+struct FinishedStep {
+  int64_t step = 0;
+  std::vector<StepResult> results;               // by member
+  std::vector<std::vector<NamedValue>> metrics;  // by member as StepMetrics, where asked for
+};
+
 struct Evaluation {
   double loss = 0;               // mean over the predicted tokens, nats
   std::vector<int32_t> answers;  // the most probable token of each prediction that counts
@@ -75,6 +82,10 @@ struct EngineOptions {
   // For tests: go a GPU's way on the CPU, the bodies of its kernels on so many of the host's
   // threads, and allow bf16. 0: no.
   int gpu_kernel_threads = 0;
+  // With them: the numbers of a step are there only so many steps later, unless waited for.
+  int numbers_late_steps = 0;
+  // On a GPU, and without other ranks: capture a step in a CUDA graph and replay it.
+  bool captures_steps = false;
   // The processes that this one trains with, not owned: each makes the gradients of its share of
   // every batch, and all apply the same sum, so that their engines stay alike to the bit. All must
   // call InitWeights or WriteState alike, and TrainStep together.
@@ -118,6 +129,14 @@ class Engine {
   // is.
   std::vector<StepResult> TrainStep(const int32_t* tokens, int64_t step, bool with_metrics,
                                     const std::vector<std::optional<StepLimits>>& limits = {});
+
+  // TrainStep in two halves. On a GPU the host goes on at once, and numbers of a step may be there
+  // steps later; on a CPU they are on return. More than a few steps under way are waited for.
+  void StartStep(const int32_t* tokens, int64_t step, bool with_metrics,
+                 const std::vector<std::optional<StepLimits>>& limits = {});
+  // The oldest step that was started and not taken. Without `wait` only if its numbers are there
+  // already; nothing, too, when every step has been taken.
+  std::optional<FinishedStep> TakeStep(bool wait);
 
   // The cheap metrics of the last TrainStep that had with_metrics: loss/train, norm/*,
   // update_ratio/*, adam/eps_share, grad/clip_rate (over the steps since the metrics

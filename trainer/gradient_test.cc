@@ -60,7 +60,7 @@ std::vector<Mode> Modes() {
   parts.attention_block_bytes = 1;
   composed.composed_ops = true;
   composed.fold_members = true;
-  gpu.gpu_kernel_threads = 3;
+  gpu.gpu_kernel_threads = 1;
   gpu_parts = parts;
   gpu_parts.gpu_kernel_threads = 1;
   return {{"loops", loops, 1e-5},       {"folded", folded, 1e-5}, {"parts", parts, 1e-5},
@@ -125,7 +125,7 @@ TEST(Gradient, Bf16IsCloseToTheReference) {
   EngineOptions composed, gpu;
   composed.composed_ops = true;
   composed.fold_members = true;
-  gpu.gpu_kernel_threads = 1;
+  gpu.gpu_kernel_threads = 2;
   for (const Case& test_case : {Cases()[1], Cases()[2]}) {
     CheckAgainstReference(test_case, {"bf16", composed, 0.1}, Precision::kBf16);
     CheckAgainstReference(test_case, {"gpu_bf16", gpu, 0.1}, Precision::kBf16);
