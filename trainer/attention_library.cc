@@ -22,15 +22,23 @@ at::Tensor ByHead(const at::Tensor& rows, const HeadShape& shape, int64_t heads)
 // Back; without a copy, because the library lays its results out as its inputs.
 at::Tensor ByToken(const at::Tensor& heads) { return heads.transpose(1, 2).contiguous(); }
 
-// Flash attention adds a query's gradient up in any order unless the process asks for a fixed one.
+// Flash attention adds a query's gradient up in any order unless the process asks for a fixed one,
+// which by itself would also fill every new tensor.
 class FixedOrder {
  public:
-  FixedOrder() { at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false); }
-  ~FixedOrder() { at::globalContext().setDeterministicAlgorithms(before_, warns_); }
+  FixedOrder() {
+    at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+    at::globalContext().setDeterministicFillUninitializedMemory(false);
+  }
+  ~FixedOrder() {
+    at::globalContext().setDeterministicFillUninitializedMemory(fills_);
+    at::globalContext().setDeterministicAlgorithms(before_, warns_);
+  }
 
  private:
   bool before_ = at::globalContext().deterministicAlgorithms();
   bool warns_ = at::globalContext().deterministicAlgorithmsWarnOnly();
+  bool fills_ = at::globalContext().deterministicFillUninitializedMemory();
 };
 
 }  // namespace
