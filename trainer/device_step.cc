@@ -90,6 +90,7 @@ DeviceStep::DeviceStep(const Layout& layout, const Shape& shape, const FlatState
   square_chunks_ = (layout.floats + kChunkFloats - 1) / kChunkFloats;
   const at::TensorOptions fp64 = on_device.dtype(at::kDouble);
   active_ = at::ones({members}, fp64);
+  histories_ = OnDevice(std::vector<SkipHistory>(static_cast<size_t>(members)), device);
   squares_ = at::zeros({members}, fp64);
   square_parts_ = at::zeros({members, square_chunks_}, fp64);
   grad_scale_ = at::zeros({members}, on_device.dtype(at::kFloat));
@@ -170,6 +171,7 @@ void DeviceStep::Update(const at::Tensor& loss_sum, const at::Tensor& shadow, bo
   char* out = Out<char>(out_);
   launch_(JudgeStep{In<double>(loss_sum), In<double>(squares_),
                     reinterpret_cast<const StepTerms*>(in + terms_.offset), Out<double>(active_),
+                    Out<SkipHistory>(histories_),
                     reinterpret_cast<StepNumbers*>(out + numbers_.offset), Out<float>(grad_scale_)},
           members);
   launch_(AdamWFlat{In<AdamWChunk>(chunk_list_),
@@ -199,5 +201,9 @@ std::optional<DeviceStep::Outputs> DeviceStep::Take(bool wait) {
 }
 
 void DeviceStep::Reactivate() { active_.fill_(1); }
+
+void DeviceStep::SetHistories(const std::vector<SkipHistory>& histories) {
+  histories_.copy_(OnDevice(histories, at::kCPU));
+}
 
 }  // namespace loglog

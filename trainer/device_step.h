@@ -72,6 +72,8 @@ class DeviceStep {
 
   // All members take part again, as far as the device knows.
   void Reactivate();
+  // [members]: what limits follow from, where StepTerms::skip_sd says so.
+  void SetHistories(const std::vector<SkipHistory>& histories);
   const std::vector<UpdateSegment>& segments() const { return segments_; }
 
  private:
@@ -96,7 +98,7 @@ class DeviceStep {
   Field numbers_, sums_;
   at::Tensor in_, out_;  // the device's side
   std::vector<Slot> slots_;
-  at::Tensor active_, squares_, square_parts_, grad_scale_, update_parts_;
+  at::Tensor active_, histories_, squares_, square_parts_, grad_scale_, update_parts_;
   std::unique_ptr<DeviceClock> clock_;
   StepRing ring_;
 };

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "trainer/config.h"
+#include "trainer/spike_series.h"
 
 namespace loglog {
 
@@ -137,6 +138,12 @@ class Engine {
   // The oldest step that was started and not taken. Without `wait` only if its numbers are there
   // already; nothing, too, when every step has been taken.
   std::optional<FinishedStep> TakeStep(bool wait);
+
+  // Whether the engine makes the limits of members with train.skip_sd itself, from the numbers of
+  // their steps: on a GPU, where the host has these too late. Not with ranks, which are told.
+  bool MakesLimits() const;
+  // Then what they follow from, of each member, when training begins or goes on.
+  void SetHistories(const std::vector<SkipHistory>& histories);
 
   // The cheap metrics of the last TrainStep that had with_metrics: loss/train, norm/*,
   // update_ratio/*, adam/eps_share, grad/clip_rate (over the steps since the metrics

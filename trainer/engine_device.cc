@@ -73,6 +73,7 @@ void Engine::Impl::FillInputs(const int32_t* tokens, int64_t step,
                         .loss_limit = limit.loss,
                         .norm_limit = limit.grad_norm,
                         .limited = limited ? 1.0 : 0.0,
+                        .skip_sd = MakesLimits() ? train.skip_sd : 0,
                         .clip = train.clip,
                         .active = counters_[member].active};
     std::array<SegmentStep, kTensorGroups> of_group;

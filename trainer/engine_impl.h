@@ -62,6 +62,10 @@ class Engine::Impl {
   void StartStep(const int32_t* tokens, int64_t step, bool with_metrics,
                  const std::vector<std::optional<StepLimits>>& limits);
   std::optional<FinishedStep> TakeStep(bool wait);
+  bool MakesLimits() const { return device_step_ != nullptr && ranks_ == nullptr; }
+  void SetHistories(const std::vector<SkipHistory>& histories) {
+    device_step_->SetHistories(histories);
+  }
   std::vector<Evaluation> Evaluate(const int32_t* tokens, int64_t sequences, bool with_answers);
   std::vector<NamedValue> Probe(int member, const int32_t* tokens, int64_t sequences,
                                 bool with_spectra);

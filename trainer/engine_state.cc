@@ -93,6 +93,13 @@ std::optional<FinishedStep> Engine::TakeStep(bool wait) {
   return Translated(impl_->device_, [&] { return impl_->TakeStep(wait); });
 }
 
+bool Engine::MakesLimits() const { return impl_->MakesLimits(); }
+
+void Engine::SetHistories(const std::vector<SkipHistory>& histories) {
+  if (!MakesLimits()) throw std::logic_error("this engine is told the limits of a step");
+  Translated(impl_->device_, [&] { impl_->SetHistories(histories); });
+}
+
 std::vector<StepResult> Engine::TrainStep(const int32_t* tokens, int64_t step, bool with_metrics,
                                           const std::vector<std::optional<StepLimits>>& limits) {
   StartStep(tokens, step, with_metrics, limits);

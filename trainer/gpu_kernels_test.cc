@@ -481,10 +481,10 @@ TEST(GpuKernelsFlatTest, StepsAreJudgedWhereTheirNumbersAre) {
     float scale;
     double inactive, finite, skipped, clipped, active;
   };
-  const StepTerms free = {1, kInfinity, kInfinity, 0, 0, 1};
-  const StepTerms clips = {1, kInfinity, kInfinity, 0, 2, 1};
-  const StepTerms limits = {1, 3, 4, 1, 2, 1};
-  const StepTerms out = {1, kInfinity, kInfinity, 0, 0, 0};
+  const StepTerms free = {1, kInfinity, kInfinity, 0, 0, 0, 1};
+  const StepTerms clips = {1, kInfinity, kInfinity, 0, 0, 2, 1};
+  const StepTerms limits = {1, 3, 4, 1, 0, 2, 1};
+  const StepTerms out = {1, kInfinity, kInfinity, 0, 0, 0, 0};
   const Row rows[] = {
       {1, 8, free, 1, 1, 0, 1, 0, 0, 1},
       {1, 8, clips, 1, 0.25f, 0, 1, 0, 1, 1},
@@ -505,7 +505,9 @@ TEST(GpuKernelsFlatTest, StepsAreJudgedWhereTheirNumbersAre) {
     double active = row.was_active;
     StepNumbers numbers = {};
     float scale = 7;
-    RunOnHost(JudgeStep{&loss_sum, &squares, &terms, &active, &numbers, &scale}, 1, 3);
+    SkipHistory history;
+    RunOnHost(JudgeStep{&loss_sum, &squares, &terms, &active, &history, &numbers, &scale}, 1, 3);
+    EXPECT_EQ(history.loss.count, 0) << "limits are given";
     const auto line = &row - rows;
     EXPECT_EQ(scale, row.scale) << line;
     EXPECT_EQ(numbers.inactive, row.inactive) << line;
@@ -518,6 +520,37 @@ TEST(GpuKernelsFlatTest, StepsAreJudgedWhereTheirNumbersAre) {
       EXPECT_NEAR(numbers.grad_norm, row.norm, 1e-12) << line;
     }
   }
+}
+
+// As the loop of a CPU decides from its own detectors; ten in a row are no outliers any more.
+TEST(GpuKernelsFlatTest, LimitsFollowFromEarlierSteps) {
+  std::mt19937 random(7);
+  std::normal_distribution<double> noise(0, 0.1);
+  const StepTerms terms = {.predicted = 1, .skip_sd = 2, .active = 1};
+  SkipHistory history, expected;
+  double active = 1;
+  int skips = 0;
+  for (int step = 0; step < 400; ++step) {
+    const bool high = step >= 200 && step < 215, not_finite = step % 97 == 96;
+    const double loss = not_finite ? NAN : 3 + noise(random) + (high ? 5 : 0);
+    const double squares = std::pow(1 + 0.001 * noise(random), 2);
+    const bool skipped =
+        expected.HasLimits(2) && (not_finite || loss > expected.loss.Limit(2) ||
+                                  std::sqrt(squares) > expected.grad_norm.Limit(2));
+    expected.Add(loss, std::sqrt(squares), !not_finite, skipped);
+    StepNumbers numbers = {};
+    float scale = 0;
+    RunOnHost(JudgeStep{&loss, &squares, &terms, &active, &history, &numbers, &scale}, 1, 1);
+    EXPECT_EQ(numbers.skipped != 0, skipped) << step;
+    EXPECT_EQ(scale, skipped ? -1 : 1) << step;
+    EXPECT_TRUE(!high || step == 210 || skipped) << step;
+    EXPECT_TRUE(step != 210 || !skipped) << "eleven in a row";
+    skips += skipped ? 1 : 0;
+  }
+  EXPECT_EQ(active, 1);
+  EXPECT_GT(skips, 17);
+  EXPECT_EQ(history.loss, expected.loss);
+  EXPECT_EQ(history.grad_norm, expected.grad_norm);
 }
 
 }  // namespace

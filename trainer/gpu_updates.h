@@ -9,6 +9,7 @@
 
 #include "trainer/gpu_values.h"
 #include "trainer/kernels.h"
+#include "trainer/spike_series.h"
 
 namespace loglog {
 
@@ -37,6 +38,7 @@ struct StepTerms {
   double predicted;               // tokens that the loss is a mean of
   double loss_limit, norm_limit;  // as StepLimits has them
   double limited;                 // 1: there are limits
+  double skip_sd;                 // above 0: they follow from the member's history instead
   double clip;                    // 0: none
   double active;                  // 0: the member takes no part
 };
@@ -54,7 +56,8 @@ struct JudgeStep {
   const double* loss_sum;
   const double* squares;
   const StepTerms* terms;
-  double* active;  // [K], of the device: the host learns later
+  double* active;          // [K], of the device: the host learns later
+  SkipHistory* histories;  // [K], likewise
   StepNumbers* numbers;
   float* grad_scale;  // [K]; -1 where nothing is applied
 
@@ -62,11 +65,16 @@ struct JudgeStep {
   LOGLOG_BOTH void operator()(Context& context, int64_t block) const {
     if (context.thread() != 0) return;
     const StepTerms& said = terms[block];
+    SkipHistory& history = histories[block];
+    const bool follows = said.skip_sd > 0;
+    const bool limited = follows ? history.HasLimits(said.skip_sd) : said.limited != 0;
+    const double loss_limit = follows ? history.loss.Limit(said.skip_sd) : said.loss_limit;
+    const double norm_limit = follows ? history.grad_norm.Limit(said.skip_sd) : said.norm_limit;
     const double loss = loss_sum[block] / said.predicted, norm = sqrt(squares[block]);
     const bool on = active[block] != 0 && said.active != 0;
     const bool finite = loss - loss == 0 && norm - norm == 0;
-    const bool skipped =
-        said.limited != 0 && (!finite || loss > said.loss_limit || norm > said.norm_limit);
+    const bool skipped = limited && (!finite || loss > loss_limit || norm > norm_limit);
+    if (on && follows) history.Add(loss, norm, finite, skipped);
     const bool applies = on && finite && !skipped;
     const bool clipped = applies && said.clip > 0 && norm > said.clip;
     active[block] = on && (finite || skipped) ? 1 : 0;

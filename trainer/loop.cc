@@ -267,7 +267,7 @@ void Loop::WriteStepZero() {
 
 void Loop::Step(int64_t step) {
   std::vector<std::optional<StepLimits>> limits;
-  for (size_t i = 0; i < states_.size(); ++i) {
+  for (size_t i = 0; i < states_.size() && !engine_.MakesLimits(); ++i) {
     limits.push_back(states_[i].Limits(task_.members[i].train));
   }
   Order({RankOrder::kStep, limits});
@@ -286,10 +286,9 @@ void Loop::Step(int64_t step) {
 }
 
 bool Loop::NeedsAllSteps() const {
-  // A step that may be skipped is held against those before it.
   const bool skips = std::any_of(task_.members.begin(), task_.members.end(),
                                  [](const MemberConfig& m) { return m.train.skip_sd > 0; });
-  return skips || cadence_.Evaluation(done_) || cadence_.Probe(done_) ||
+  return (skips && !engine_.MakesLimits()) || cadence_.Evaluation(done_) || cadence_.Probe(done_) ||
          cadence_.Checkpoint(done_) || done_ == task_.EndStep();
 }
 
@@ -486,6 +485,11 @@ LoopResult Loop::Run() {
   MakeDirectories(task_.checkpoint_dir);
   RemoveUnfinished(task_.checkpoint_dir);
   Resume();
+  if (engine_.MakesLimits()) {
+    std::vector<SkipHistory> histories;
+    for (const MemberState& state : states_) histories.push_back(state.History());
+    engine_.SetHistories(histories);
+  }
   if (options_.engine.ranks != nullptr) ShareState(engine_, *options_.engine.ranks, done_);
   events_ = std::make_unique<EventLog>(
       task_.run_dir, done_ > 0 && !branched_ ? EventLog::Mode::kContinue : EventLog::Mode::kFresh,

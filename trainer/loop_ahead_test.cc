@@ -113,24 +113,37 @@ TEST(LoopAhead, AMemberDivergesAtItsStepAndTheOtherGoesOn) {
   EXPECT_EQ(OfMember(Events(ahead, "row"), 0).back()["step"], 60);
 }
 
-// Limits follow from all earlier numbers, so such a member's steps are waited for.
-TEST(LoopAhead, SkipsTheStepsThatALoopThatWaitsSkips) {
-  TemporaryFolder waiting, ahead;
+json Skipping() {
   json task = TwoMembers(1);
   for (json& member : task["members"]) {
     member["config"]["train"]["skip_sd"] = 1;
     member["config"]["train"]["lr"] = 1e-6;  // a loss that falls has no outliers
     member["config"]["train"]["tokens"] = 90 * 512;
   }
-  ASSERT_EQ(RunTask(waiting, task, {}), LoopResult::kDone);
-  ASSERT_EQ(RunTask(ahead, task, Late()), LoopResult::kDone);
+  return task;
+}
+
+// The limits of a step follow from all earlier numbers, which the host does not have yet.
+TEST(LoopAhead, SkipsTheStepsThatALoopThatWaitsSkips) {
+  TemporaryFolder waiting, ahead, halves;
+  ASSERT_EQ(RunTask(waiting, Skipping(), {}), LoopResult::kDone);
+  ASSERT_EQ(RunTask(ahead, Skipping(), Late()), LoopResult::kDone);
+  json first = Skipping();
+  first["token_end"] = 60 * 512;
+  ASSERT_EQ(RunTask(halves, first, Late()), LoopResult::kDone);
+  ASSERT_EQ(RunTask(halves, Skipping(), Late()), LoopResult::kDone);
   const auto skipped = [](const TemporaryFolder& folder) {
-    std::vector<int> steps;
-    for (const json& event : Events(folder, "notice")) steps.push_back(event["step"]);
+    std::vector<std::string> steps;
+    for (const json& event : Events(folder, "notice")) {
+      steps.push_back(event["step"].dump() + " of " + event["detail"]["member"].dump());
+    }
     return steps;
   };
   EXPECT_FALSE(skipped(waiting).empty());
   EXPECT_EQ(skipped(ahead), skipped(waiting));
+  EXPECT_EQ(skipped(halves), skipped(waiting));
+  EXPECT_EQ(ReadText(ahead / "checkpoints/step-00000090/loop.json"),
+            ReadText(halves / "checkpoints/step-00000090/loop.json"));
 }
 
 }  // namespace
