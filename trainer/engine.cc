@@ -20,14 +20,17 @@
 #include "trainer/init.h"
 #include "trainer/probes.h"
 #include "trainer/ranks.h"
+#ifdef LOGLOG_CUDA
+#include "trainer/device_cuda.h"
+#endif
 
 namespace loglog {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-void CheckPrecision(const TrainConfig& train, const at::Device& device, bool composed) {
-  if (train.precision == Precision::kBf16 && device.is_cpu() && !composed) {
+void CheckPrecision(const TrainConfig& train, const at::Device& device, bool takes_bf16) {
+  if (train.precision == Precision::kBf16 && device.is_cpu() && !takes_bf16) {
     throw ConfigError(
         "train.precision is bf16 and the device is cpu, where it would be slower and no "
         "smaller; use precision fp32, or a CUDA device");
@@ -42,16 +45,14 @@ void CheckShares(const MemberConfig& member, int64_t ranks) {
                     "train.batch_tokens");
 }
 
-// What a token of a batch reads as: see Engine::TrainStep.
-int32_t Id(int32_t token) { return token < 0 ? ~token : token; }
-
 bool IsBeyond(const std::optional<StepLimits>& limits, const StepResult& result) {
   if (!limits) return false;
   return !result.finite || result.loss > limits->loss || result.grad_norm > limits->grad_norm;
 }
 
-LossTerms NoGradient(int64_t members) {
-  const std::vector<double> zeros(static_cast<size_t>(members));
+LossTerms NoGradient(int64_t members, const at::Device& device) {
+  const at::Tensor zeros =
+      at::zeros({members}, at::TensorOptions().dtype(at::kFloat).device(device));
   return {.scale = zeros, .z_loss = zeros};
 }
 
@@ -64,12 +65,16 @@ Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& optio
       counters_(members_.size()),
       step_metrics_(members_.size()),
       token_frequencies_(static_cast<size_t>(model_.vocab), 1.0),
-      composed_(options.composed_ops || !device_.is_cpu()),
+      on_gpu_(!device_.is_cpu() || options.gpu_kernel_threads > 0),
+      composed_(options.composed_ops),
       ranks_(options.ranks),
       bucket_floats_(options.bucket_floats > 0 ? options.bucket_floats : kBucketFloats),
       layout_(MakeLayout(model_)) {
-  CheckPrecision(members_[0].train, device_, composed_);
+  CheckPrecision(members_[0].train, device_, composed_ || on_gpu_);
   if (ranks_ != nullptr) CheckShares(members_[0], ranks_->count());
+#ifdef LOGLOG_CUDA
+  if (device_.is_cuda()) UseDevice(device_);
+#endif
   at::set_num_threads(options.threads);
   at::globalContext().setFlushDenormal(true);
   // On a CPU small parts keep activations in the second-level cache; a GPU wants large ones.
@@ -91,12 +96,18 @@ Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& optio
   compute_type_ = bf16 ? at::kBFloat16 : at::kFloat;
   compute_ = state_.weights.to(compute_type_);
   state_bytes_ = count * layout_.floats * (4 * 4 + (bf16 ? 2 : 0));
-  ops_ = composed_ ? MakeComposedOps() : MakeCpuOps(options.threads);
+  ops_ = on_gpu_     ? MakeGpuOps(device_, options.gpu_kernel_threads)
+         : composed_ ? MakeComposedOps()
+                     : MakeCpuOps(options.threads);
   rope_ = MakeRope(model_, device_);
   optimizer_ = std::make_unique<AdamW>(model_, layout_, state_, composed_);
   loss_sum_ = at::zeros({count}, fp32.dtype(at::kDouble));
 
-  const bool fold = options.fold_members || !device_.is_cpu();
+  const HeadShape heads = {
+      .heads = model_.heads, .kv_heads = model_.kv_heads, .head_dim = model_.HeadDim()};
+  limits_.in_one_piece = ops_->AttendsInOnePiece(heads, compute_type_);
+
+  const bool fold = options.fold_members || on_gpu_;
   const int64_t step = fold ? count : 1;
   for (int64_t first = 0; first < count; first += step) {
     const auto rows = [&](const at::Tensor& tensor) { return tensor.narrow(0, first, step); };
@@ -107,6 +118,7 @@ Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& optio
          .grads = MakeViews(model_, layout_, rows(state_.grads), rows(state_.grads))});
   }
   ListStateBuffers();
+  if (on_gpu_) MakeDeviceStep(options);
 }
 
 Lane Engine::Impl::MakeLane(int64_t members, int64_t sequences) const {
@@ -130,6 +142,7 @@ void Engine::Impl::InitWeights() {
   state_.m.zero_();
   state_.v.zero_();
   RefreshComputeCopy();
+  if (device_step_) device_step_->Reactivate();
 }
 
 std::vector<NamedValue> Engine::Impl::InitMetrics(int member) const {
@@ -177,19 +190,19 @@ void Engine::Impl::Run(const ModelTensors& weights, ModelTensors* grads, int fir
                        Lane& lane, int64_t sequences, const int32_t* tokens, int64_t member_stride,
                        const LossTerms& terms, const LayerDone& layer_done) {
   const int64_t length = model_.seq_len;
-  int32_t* inputs = lane.host_tokens.mutable_data_ptr<int32_t>();
-  int32_t* targets = lane.host_targets.mutable_data_ptr<int32_t>();
+  int32_t* inputs = lane.host.ids.mutable_data_ptr<int32_t>();
+  int32_t* targets = lane.host.targets.mutable_data_ptr<int32_t>();
   for (int member = 0; member < count; ++member) {
     for (int64_t s = 0; s < sequences; ++s, inputs += length, targets += length) {
       const int32_t* from = tokens + member * member_stride + s * (length + 1);
       std::transform(from, from + length, inputs, Id);
-      std::transform(from + 1, from + 1 + length, targets,
-                     [](int32_t token) { return token < 0 ? -1 : token; });
+      std::transform(from + 1, from + 1 + length, targets, Target);
     }
   }
   at::Tensor loss_sum = loss_sum_.narrow(0, first, count);
-  RunModel(model_, *ops_, rope_, weights, grads, lane.host_tokens.to(device_),
-           lane.host_targets.to(device_), terms, lane.work, loss_sum, layer_done);
+  const TokenBatch batch = {
+      .ids = lane.host.ids.to(device_), .targets = lane.host.targets.to(device_), .order = {}};
+  RunModel(model_, *ops_, rope_, weights, grads, batch, terms, lane.work, loss_sum, layer_done);
 }
 
 int64_t Engine::Impl::LayerBegin(int64_t layer) const {
@@ -199,39 +212,61 @@ int64_t Engine::Impl::LayerBegin(int64_t layer) const {
   return first->offset;
 }
 
+Engine::Impl::Share Engine::Impl::OwnShare() const {
+  const int64_t sequences = members_[0].SequencesPerStep();
+  Share share = {.size = sequences};
+  if (ranks_ != nullptr) {
+    share.size = sequences / ranks_->count();
+    share.begin = ranks_->rank() * share.size;
+  }
+  share.chunk = ChunkSequences(share.size, model_.seq_len, chunk_tokens_);
+  return share;
+}
+
 void Engine::Impl::Accumulate(MemberGroup& group, const int32_t* tokens, int64_t sequences) {
   const int64_t width = model_.seq_len + 1;
-  const int64_t share = ranks_ == nullptr ? sequences : sequences / ranks_->count();
-  const int64_t share_begin = ranks_ == nullptr ? 0 : ranks_->rank() * share;
-  const int64_t chunk = ChunkSequences(share, model_.seq_len, chunk_tokens_);
-  Lane& lane = LaneFor(group.count, chunk);
+  const Share share = OwnShare();
+  Lane& lane = LaneFor(group.count, share.chunk);
   const at::Tensor grads = state_.grads.narrow(0, group.first, group.count);
   grads.zero_();
   std::optional<GradientBuckets> buckets;
   if (ranks_ != nullptr) buckets.emplace(*ranks_, grads, bucket_floats_);
   const LayerDone sum_layer = [&](int64_t layer) { buckets->Final(LayerBegin(layer)); };
   const int64_t member_stride = sequences * width;
-  LossTerms terms;
-  for (int64_t i = group.first; i < group.first + group.count; ++i) {
-    const int64_t predicted = Predicted(tokens + i * member_stride, sequences);
-    terms.scale.push_back(1 / static_cast<double>(std::max<int64_t>(1, predicted)));
-    terms.z_loss.push_back(members_[static_cast<size_t>(i)].train.z_loss);
+  const at::Tensor scale = at::empty({group.count}, at::kFloat);
+  const at::Tensor z_loss = at::empty({group.count}, at::kFloat);
+  for (int64_t i = 0; i < group.count; ++i) {
+    const int64_t member = group.first + i;
+    const int64_t predicted = Predicted(tokens + member * member_stride, sequences);
+    scale.mutable_data_ptr<float>()[i] =
+        static_cast<float>(1 / static_cast<double>(std::max<int64_t>(1, predicted)));
+    z_loss.mutable_data_ptr<float>()[i] =
+        static_cast<float>(members_[static_cast<size_t>(member)].train.z_loss);
   }
-  for (int64_t begin = 0; begin < share; begin += chunk) {
-    const bool last = begin + chunk == share;
-    Run(group.weights, &group.grads, group.first, group.count, lane, chunk,
-        tokens + group.first * member_stride + (share_begin + begin) * width, member_stride, terms,
+  const LossTerms terms = {.scale = scale.to(device_), .z_loss = z_loss.to(device_)};
+  for (int64_t begin = 0; begin < share.size; begin += share.chunk) {
+    const bool last = begin + share.chunk == share.size;
+    Run(group.weights, &group.grads, group.first, group.count, lane, share.chunk,
+        tokens + group.first * member_stride + (share.begin + begin) * width, member_stride, terms,
         buckets && last ? sum_layer : LayerDone());
   }
   if (buckets) buckets->Final(0);
 }
 
-std::vector<StepResult> Engine::Impl::TrainStep(
-    const int32_t* tokens, int64_t step, bool with_metrics,
-    const std::vector<std::optional<StepLimits>>& limits) {
+std::optional<FinishedStep> Engine::Impl::TakeStep(bool wait) {
+  if (device_step_) Absorb(wait && finished_.empty());
+  if (finished_.empty()) return std::nullopt;
+  FinishedStep oldest = std::move(finished_.front());
+  finished_.pop_front();
+  return oldest;
+}
+
+void Engine::Impl::StartStep(const int32_t* tokens, int64_t step, bool with_metrics,
+                             const std::vector<std::optional<StepLimits>>& limits) {
   const int64_t sequences = members_[0].SequencesPerStep();
   const int64_t count = static_cast<int64_t>(members_.size());
   CheckTokens(tokens, count * sequences);
+  if (device_step_) return StartOnDevice(tokens, step, with_metrics, limits);
   loss_sum_.zero_();
   for (MemberGroup& group : groups_) {
     if (AnyActive(group)) Accumulate(group, tokens, sequences);
@@ -240,7 +275,6 @@ std::vector<StepResult> Engine::Impl::TrainStep(
     ranks_->StartSum(loss_sum_);
     ranks_->FinishSums();
   }
-  // The only wait for the device in a step.
   const at::Tensor numbers = at::cat({loss_sum_, optimizer_->GradSquares()}).cpu();
   const double* values = numbers.const_data_ptr<double>();
   std::vector<StepResult> results(members_.size());
@@ -256,7 +290,8 @@ std::vector<StepResult> Engine::Impl::TrainStep(
     Update(static_cast<int>(member), step, with_metrics, &result);
   }
   RefreshComputeCopy();
-  return results;
+  finished_.push_back({.step = step, .results = std::move(results), .metrics = {}});
+  if (with_metrics) finished_.back().metrics = step_metrics_;
 }
 
 void Engine::Impl::Update(int member, int64_t step, bool with_metrics, StepResult* result) {
@@ -273,10 +308,21 @@ void Engine::Impl::Update(int member, int64_t step, bool with_metrics, StepResul
   GroupSums sums = {};
   optimizer_->Step(member, train, step, result->clipped ? train.clip / result->grad_norm : 1.0,
                    with_metrics ? &sums : nullptr);
-  if (with_metrics) GatherStepMetrics(member, *result, sums);
+  if (!with_metrics) return;
+  const auto of_layer = [&](int64_t layer) {
+    GroupSquares squares = {};
+    for (const TensorSpec& tensor : layout_.tensors) {
+      if (!tensor.in_layer || tensor.layer != layer) continue;
+      squares[static_cast<size_t>(tensor.group())] +=
+          optimizer_->WeightSquares(member, tensor.offset, tensor.size());
+    }
+    return squares;
+  };
+  GatherStepMetrics(member, *result, sums, {optimizer_->WeightSquares(member), of_layer});
 }
 
-void Engine::Impl::GatherStepMetrics(int member, const StepResult& result, const GroupSums& sums) {
+void Engine::Impl::GatherStepMetrics(int member, const StepResult& result, const GroupSums& sums,
+                                     const WeightSquares& squares) {
   Counters& counters = counters_[static_cast<size_t>(member)];
   std::vector<NamedValue>& values = step_metrics_[static_cast<size_t>(member)];
   values.clear();
@@ -285,7 +331,6 @@ void Engine::Impl::GatherStepMetrics(int member, const StepResult& result, const
   values.push_back({"grad/clip_rate", counters.window_clipped / counters.window_steps});
   counters.window_steps = counters.window_clipped = 0;
 
-  const auto norms = optimizer_->WeightSquares(member);
   double all = 0, below_eps = 0, params = 0;
   std::array<bool, kTensorGroups> present = {};
   for (const TensorSpec& tensor : layout_.tensors) {
@@ -296,29 +341,25 @@ void Engine::Impl::GatherStepMetrics(int member, const StepResult& result, const
     if (!present[group]) continue;
     const std::string name = GroupName(static_cast<TensorGroup>(group));
     const double before = sums[group].weight_squares;
-    values.push_back({"norm/param/" + name, std::sqrt(norms[group])});
+    values.push_back({"norm/param/" + name, std::sqrt(squares.all[group])});
     values.push_back(
         {"update_ratio/" + name, before > 0 ? std::sqrt(sums[group].update_squares / before) : 0});
-    all += norms[group];
+    all += squares.all[group];
     below_eps += sums[group].below_eps;
   }
   values.push_back({"norm/param", std::sqrt(all)});
-  if (members_[static_cast<size_t>(member)].metrics.layers) AppendLayerNorms(member, &values);
+  if (members_[static_cast<size_t>(member)].metrics.layers) AppendLayerNorms(squares, &values);
   values.push_back({"adam/eps_share", below_eps / params});
 }
 
-void Engine::Impl::AppendLayerNorms(int member, std::vector<NamedValue>* values) const {
+void Engine::Impl::AppendLayerNorms(const WeightSquares& weight_squares,
+                                    std::vector<NamedValue>* values) const {
   for (int64_t layer = 0; layer < model_.layers; ++layer) {
     const std::string name = "norm/param/layers." + std::to_string(layer);
-    std::array<double, kTensorGroups> squares = {};
+    const GroupSquares squares = weight_squares.of_layer(layer);
     double all = 0;
-    for (const TensorSpec& tensor : layout_.tensors) {
-      if (!tensor.in_layer || tensor.layer != layer) continue;
-      const double own = optimizer_->WeightSquares(member, tensor.offset, tensor.size());
-      squares[static_cast<size_t>(tensor.group())] += own;
-      all += own;
-    }
     for (size_t group = 0; group < kTensorGroups; ++group) {
+      all += squares[group];
       // Gains, biases and a gate are in the sum of the layer; these are what is told apart.
       const auto kind = static_cast<TensorGroup>(group);
       if (kind != TensorGroup::kQk && kind != TensorGroup::kVo && kind != TensorGroup::kMlp)
@@ -343,7 +384,7 @@ std::vector<Evaluation> Engine::Impl::Evaluate(const int32_t* tokens, int64_t se
   std::vector<Evaluation> results(members_.size());
   for (MemberGroup& group : groups_) {
     if (!AnyActive(group)) continue;
-    const LossTerms terms = NoGradient(group.count);
+    const LossTerms terms = NoGradient(group.count, device_);
     const auto run = [&](Lane& lane, int64_t begin, int64_t size) {
       Run(group.weights, nullptr, group.first, group.count, lane, size, tokens + begin * width,
           /*member_stride=*/0, terms);
@@ -369,7 +410,7 @@ void Engine::Impl::TakeAnswers(const MemberGroup& group, const Lane& lane,
                                std::vector<Evaluation>* results) const {
   const at::Tensor best = lane.work.logits.argmax(-1).to(at::kCPU, at::kInt).contiguous();
   const int32_t* answer = best.const_data_ptr<int32_t>();
-  const int32_t* target = lane.host_targets.const_data_ptr<int32_t>();
+  const int32_t* target = lane.host.targets.const_data_ptr<int32_t>();
   for (int member = group.first; member < group.first + group.count; ++member) {
     std::vector<int32_t>& answers = (*results)[static_cast<size_t>(member)].answers;
     for (int64_t i = 0; i < best.size(1); ++i, ++answer, ++target) {
@@ -394,8 +435,8 @@ std::vector<NamedValue> Engine::Impl::Probe(int member, const int32_t* tokens, i
   for (int64_t begin = 0; begin < probed; ++begin) {
     Lane& lane = LaneFor(1, 1);
     Run(views, nullptr, member, 1, lane, 1, tokens + begin * (model_.seq_len + 1), 0,
-        NoGradient(1));
-    activations.Add(lane.work, lane.host_tokens.const_data_ptr<int32_t>());
+        NoGradient(1, device_));
+    activations.Add(lane.work, lane.host.ids.const_data_ptr<int32_t>());
   }
   std::vector<NamedValue> values;
   const at::Tensor row = state_.weights.select(0, member).cpu();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "trainer/config.h"
+#include "trainer/spike_series.h"
 
 namespace loglog {
 
@@ -42,6 +43,13 @@ struct StepLimits {
   double grad_norm = std::numeric_limits<double>::infinity();
 };
 
+// A step that was started before, with its numbers.
+struct FinishedStep {
+  int64_t step = 0;
+  std::vector<StepResult> results;               // by member
+  std::vector<std::vector<NamedValue>> metrics;  // by member as StepMetrics, where asked for
+};
+
 struct Evaluation {
   double loss = 0;               // mean over the predicted tokens, nats
   std::vector<int32_t> answers;  // the most probable token of each prediction that counts
@@ -70,8 +78,15 @@ struct EngineOptions {
   // computed twice. And bytes of scores computed at a time. Unset chooses by device.
   std::optional<int64_t> attention_kept_bytes;
   std::optional<int64_t> attention_block_bytes;
-  // For tests: use the ATen operators of the GPU path on the CPU as well, and allow bf16.
+  // For tests: use ATen operators on the CPU, and allow bf16.
   bool composed_ops = false;
+  // For tests: go a GPU's way on the CPU, the bodies of its kernels on so many of the host's
+  // threads, and allow bf16. 0: no.
+  int gpu_kernel_threads = 0;
+  // With them: the numbers of a step are there only so many steps later, unless waited for.
+  int numbers_late_steps = 0;
+  // On a GPU, and without other ranks: capture a step in a CUDA graph and replay it.
+  bool captures_steps = false;
   // The processes that this one trains with, not owned: each makes the gradients of its share of
   // every batch, and all apply the same sum, so that their engines stay alike to the bit. All must
   // call InitWeights or WriteState alike, and TrainStep together.
@@ -115,6 +130,20 @@ class Engine {
   // is.
   std::vector<StepResult> TrainStep(const int32_t* tokens, int64_t step, bool with_metrics,
                                     const std::vector<std::optional<StepLimits>>& limits = {});
+
+  // TrainStep in two halves. On a GPU the host goes on at once, and numbers of a step may be there
+  // steps later; on a CPU they are on return. More than a few steps under way are waited for.
+  void StartStep(const int32_t* tokens, int64_t step, bool with_metrics,
+                 const std::vector<std::optional<StepLimits>>& limits = {});
+  // The oldest step that was started and not taken. Without `wait` only if its numbers are there
+  // already; nothing, too, when every step has been taken.
+  std::optional<FinishedStep> TakeStep(bool wait);
+
+  // Whether the engine makes the limits of members with train.skip_sd itself, from the numbers of
+  // their steps: on a GPU, where the host has these too late. Not with ranks, which are told.
+  bool MakesLimits() const;
+  // Then what they follow from, of each member, when training begins or goes on.
+  void SetHistories(const std::vector<SkipHistory>& histories);
 
   // The cheap metrics of the last TrainStep that had with_metrics: loss/train, norm/*,
   // update_ratio/*, adam/eps_share, grad/clip_rate (over the steps since the metrics

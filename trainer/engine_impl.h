@@ -5,11 +5,15 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
+#include <array>
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
 #include <vector>
 
+#include "trainer/device_step.h"
 #include "trainer/engine.h"
 #include "trainer/layout.h"
 #include "trainer/model.h"
@@ -30,12 +34,15 @@ struct Lane {
   Lane(const ModelConfig& model, int64_t members, int64_t sequences, at::TensorOptions options,
        const WorkspaceLimits& limits)
       : work(model, members, sequences, options, limits),
-        host_tokens(at::empty({members, sequences * model.seq_len}, at::kInt)),
-        host_targets(at::empty({members, sequences * model.seq_len}, at::kInt)) {}
+        host(MakeHostBatch(members, sequences * model.seq_len)) {}
+
+  static TokenBatch MakeHostBatch(int64_t members, int64_t tokens) {
+    const auto rows = [&] { return at::empty({members, tokens}, at::kInt); };
+    return {.ids = rows(), .targets = rows(), .order = rows()};
+  }
 
   Workspace work;
-  at::Tensor host_tokens;
-  at::Tensor host_targets;
+  TokenBatch host;
 };
 
 // Of one member, beyond its tensors.
@@ -52,12 +59,17 @@ class Engine::Impl {
 
   void InitWeights();
   std::vector<NamedValue> InitMetrics(int member) const;
-  std::vector<StepResult> TrainStep(const int32_t* tokens, int64_t step, bool with_metrics,
-                                    const std::vector<std::optional<StepLimits>>& limits);
+  void StartStep(const int32_t* tokens, int64_t step, bool with_metrics,
+                 const std::vector<std::optional<StepLimits>>& limits);
+  std::optional<FinishedStep> TakeStep(bool wait);
+  bool MakesLimits() const { return device_step_ != nullptr && ranks_ == nullptr; }
+  void SetHistories(const std::vector<SkipHistory>& histories) {
+    device_step_->SetHistories(histories);
+  }
   std::vector<Evaluation> Evaluate(const int32_t* tokens, int64_t sequences, bool with_answers);
   std::vector<NamedValue> Probe(int member, const int32_t* tokens, int64_t sequences,
                                 bool with_spectra);
-  void ReadState(size_t index, void* bytes) const;
+  void ReadState(size_t index, void* bytes);
   void WriteState(size_t index, const void* bytes);
 
   std::vector<MemberConfig> members_;
@@ -90,12 +102,36 @@ class Engine::Impl {
   void TakeAnswers(const MemberGroup& group, const Lane& lane,
                    std::vector<Evaluation>* results) const;
   void Update(int member, int64_t step, bool with_metrics, StepResult* result);
+  // Squares of a member's weights after a step, by group: of all of them, or of one layer's.
+  using GroupSquares = std::array<double, kTensorGroups>;
+  struct WeightSquares {
+    GroupSquares all;
+    std::function<GroupSquares(int64_t layer)> of_layer;
+  };
   // norm/param/layers.<i>, and of its qk, vo and mlp.
-  void AppendLayerNorms(int member, std::vector<NamedValue>* values) const;
-  void GatherStepMetrics(int member, const StepResult& result, const GroupSums& sums);
+  void AppendLayerNorms(const WeightSquares& squares, std::vector<NamedValue>* values) const;
+  void GatherStepMetrics(int member, const StepResult& result, const GroupSums& sums,
+                         const WeightSquares& squares);
+  // The same by engine_device.cc: everything between two copies on the device.
+  void MakeDeviceStep(const EngineOptions& options);
+  void StartOnDevice(const int32_t* tokens, int64_t step, bool with_metrics,
+                     const std::vector<std::optional<StepLimits>>& limits);
+  void FillInputs(const int32_t* tokens, int64_t step,
+                  const std::vector<std::optional<StepLimits>>& limits);
+  void PassAndUpdate(bool with_metrics);
+  // Moves what the device has done to finished_; with `wait`, at least one step.
+  void Absorb(bool wait);
+  StepResult ResultOf(int member, const DeviceStep::Outputs& outputs, bool with_metrics);
+  // Of this rank's share: its sequences, the first one, and how many go through the model at a
+  // time.
+  struct Share {
+    int64_t size = 0, begin = 0, chunk = 0;
+  };
+  Share OwnShare() const;
   void RefreshComputeCopy();
   at::Tensor StateTensor(size_t index) const;
 
+  bool on_gpu_;  // or as if
   bool composed_;
   Ranks* ranks_;
   int64_t bucket_floats_;
@@ -111,7 +147,20 @@ class Engine::Impl {
   std::vector<MemberGroup> groups_;
   std::map<std::pair<int64_t, int64_t>, Lane> lanes_;
   at::Tensor loss_sum_;  // [K] float64
+  struct Started {
+    int64_t step = 0;
+    bool with_metrics = false;
+  };
+  std::unique_ptr<DeviceStep> device_step_;  // on a GPU
+  // Of steps without and with metrics; none where nothing is captured.
+  std::array<std::unique_ptr<Repeater>, 2> repeaters_;
+  std::deque<Started> started_;        // on the device
+  std::deque<FinishedStep> finished_;  // and not taken
 };
+
+// What a token of a batch reads as, and what it is as a target: see Engine::TrainStep.
+inline int32_t Id(int32_t token) { return token < 0 ? ~token : token; }
+inline int32_t Target(int32_t token) { return token < 0 ? -1 : token; }
 
 }  // namespace loglog
 

@@ -37,8 +37,9 @@ at::Tensor Engine::Impl::StateTensor(size_t index) const {
       .narrow(0, tensor.offset, tensor.size());
 }
 
-void Engine::Impl::ReadState(size_t index, void* bytes) const {
+void Engine::Impl::ReadState(size_t index, void* bytes) {
   const size_t size = static_cast<size_t>(state_buffers_.at(index).bytes);
+  while (!started_.empty()) Absorb(/*wait=*/true);  // counters follow the numbers of steps
   const at::Tensor tensor = StateTensor(index);
   if (!tensor.defined()) {
     std::memcpy(bytes, &counters_[index / (3 * layout_.tensors.size() + 1)], size);
@@ -52,6 +53,7 @@ void Engine::Impl::WriteState(size_t index, const void* bytes) {
   const at::Tensor tensor = StateTensor(index);
   if (!tensor.defined()) {
     std::memcpy(&counters_[index / (3 * layout_.tensors.size() + 1)], bytes, size);
+    if (device_step_) device_step_->Reactivate();  // whom the counters leave out, each step says
     return;
   }
   const at::Tensor host = at::empty(tensor.sizes(), at::kFloat);
@@ -82,10 +84,30 @@ std::vector<NamedValue> Engine::InitMetrics(int member) const {
   return Translated(impl_->device_, [&] { return impl_->InitMetrics(member); });
 }
 
+void Engine::StartStep(const int32_t* tokens, int64_t step, bool with_metrics,
+                       const std::vector<std::optional<StepLimits>>& limits) {
+  Translated(impl_->device_, [&] { impl_->StartStep(tokens, step, with_metrics, limits); });
+}
+
+std::optional<FinishedStep> Engine::TakeStep(bool wait) {
+  return Translated(impl_->device_, [&] { return impl_->TakeStep(wait); });
+}
+
+bool Engine::MakesLimits() const { return impl_->MakesLimits(); }
+
+void Engine::SetHistories(const std::vector<SkipHistory>& histories) {
+  if (!MakesLimits()) throw std::logic_error("this engine is told the limits of a step");
+  Translated(impl_->device_, [&] { impl_->SetHistories(histories); });
+}
+
 std::vector<StepResult> Engine::TrainStep(const int32_t* tokens, int64_t step, bool with_metrics,
                                           const std::vector<std::optional<StepLimits>>& limits) {
-  return Translated(impl_->device_,
-                    [&] { return impl_->TrainStep(tokens, step, with_metrics, limits); });
+  StartStep(tokens, step, with_metrics, limits);
+  std::vector<StepResult> results;
+  while (std::optional<FinishedStep> finished = TakeStep(/*wait=*/true)) {
+    results = std::move(finished->results);
+  }
+  return results;
 }
 
 const std::vector<NamedValue>& Engine::StepMetrics(int member) const {

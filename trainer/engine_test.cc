@@ -89,6 +89,13 @@ EngineOptions Composed() {
   return options;
 }
 
+// A GPU's way, on the host.
+EngineOptions Gpu() {
+  EngineOptions options;
+  options.gpu_kernel_threads = 1;
+  return options;
+}
+
 TEST(Engine, LearnsARepeatedBatch) {
   MemberConfig member = Member(1);
   member.train.schedule = Schedule::kConstant;
@@ -107,7 +114,7 @@ TEST(Engine, LearnsARepeatedBatch) {
 }
 
 TEST(Engine, SameInputsSameBits) {
-  for (const EngineOptions& options : {EngineOptions(), Folded(), Composed()}) {
+  for (const EngineOptions& options : {EngineOptions(), Folded(), Composed(), Gpu()}) {
     const std::vector<MemberConfig> members = {Member(1), Member(2, 0.8)};
     Engine a(members, options), b(members, options);
     a.InitWeights();
@@ -121,10 +128,12 @@ TEST(Engine, SameInputsSameBits) {
 TEST(Engine, MemberEqualsItsSoloRun) {
   const std::vector<MemberConfig> members = {Member(1), Member(2, 0.8), Member(3, 0.3)};
   Engine fused(members, {}), folded(members, Folded()), composed(members, Composed());
-  for (Engine* engine : {&fused, &folded, &composed}) engine->InitWeights();
+  Engine gpu(members, Gpu());
+  for (Engine* engine : {&fused, &folded, &composed, &gpu}) engine->InitWeights();
   const auto fused_losses = Train(&fused, members);
   const auto folded_losses = Train(&folded, members);
   const auto composed_losses = Train(&composed, members);
+  const auto gpu_losses = Train(&gpu, members);
   for (int k = 0; k < 3; ++k) {
     Engine solo({members[k]}, {});
     solo.InitWeights();
@@ -134,12 +143,13 @@ TEST(Engine, MemberEqualsItsSoloRun) {
     for (int64_t step = 0; step < kSteps; ++step) {
       EXPECT_NEAR(folded_losses[k][step], losses[step], 1e-5 * losses[step]);
       EXPECT_NEAR(composed_losses[k][step], losses[step], 1e-5 * losses[step]);
+      EXPECT_NEAR(gpu_losses[k][step], losses[step], 1e-5 * losses[step]);
     }
   }
 }
 
 TEST(Engine, APoisonedMemberTouchesNoOther) {
-  for (const EngineOptions& options : {EngineOptions(), Folded(), Composed()}) {
+  for (const EngineOptions& options : {EngineOptions(), Folded(), Composed(), Gpu()}) {
     const std::vector<MemberConfig> members = {Member(1), Member(2), Member(3)};
     Engine clean(members, options), poisoned(members, options);
     clean.InitWeights();
@@ -239,7 +249,7 @@ TEST(Engine, EvaluatesAnyNumberOfSequences) {
   const std::vector<MemberConfig> members = {Member(1), Member(2)};
   EngineOptions parts;
   parts.chunk_tokens = 2 * kModel.seq_len;
-  for (const EngineOptions& options : {EngineOptions(), parts, Folded()}) {
+  for (const EngineOptions& options : {EngineOptions(), parts, Folded(), Gpu()}) {
     Engine engine(members, options);
     engine.InitWeights();
     const auto tokens = RandomTokens(kModel, 7, 3);
@@ -266,7 +276,7 @@ TEST(Engine, StepMetricsFollowTheirFormulas) {
   MemberConfig member = Member(1);
   member.train.clip = 2.65;  // between the five norms of this seed
   member.train.adam_eps = 1e-3;
-  for (const EngineOptions& options : {EngineOptions(), Composed()}) {
+  for (const EngineOptions& options : {EngineOptions(), Composed(), Gpu()}) {
     Engine engine({member}, options);
     engine.InitWeights();
     int clipped = 0;
@@ -311,7 +321,7 @@ TEST(Engine, StepMetricsFollowTheirFormulas) {
 
 TEST(Engine, ProbesFollowTheirFormulas) {
   const std::vector<MemberConfig> members = {Member(1), Member(2, 0.2)};
-  for (const EngineOptions& options : {EngineOptions(), Composed()}) {
+  for (const EngineOptions& options : {EngineOptions(), Composed(), Gpu()}) {
     Engine engine(members, options);
     engine.InitWeights();
     const auto tokens = RandomTokens(kModel, 4, 9);
@@ -348,7 +358,7 @@ TEST(Engine, ProbesFollowTheirFormulas) {
 // Beyond its limits a member stays as it is, and the others do not notice.
 TEST(Engine, SkipsOutliersAndNothingElse) {
   const std::vector<MemberConfig> members = {Member(1), Member(2)};
-  for (const EngineOptions& options : {EngineOptions(), Folded(), Composed()}) {
+  for (const EngineOptions& options : {EngineOptions(), Folded(), Composed(), Gpu()}) {
     Engine plain(members, options), skipping(members, options);
     plain.InitWeights();
     skipping.InitWeights();
@@ -383,6 +393,70 @@ TEST(Engine, SkipsOutliersAndNothingElse) {
   }
 }
 
+// The host may be steps behind the device: what happens to weights and members is decided there,
+// and the numbers come in order, each once.
+TEST(Engine, StepsStartedAheadAreTheSameSteps) {
+  const std::vector<MemberConfig> members = {Member(1), Member(2)};
+  EngineOptions late = Gpu();
+  late.numbers_late_steps = 3;
+  for (const EngineOptions& options : {EngineOptions(), Gpu(), late}) {
+    Engine by_one(members, options), ahead(members, options);
+    by_one.InitWeights();
+    ahead.InitWeights();
+    Poison(&by_one, 1);
+    Poison(&ahead, 1);
+    constexpr int64_t kAhead = 11;  // more than may be under way
+    std::vector<std::vector<StepResult>> expected;
+    std::vector<double> norms;
+    const auto both = [&](int64_t step) {
+      auto tokens = Tokens(step, 1);
+      const auto more = Tokens(step, 2);
+      tokens.insert(tokens.end(), more.begin(), more.end());
+      return tokens;
+    };
+    for (int64_t step = 0; step < kAhead; ++step) {
+      expected.push_back(by_one.TrainStep(both(step).data(), step, step % 2 == 0));
+      if (step % 2 == 0) norms.push_back(ValueOf(by_one.StepMetrics(0), "norm/param"));
+    }
+    for (int64_t step = 0; step < kAhead; ++step) {
+      ahead.StartStep(both(step).data(), step, step % 2 == 0);
+    }
+    // Reading state waits for the numbers, which the counters follow.
+    EXPECT_EQ(ReadAll(ahead, 0), ReadAll(by_one, 0));
+    EXPECT_EQ(ReadAll(ahead, 1), ReadAll(by_one, 1));
+    for (int64_t step = 0; step < kAhead; ++step) {
+      const auto finished = ahead.TakeStep(/*wait=*/true);
+      ASSERT_TRUE(finished);
+      EXPECT_EQ(finished->step, step);
+      EXPECT_EQ(finished->results[0].loss, expected[step][0].loss);
+      EXPECT_EQ(finished->results[0].grad_norm, expected[step][0].grad_norm);
+      EXPECT_EQ(finished->results[1].finite || finished->results[1].inactive, step > 0);
+      EXPECT_EQ(finished->results[1].inactive, expected[step][1].inactive);
+      EXPECT_EQ(finished->metrics.empty(), step % 2 == 1);
+      if (step % 2 == 1) continue;
+      EXPECT_EQ(ValueOf(finished->metrics[0], "norm/param"), norms[step / 2]);
+    }
+    EXPECT_FALSE(ahead.TakeStep(/*wait=*/true));
+  }
+}
+
+TEST(Engine, NumbersThatAreNotThereAreNotTaken) {
+  EngineOptions late = Gpu();
+  late.numbers_late_steps = 2;
+  Engine engine({Member(1)}, late);
+  engine.InitWeights();
+  for (int64_t step = 0; step < 2; ++step) {
+    engine.StartStep(Tokens(step, 1).data(), step, false);
+    EXPECT_FALSE(engine.TakeStep(/*wait=*/false)) << step;
+  }
+  engine.StartStep(Tokens(2, 1).data(), 2, false);
+  EXPECT_EQ(engine.TakeStep(/*wait=*/false)->step, 0);
+  EXPECT_FALSE(engine.TakeStep(/*wait=*/false));
+  EXPECT_EQ(engine.TakeStep(/*wait=*/true)->step, 1);
+  EXPECT_EQ(engine.TrainStep(Tokens(3, 1).data(), 3, false).size(), 1u);
+  EXPECT_FALSE(engine.TakeStep(/*wait=*/true));
+}
+
 double NormOf(const std::vector<double>& flat, int64_t layer, const std::string& group) {
   double squares = 0;
   for (const TensorSpec& tensor : MakeLayout(kModel).tensors) {
@@ -398,7 +472,7 @@ double NormOf(const std::vector<double>& flat, int64_t layer, const std::string&
 TEST(Engine, LayersAndHeadsAreToldApartOnDemand) {
   MemberConfig member = Member(3, 0.2);
   member.metrics.layers = member.metrics.heads = true;
-  for (const EngineOptions& options : {EngineOptions(), Composed()}) {
+  for (const EngineOptions& options : {EngineOptions(), Composed(), Gpu()}) {
     Engine engine({member}, options);
     engine.InitWeights();
     engine.TrainStep(Tokens(0, 3).data(), 0, true);

@@ -22,6 +22,9 @@ constexpr int64_t kSteps = 200, kEvery = 20, kSequences = 4, kSeqLen = 20;
 // Instruction sets and libraries round differently, and 200 steps carry that on: the two engines
 // stay within 1e-5 here.
 constexpr double kTolerance = 1e-4;
+// With ReLU a unit within rounding of zero falls to either side, and its gradient is there or not.
+// On a GPU's way one does at step 32 of anchor_b; from other seeds it stays within 1e-5.
+constexpr double kReluTolerance = 2e-3;
 
 struct Golden {
   std::string name;
@@ -97,7 +100,7 @@ std::vector<int32_t> Tokens(const ModelConfig& model, int64_t step) {
 }
 
 // The losses of steps 20, 40 .. 200.
-std::vector<double> Losses(const Golden& golden, bool composed_ops) {
+std::vector<double> Losses(const Golden& golden, EngineOptions options) {
   MemberConfig member = TinyMember({.layers = 2,
                                     .d_model = 24,
                                     .heads = 4,
@@ -108,8 +111,6 @@ std::vector<double> Losses(const Golden& golden, bool composed_ops) {
                                    kSequences, kSteps, 1);
   member.train.lr = 3e-3;
   golden.change(&member);
-  EngineOptions options;
-  options.composed_ops = composed_ops;
   options.chunk_tokens = golden.chunk_tokens;
   Engine engine({member}, options);
   engine.InitWeights();
@@ -140,7 +141,7 @@ TEST(Golden, TwoHundredStepsOfEachConfiguration) {
     file << std::setprecision(8);
     for (const Golden& golden : kGolden) {
       file << golden.name;
-      for (const double loss : Losses(golden, false)) file << ' ' << loss;
+      for (const double loss : Losses(golden, {})) file << ' ' << loss;
       file << '\n';
     }
   }
@@ -148,12 +149,20 @@ TEST(Golden, TwoHundredStepsOfEachConfiguration) {
   for (const Golden& golden : kGolden) {
     const auto found = expected.find(golden.name);
     ASSERT_NE(found, expected.end()) << golden.name;
-    for (const bool composed_ops : {false, true}) {
-      const std::vector<double> losses = Losses(golden, composed_ops);
+    EngineOptions composed, gpu;
+    composed.composed_ops = true;
+    gpu.gpu_kernel_threads = 1;
+    for (const EngineOptions& options : {EngineOptions(), composed, gpu}) {
+      const std::vector<double> losses = Losses(golden, options);
+      const bool relu = golden.name == "anchor_b" && options.gpu_kernel_threads > 0;
+      const double tolerance = relu ? kReluTolerance : kTolerance;
       ASSERT_EQ(losses.size(), found->second.size()) << golden.name;
       for (size_t i = 0; i < losses.size(); ++i) {
-        EXPECT_NEAR(losses[i], found->second[i], kTolerance * found->second[i])
-            << golden.name << ", step " << (i + 1) * kEvery << (composed_ops ? ", by ATen" : "");
+        EXPECT_NEAR(losses[i], found->second[i], tolerance * found->second[i])
+            << golden.name << ", step " << (i + 1) * kEvery
+            << (options.composed_ops             ? ", by ATen"
+                : options.gpu_kernel_threads > 0 ? ", a GPU's way"
+                                                 : "");
       }
       // It learned, so the numbers are of more than the start.
       EXPECT_LT(losses.back(), 1.5) << golden.name;

@@ -83,18 +83,23 @@ void LaunchOnGpu(const Body& body, int64_t blocks, void* stream) {
   LOGLOG_LAUNCH(Body<float>);    \
   LOGLOG_LAUNCH(Body<Bf16>)
 
-LOGLOG_LAUNCH_BOTH(AddRmsNorm);
-LOGLOG_LAUNCH_BOTH(RmsNormBackward);
+LOGLOG_LAUNCH_BOTH(AddNorm);
+LOGLOG_LAUNCH_BOTH(NormBackward);
+LOGLOG_LAUNCH(SumParts);
+LOGLOG_LAUNCH_BOTH(Embed);
+LOGLOG_LAUNCH(EmbedBackward);
 LOGLOG_LAUNCH_BOTH(SplitHeads);
 LOGLOG_LAUNCH_BOTH(HeadsToRows);
 LOGLOG_LAUNCH_BOTH(SwiGlu);
 LOGLOG_LAUNCH_BOTH(SwiGluBackward);
+LOGLOG_LAUNCH_BOTH(SigmoidGate);
+LOGLOG_LAUNCH_BOTH(SigmoidGateBackward);
 LOGLOG_LAUNCH_BOTH(CrossEntropy);
-LOGLOG_LAUNCH_BOTH(EmbedBackward);
-LOGLOG_LAUNCH(SumParts);
 LOGLOG_LAUNCH(SumRows<float>);
 LOGLOG_LAUNCH(SumRows<double>);
 LOGLOG_LAUNCH(SquareParts);
+LOGLOG_LAUNCH(JudgeStep);
 LOGLOG_LAUNCH(AdamWFlat);
+LOGLOG_LAUNCH(SumSegments);
 
 }  // namespace loglog

@@ -53,17 +53,18 @@ struct Mode {
 };
 
 std::vector<Mode> Modes() {
-  EngineOptions loops, folded, parts, composed;
+  EngineOptions loops, folded, parts, composed, gpu, gpu_parts;
   folded.fold_members = true;
   parts.chunk_tokens = 1;
   parts.attention_kept_bytes = 0;
   parts.attention_block_bytes = 1;
   composed.composed_ops = true;
   composed.fold_members = true;
-  return {{"loops", loops, 1e-5},
-          {"folded", folded, 1e-5},
-          {"parts", parts, 1e-5},
-          {"composed", composed, 1e-5}};
+  gpu.gpu_kernel_threads = 1;
+  gpu_parts = parts;
+  gpu_parts.gpu_kernel_threads = 1;
+  return {{"loops", loops, 1e-5},       {"folded", folded, 1e-5}, {"parts", parts, 1e-5},
+          {"composed", composed, 1e-5}, {"gpu", gpu, 1e-5},       {"gpu_parts", gpu_parts, 1e-5}};
 }
 
 // The gradient of the first step: m = (1 - beta1) g when nothing is clipped.
@@ -119,13 +120,15 @@ TEST(Gradient, EqualsTheReference) {
   }
 }
 
-// The GPU's storage type, through the same ATen operators.
+// The GPU's storage type, by ATen operators and by the GPU's kernels.
 TEST(Gradient, Bf16IsCloseToTheReference) {
-  EngineOptions options;
-  options.composed_ops = true;
-  options.fold_members = true;
+  EngineOptions composed, gpu;
+  composed.composed_ops = true;
+  composed.fold_members = true;
+  gpu.gpu_kernel_threads = 2;
   for (const Case& test_case : {Cases()[1], Cases()[2]}) {
-    CheckAgainstReference(test_case, {"bf16", options, 0.1}, Precision::kBf16);
+    CheckAgainstReference(test_case, {"bf16", composed, 0.1}, Precision::kBf16);
+    CheckAgainstReference(test_case, {"gpu_bf16", gpu, 0.1}, Precision::kBf16);
   }
 }
 

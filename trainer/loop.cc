@@ -61,12 +61,20 @@ class Loop {
   void WriteStepZero();
   // One optimizer step and what its cadence asks for.
   void Step(int64_t step);
-  void NoteSpikes(size_t member, const StepResult& result);
+  // Notes the steps whose numbers are there; with `all`, waits for those under way. What step
+  // done_ measured goes to `rows`, of earlier ones it is written.
+  void TakeSteps(bool all, std::vector<std::vector<NamedValue>>* rows);
+  void NoteStep(const FinishedStep& finished, std::vector<std::vector<NamedValue>>* rows);
+  // Whether what follows step done_ needs the numbers of all steps until then.
+  bool NeedsAllSteps() const;
+  // Those that are not empty.
+  void WriteRow(size_t member, const std::vector<NamedValue>& values, int64_t step);
+  void WriteRows(const std::vector<std::vector<NamedValue>>& rows, int64_t step);
+  void NoteSpikes(size_t member, const StepResult& result, int64_t step);
   void Evaluate(std::vector<std::vector<NamedValue>>* rows);
   void Probe(std::vector<std::vector<NamedValue>>* rows);
-  void WriteRow(size_t member, const std::vector<NamedValue>& values);
   // `updates` is how many were applied to the member.
-  void Diverge(size_t member, int64_t updates);
+  void Diverge(size_t member, int64_t step, int64_t updates);
   // Tells the other ranks, where there are some.
   void Order(const Ordered& ordered);
   void StartCheckpoint();
@@ -90,7 +98,9 @@ class Loop {
   std::vector<MemberState> states_;
   std::vector<std::string> passed_over_;  // checkpoints, and why
   bool branched_ = false;                 // begun at another task's checkpoint
-  int64_t done_ = 0;                      // steps completed
+  int64_t done_ = 0;                      // steps started; on a GPU some may be under way
+  int64_t noted_ = 0;                     // steps whose numbers are known
+  double mean_loss_ = 0;                  // of the last of these
   int64_t checkpointed_step_ = -1;        // the last one handed to the writer
   std::vector<int32_t> batch_;
   std::unique_ptr<EventLog> events_;
@@ -104,13 +114,18 @@ Task WithAbsolutePaths(Task task) {
   return task;
 }
 
+EngineOptions EngineOf(const Task& task, EngineOptions options) {
+  options.device = task.device;
+  options.threads = task.threads;
+  return options;
+}
+
 Loop::Loop(const Task& task, const LoopOptions& options)
     : task_(WithAbsolutePaths(task)),
       options_(options),
       cadence_(task_),
       data_(OpenData(task_)),
-      engine_(task_.members,
-              {.device = task_.device, .threads = task_.threads, .ranks = options.ranks}),
+      engine_(task_.members, EngineOf(task_, options.engine)),
       states_(task_.members.size()) {
   engine_.SetTokenFrequencies(data_.TokenFrequencies(task_.first().model.vocab));
 }
@@ -229,7 +244,7 @@ void Loop::EvaluateAtEnd() {
   Evaluate(&rows);
   for (size_t i = 0; i < states_.size(); ++i) {
     states_[i].Keep(rows[i]);
-    if (!states_[i].diverged() && !engine_.active(static_cast<int>(i))) Diverge(i, done_);
+    if (!states_[i].diverged() && !engine_.active(static_cast<int>(i))) Diverge(i, done_, done_);
   }
 }
 
@@ -247,57 +262,84 @@ void Loop::WriteStepZero() {
                                                               task_.first().model.seq_len)});
   }
   if (cadence_.Probe(0)) Probe(&rows);
-  for (size_t i = 0; i < states_.size(); ++i) WriteRow(i, rows[i]);
+  WriteRows(rows, 0);
 }
 
 void Loop::Step(int64_t step) {
   std::vector<std::optional<StepLimits>> limits;
-  for (size_t i = 0; i < states_.size(); ++i) {
+  for (size_t i = 0; i < states_.size() && !engine_.MakesLimits(); ++i) {
     limits.push_back(states_[i].Limits(task_.members[i].train));
   }
   Order({RankOrder::kStep, limits});
   FillBatch(task_.members, data_, step, &batch_);
-  const bool with_metrics = cadence_.Metrics(step + 1);
-  const std::vector<StepResult> results =
-      engine_.TrainStep(batch_.data(), step, with_metrics, limits);
+  engine_.StartStep(batch_.data(), step, cadence_.Metrics(step + 1), limits);
   done_ = step + 1;
   std::vector<std::vector<NamedValue>> rows(states_.size());
-  double loss = 0, active = 0;
-  for (size_t i = 0; i < states_.size(); ++i) {
-    if (results[i].inactive) continue;
-    states_[i].NoteStep(task_.members[i].train, step, results[i].skipped);
-    if (results[i].skipped) {
-      events_->Write(SkippedLine(static_cast<int>(i), done_, results[i]));
-      if (results[i].finite) NoteSpikes(i, results[i]);
-      continue;
-    }
-    if (!results[i].finite) {
-      WriteRow(i, {{"loss/train", results[i].loss}, {"norm/grad", results[i].grad_norm}});
-      Diverge(i, done_ - 1);
-      continue;
-    }
-    NoteSpikes(i, results[i]);
-    if (with_metrics) rows[i] = engine_.StepMetrics(static_cast<int>(i));
-    if (with_metrics && task_.members[i].train.skip_sd > 0) {
-      rows[i].push_back({"train/skipped", static_cast<double>(states_[i].skipped)});
-    }
-    loss += results[i].loss;
-    active += 1;
-  }
+  TakeSteps(NeedsAllSteps(), &rows);
   if (cadence_.Evaluation(done_)) Evaluate(&rows);
   if (cadence_.Probe(done_)) Probe(&rows);
   for (size_t i = 0; i < states_.size(); ++i) {
-    if (!rows[i].empty()) WriteRow(i, rows[i]);
-    if (!states_[i].diverged() && !engine_.active(static_cast<int>(i))) Diverge(i, done_);
+    WriteRow(i, rows[i], done_);
+    if (!states_[i].diverged() && !engine_.active(static_cast<int>(i))) Diverge(i, done_, done_);
   }
-  progress_->Update(done_, active > 0 ? loss / active : std::nan(""));
+  progress_->Update(noted_, mean_loss_);
 }
 
-void Loop::NoteSpikes(size_t member, const StepResult& result) {
+bool Loop::NeedsAllSteps() const {
+  const bool skips = std::any_of(task_.members.begin(), task_.members.end(),
+                                 [](const MemberConfig& m) { return m.train.skip_sd > 0; });
+  return (skips && !engine_.MakesLimits()) || cadence_.Evaluation(done_) || cadence_.Probe(done_) ||
+         cadence_.Checkpoint(done_) || done_ == task_.EndStep();
+}
+
+void Loop::TakeSteps(bool all, std::vector<std::vector<NamedValue>>* rows) {
+  while (const std::optional<FinishedStep> finished = engine_.TakeStep(all)) {
+    std::vector<std::vector<NamedValue>> own(states_.size());
+    NoteStep(*finished, &own);
+    if (noted_ == done_) {
+      *rows = std::move(own);
+    } else {
+      WriteRows(own, noted_);
+    }
+  }
+}
+
+void Loop::NoteStep(const FinishedStep& finished, std::vector<std::vector<NamedValue>>* rows) {
+  noted_ = finished.step + 1;
+  double loss = 0, active = 0;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const StepResult& result = finished.results[i];
+    const TrainConfig& train = task_.members[i].train;
+    if (result.inactive) continue;
+    states_[i].NoteStep(train, finished.step, result.skipped);
+    if (result.skipped) {
+      events_->Write(SkippedLine(static_cast<int>(i), noted_, result));
+      if (result.finite) NoteSpikes(i, result, noted_);
+      continue;
+    }
+    if (!result.finite) {
+      WriteRow(i, {{"loss/train", result.loss}, {"norm/grad", result.grad_norm}}, noted_);
+      Diverge(i, noted_, noted_ - 1);
+      continue;
+    }
+    NoteSpikes(i, result, noted_);
+    if (!finished.metrics.empty()) {
+      (*rows)[i] = finished.metrics[i];
+      if (train.skip_sd > 0) {
+        (*rows)[i].push_back({"train/skipped", static_cast<double>(states_[i].skipped)});
+      }
+    }
+    loss += result.loss;
+    active += 1;
+  }
+  mean_loss_ = active > 0 ? loss / active : std::nan("");
+}
+
+void Loop::NoteSpikes(size_t member, const StepResult& result, int64_t step) {
   const auto look = [&](SpikeDetector& detector, const char* metric, double value) {
     const SpikeDetector before = detector;
     if (detector.Add(value)) {
-      events_->Write(SpikeLine(static_cast<int>(member), done_, metric, value, before));
+      events_->Write(SpikeLine(static_cast<int>(member), step, metric, value, before));
     }
   };
   look(states_[member].loss_spikes, "loss/train", result.loss);
@@ -328,17 +370,22 @@ void Loop::Probe(std::vector<std::vector<NamedValue>>* rows) {
   }
 }
 
-void Loop::WriteRow(size_t member, const std::vector<NamedValue>& values) {
+void Loop::WriteRow(size_t member, const std::vector<NamedValue>& values, int64_t step) {
+  if (values.empty()) return;
   states_[member].Keep(values);
-  events_->Write(RowLine(static_cast<int>(member), done_, TokensAt(done_), values));
+  events_->Write(RowLine(static_cast<int>(member), step, TokensAt(step), values));
 }
 
-void Loop::Diverge(size_t member, int64_t updates) {
-  states_[member].diverged_step = done_;
+void Loop::WriteRows(const std::vector<std::vector<NamedValue>>& rows, int64_t step) {
+  for (size_t i = 0; i < states_.size(); ++i) WriteRow(i, rows[i], step);
+}
+
+void Loop::Diverge(size_t member, int64_t step, int64_t updates) {
+  states_[member].diverged_step = step;
   states_[member].diverged_updates = updates;
-  events_->Write(EndLine(static_cast<int>(member), task_.members[member], states_[member], done_));
-  progress_->Note("member " + std::to_string(member) + " diverged at step " +
-                  std::to_string(done_) + ": loss or gradient is not finite");
+  events_->Write(EndLine(static_cast<int>(member), task_.members[member], states_[member], step));
+  progress_->Note("member " + std::to_string(member) + " diverged at step " + std::to_string(step) +
+                  ": loss or gradient is not finite");
 }
 
 bool Loop::AllDiverged() const {
@@ -347,9 +394,9 @@ bool Loop::AllDiverged() const {
 }
 
 void Loop::Order(const Ordered& ordered) {
-  if (options_.ranks == nullptr) return;
-  GiveOrder(engine_, *options_.ranks, ordered);
-  if (ordered.order == RankOrder::kCheck) CheckReplicas(engine_, *options_.ranks, done_);
+  if (options_.engine.ranks == nullptr) return;
+  GiveOrder(engine_, *options_.engine.ranks, ordered);
+  if (ordered.order == RankOrder::kCheck) CheckReplicas(engine_, *options_.engine.ranks, done_);
 }
 
 void Loop::StartCheckpoint() {
@@ -388,6 +435,9 @@ void Loop::ReportCheckpoint(const std::optional<CommittedCheckpoint>& committed)
 }
 
 LoopResult Loop::Stop() {
+  std::vector<std::vector<NamedValue>> rows(states_.size());
+  TakeSteps(/*all=*/true, &rows);
+  WriteRows(rows, done_);
   std::string without;
   try {
     if (done_ > 0) StartCheckpoint();
@@ -435,7 +485,12 @@ LoopResult Loop::Run() {
   MakeDirectories(task_.checkpoint_dir);
   RemoveUnfinished(task_.checkpoint_dir);
   Resume();
-  if (options_.ranks != nullptr) ShareState(engine_, *options_.ranks, done_);
+  if (engine_.MakesLimits()) {
+    std::vector<SkipHistory> histories;
+    for (const MemberState& state : states_) histories.push_back(state.History());
+    engine_.SetHistories(histories);
+  }
+  if (options_.engine.ranks != nullptr) ShareState(engine_, *options_.engine.ranks, done_);
   events_ = std::make_unique<EventLog>(
       task_.run_dir, done_ > 0 && !branched_ ? EventLog::Mode::kContinue : EventLog::Mode::kFresh,
       options_.bell_fd);

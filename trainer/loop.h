@@ -5,6 +5,7 @@
 #include <csignal>
 #include <string>
 
+#include "trainer/engine.h"
 #include "trainer/ranks.h"
 #include "trainer/task.h"
 
@@ -18,8 +19,9 @@ struct LoopOptions {
   std::string trainer_version;
   // Set by a signal handler: finish the step, write a checkpoint, leave.
   const volatile std::sig_atomic_t* stop = nullptr;
-  // This process is rank 0 of these, not owned; the others run FollowTask.
-  Ranks* ranks = nullptr;
+  // How the engine is to run, beside what the task says. This process is rank 0 of engine.ranks,
+  // the others run FollowTask.
+  EngineOptions engine;
 };
 
 // Trains a task to its end. Throws ConfigError, ShardError, OutOfMemoryError, DeviceError,

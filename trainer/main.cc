@@ -112,7 +112,7 @@ LoopResult TrainWithRanks(const std::string& file, const Task& task, LoopOptions
   try {
     const auto ranks = JoinRanks(
         {.rank = 0, .count = task.ranks, .rendezvous = processes.rendezvous()}, task.device);
-    options.ranks = ranks.get();
+    options.engine.ranks = ranks.get();
     const LoopResult result = TrainTask(task, options);
     processes.WaitLeft();
     return result;
@@ -125,7 +125,12 @@ LoopResult TrainWithRanks(const std::string& file, const Task& task, LoopOptions
 int Train(const std::string& file, bool resume, int bell_fd) {
   const Task task = ReadTask(file);
   const LoopOptions options = {
-      .resume_newest = resume, .bell_fd = bell_fd, .trainer_version = kVersion, .stop = &g_stop};
+      .resume_newest = resume,
+      .bell_fd = bell_fd,
+      .trainer_version = kVersion,
+      .stop = &g_stop,
+      // Off until it has been measured: docs/TRAINER.md.
+      .engine = {.captures_steps = std::getenv("LOGLOG_CUDA_GRAPHS") != nullptr}};
   const LoopResult result =
       task.ranks > 1 ? TrainWithRanks(file, task, options) : TrainTask(task, options);
   switch (result) {

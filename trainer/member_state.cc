@@ -56,9 +56,14 @@ void MemberState::Keep(const std::vector<NamedValue>& values) {
   }
 }
 
+SkipHistory MemberState::History() const {
+  return {.loss = loss_spikes.series(),
+          .grad_norm = grad_spikes.series(),
+          .skipped_in_row = skipped_in_row};
+}
+
 std::optional<StepLimits> MemberState::Limits(const TrainConfig& train) const {
-  constexpr int64_t kMostInRow = 10;
-  if (train.skip_sd == 0 || skipped_in_row >= kMostInRow) return std::nullopt;
+  if (!History().HasLimits(train.skip_sd)) return std::nullopt;
   return StepLimits{.loss = loss_spikes.Limit(train.skip_sd),
                     .grad_norm = grad_spikes.Limit(train.skip_sd)};
 }

@@ -39,6 +39,7 @@ struct MemberState {
   // What the next step is held against; nothing where no step is skipped, or after ten in a row,
   // which are no outliers any more.
   std::optional<StepLimits> Limits(const TrainConfig& train) const;
+  SkipHistory History() const;
   void NoteStep(const TrainConfig& train, int64_t step, bool was_skipped);
 
   // Accuracies are reported at three checkpoints that are kept apart: the last; the first one

@@ -24,7 +24,7 @@ void Cast(const at::Tensor& x, at::Tensor& out) {
 class Pass {
  public:
   Pass(const ModelConfig& model, const Ops& ops, const RopeTable& rope, const ModelTensors& weights,
-       const at::Tensor& tokens, Workspace& work)
+       const TokenBatch& tokens, Workspace& work)
       : model_(model),
         ops_(ops),
         rope_(rope),
@@ -62,9 +62,19 @@ class Pass {
   // From mlp_in to act.
   void Mlp(const LayerTensors& w, LayerActivations& a);
   void MlpBackward(const LayerTensors& w, LayerTensors& g, LayerActivations& a);
-  // sum = x + the branch that ends in the linear map w of `in`.
+  // A norm and where it stands.
+  struct Place {
+    const NormTensors& w;
+    NormSite& site;
+  };
+  // What follows on the stream after layer i, where norms come first.
+  Place NormAfter(size_t i) {
+    if (i + 1 == work_.layers.size()) return {weights_.final_norm, work_.final_norm};
+    return {weights_.layers[i + 1].attn_norm, work_.layers[i + 1].attn_norm};
+  }
+  // next.site.in = x + the branch that ends in the linear map w of `in`; and that norm.
   void AddBranch(const at::Tensor& x, const at::Tensor& in, const LinearTensors& w,
-                 const NormTensors& norm, NormSite& site, at::Tensor& sum) const;
+                 const NormTensors& norm, NormSite& site, const Place& next) const;
   // From work.dx, the gradient of the sum, to that of `in`.
   void BranchBackward(const LinearTensors& w, LinearTensors& g, const NormTensors& norm,
                       NormTensors& dnorm, const NormSite& site, const at::Tensor& in,
@@ -72,13 +82,16 @@ class Pass {
   // Takes work.dx from the output of a norm on the stream to its input.
   void StreamNormBackward(const NormTensors& w, NormTensors& g, const NormSite& site);
   // The stream's gradient is float32; products take it in the weights' type.
-  at::Tensor Typed(const at::Tensor& x) const { return x.to(work_.dh.scalar_type()); }
+  const at::Tensor& Typed(const at::Tensor& x) const {
+    if (!work_.typed.defined()) return x;
+    return work_.typed.copy_(x);
+  }
 
   const ModelConfig& model_;
   const Ops& ops_;
   const RopeTable& rope_;
   const ModelTensors& weights_;
-  const at::Tensor& tokens_;
+  const TokenBatch& tokens_;
   Workspace& work_;
   bool post_;
   bool splits_norm_;
@@ -183,22 +196,20 @@ void Pass::Attention(const LayerTensors& w, LayerActivations& a) {
     ops_.HeadNorm(a.qkv_raw, w.q_norm, w.k_norm, model_.norm_eps, work_.heads, work_.qkv,
                   a.head_rstd);
   }
-  ops_.SplitHeads(work_.qkv, rope_, work_.heads, a.q, a.k, a.v);
-  ops_.Attention({a.q, a.k, a.v}, work_.attention_block, a.p, work_.attn_heads);
-  ops_.HeadsToRows(work_.attn_heads, work_.heads, a.attn_out);
-  if (!model_.gated_attention) return;
+  ops_.Attend(work_.qkv, rope_, work_.heads, a.attn, work_.attn);
+  if (!model_.gated_attention) {
+    a.o_in = a.attn.out;
+    return;
+  }
   Linear(a.attn_gate, a.attn_in, w.attn_gate);
-  ops_.SigmoidGate(a.attn_out, a.attn_gate, a.o_in);
+  ops_.SigmoidGate(a.attn.out, a.attn_gate, a.o_in);
 }
 
 void Pass::AttentionBackward(const LayerTensors& w, LayerTensors& g, LayerActivations& a) {
   if (model_.gated_attention) {
-    ops_.SigmoidGateBackward(work_.do_in, a.attn_out, a.attn_gate, work_.dattn, work_.dgate);
+    ops_.SigmoidGateBackward(work_.do_in, a.attn.out, a.attn_gate, work_.dattn, work_.dgate);
   }
-  ops_.RowsToHeads(work_.dattn, work_.heads, work_.attn_heads);
-  ops_.AttentionBackward({a.q, a.k, a.v}, work_.attention_block, work_.keeps_probabilities,
-                         work_.attn_heads, a.p, work_.dp_block, work_.dq, work_.dk, work_.dv);
-  ops_.SplitHeadsBackward(work_.dq, work_.dk, work_.dv, rope_, work_.heads, work_.qkv);
+  ops_.AttendBackward(work_.dattn, rope_, work_.heads, a.attn, work_.attn, work_.qkv);
   if (model_.qk_norm) {
     ops_.HeadNormBackward(work_.qkv, a.qkv_raw, w.q_norm, w.k_norm, a.head_rstd, work_.heads,
                           work_.dqkv, g.q_norm, g.k_norm);
@@ -244,12 +255,20 @@ void Pass::MlpBackward(const LayerTensors& w, LayerTensors& g, LayerActivations&
 }
 
 void Pass::AddBranch(const at::Tensor& x, const at::Tensor& in, const LinearTensors& w,
-                     const NormTensors& norm, NormSite& site, at::Tensor& sum) const {
-  if (!model_.sandwich_norm) return LinearOntoResidual(sum, x, in, w);
-  site.in.zero_();
-  LinearOntoResidual(site.in, site.in, in, w);
-  Norm(norm, site);
-  at::add_out(sum, x, site.out);
+                     const NormTensors& norm, NormSite& site, const Place& next) const {
+  at::Tensor& sum = next.site.in;
+  if (model_.sandwich_norm) {
+    site.in.zero_();
+    LinearOntoResidual(site.in, site.in, in, w);
+    Norm(norm, site);
+    at::add_out(sum, x, site.out);
+  } else if (model_.norm == NormKind::kRms && !w.bias.defined()) {
+    return ops_.AddProductNorm(x, in, w.weight.transpose(1, 2), next.w.gain, model_.norm_eps,
+                               work_.dh, sum, next.site.out, next.site.rstd);
+  } else {
+    LinearOntoResidual(sum, x, in, w);
+  }
+  Norm(next.w, next.site);
 }
 
 void Pass::BranchBackward(const LinearTensors& w, LinearTensors& g, const NormTensors& norm,
@@ -259,7 +278,7 @@ void Pass::BranchBackward(const LinearTensors& w, LinearTensors& g, const NormTe
     work_.dbranch.zero_();
     NormBackward(norm, dnorm, site, work_.dx, work_.dbranch);
   }
-  const at::Tensor dy = Typed(model_.sandwich_norm ? work_.dbranch : work_.dx);
+  const at::Tensor& dy = Typed(model_.sandwich_norm ? work_.dbranch : work_.dx);
   AddLinearGradient(g, dy, in);
   ops_.Product(dy, w.weight, din);
 }
@@ -272,36 +291,25 @@ void Pass::StreamNormBackward(const NormTensors& w, NormTensors& g, const NormSi
 
 void Pass::Forward() {
   Embed();
+  if (!post_) Norm(weights_.layers[0].attn_norm, work_.layers[0].attn_norm);
   for (size_t i = 0; i < weights_.layers.size(); ++i) {
     const LayerTensors& w = weights_.layers[i];
     LayerActivations& a = work_.layers[i];
-    if (post_) {
-      Cast(a.x, a.attn_in);
-    } else {
-      Norm(w.attn_norm, a.attn_norm);
-    }
+    const bool has_mlp = model_.mlp != MlpKind::kNone;
+    if (post_) Cast(a.x, a.attn_in);
     if (splits_norm_) Cast(a.x, a.kv_in);
     Attention(w, a);
     AddBranch(a.x, a.o_in, w.o, w.attn_post_norm, a.attn_post_norm,
-              post_ ? a.attn_norm.in : a.x_mid);
-    if (post_) Norm(w.attn_norm, a.attn_norm);
-    if (model_.mlp == MlpKind::kNone) continue;
-    at::Tensor& next = i + 1 < work_.layers.size() ? work_.layers[i + 1].x : work_.x_final;
-    if (post_) {
-      Cast(a.x_mid, a.mlp_in);
-    } else {
-      Norm(w.mlp_norm, a.mlp_norm);
-    }
+              post_     ? Place{w.attn_norm, a.attn_norm}
+              : has_mlp ? Place{w.mlp_norm, a.mlp_norm}
+                        : NormAfter(i));
+    if (!has_mlp) continue;
+    if (post_) Cast(a.x_mid, a.mlp_in);
     Mlp(w, a);
     AddBranch(a.x_mid, a.act, w.down, w.mlp_post_norm, a.mlp_post_norm,
-              post_ ? a.mlp_norm.in : next);
-    if (post_) Norm(w.mlp_norm, a.mlp_norm);
+              post_ ? Place{w.mlp_norm, a.mlp_norm} : NormAfter(i));
   }
-  if (post_) {
-    Cast(work_.x_final, work_.final_in);
-  } else {
-    Norm(weights_.final_norm, work_.final_norm);
-  }
+  if (post_) Cast(work_.x_final, work_.final_in);
   Linear(work_.logits, work_.final_in, weights_.lm_head);
 }
 
@@ -342,12 +350,12 @@ void Pass::Backward(ModelTensors& grads, const LayerDone& layer_done) {
 }  // namespace
 
 void RunModel(const ModelConfig& model, const Ops& ops, const RopeTable& rope,
-              const ModelTensors& weights, ModelTensors* grads, const at::Tensor& tokens,
-              const at::Tensor& targets, const LossTerms& terms, Workspace& work,
-              at::Tensor& loss_sum, const LayerDone& layer_done) {
+              const ModelTensors& weights, ModelTensors* grads, const TokenBatch& tokens,
+              const LossTerms& terms, Workspace& work, at::Tensor& loss_sum,
+              const LayerDone& layer_done) {
   Pass pass(model, ops, rope, weights, tokens, work);
   pass.Forward();
-  ops.CrossEntropy(work.logits, targets, terms, grads != nullptr, loss_sum);
+  ops.CrossEntropy(work.logits, tokens.targets, terms, grads != nullptr, loss_sum);
   if (grads != nullptr) pass.Backward(*grads, layer_done);
 }
 

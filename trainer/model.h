@@ -64,15 +64,13 @@ struct NormSite {
 // What the forward pass leaves for the backward pass and for probes, of one layer. Two names
 // may share a tensor: where nothing stands between them, input and output are the same.
 struct LayerActivations {
-  at::Tensor x;             // [K, M, d] float32, input of the layer
-  NormSite attn_norm;       // pre: x -> attn_in; post: x + attention -> x_mid
-  at::Tensor attn_in;       // [K, M, d], what queries and the gate are computed from
-  at::Tensor kv_in;         // keys and values; attn_in itself, unless that is for queries alone
-  at::Tensor qkv_raw;       // [K, M, (H + 2 KV) E], before the heads' norms
-  at::Tensor head_rstd;     // [K, M, H + KV] float32
-  at::Tensor q, k, v;       // as in AttentionInputs, rotated
-  at::Tensor p;             // probabilities, when they are kept
-  at::Tensor attn_out;      // [K, M, H E]
+  at::Tensor x;          // [K, M, d] float32, input of the layer
+  NormSite attn_norm;    // pre: x -> attn_in; post: x + attention -> x_mid
+  at::Tensor attn_in;    // [K, M, d], what queries and the gate are computed from
+  at::Tensor kv_in;      // keys and values; attn_in itself, unless that is for queries alone
+  at::Tensor qkv_raw;    // [K, M, (H + 2 KV) E], before the heads' norms
+  at::Tensor head_rstd;  // [K, M, H + KV] float32
+  AttentionKept attn;
   at::Tensor attn_gate;     // [K, M, H E], before the sigmoid
   at::Tensor o_in;          // [K, M, H E], after the gate
   NormSite attn_post_norm;  // of the branch alone
@@ -87,6 +85,7 @@ struct LayerActivations {
 struct WorkspaceLimits {
   int64_t kept_probability_bytes = 0;  // over all layers; above it they are computed twice
   int64_t attention_block_bytes = 0;
+  bool in_one_piece = false;  // Ops::AttendsInOnePiece
 };
 
 // Every activation and temporary for K members and a fixed number of sequences.
@@ -94,9 +93,9 @@ struct Workspace {
   Workspace(const ModelConfig& model, int64_t members, int64_t sequences, at::TensorOptions options,
             const WorkspaceLimits& limits);
 
-  HeadShape heads;  // sequences = K * sequences
-  int64_t attention_block = 1;
-  bool keeps_probabilities = true;
+  HeadShape heads;              // sequences = K * sequences
+  bool heads_by_token = false;  // see AttentionKept
+  AttentionRoom attn;
   NormSite embed_norm;
   std::vector<LayerActivations> layers;
   at::Tensor x_final;   // [K, M, d] float32, output of the last layer
@@ -104,21 +103,20 @@ struct Workspace {
   at::Tensor final_in;
   at::Tensor logits;  // [K, M, V]
   // Temporaries, reused from layer to layer.
-  at::Tensor qkv, attn_heads, p_block, dp_block, dq, dk, dv, dqkv, dx, dbranch, dh, do_in, dattn,
-      dgate, dact, dup;
+  at::Tensor qkv, dqkv, dx, dbranch, typed, dh, do_in, dattn, dgate, dact, dup;
 };
 
 // Called in a backward pass when the gradients of this layer, and of all layers after it and the
 // head, are final; a tied head's are the embedding's. The last call is before the embedding's.
 using LayerDone = std::function<void(int64_t layer)>;
 
-// Runs `tokens` [K, M] against `targets` [K, M] (int32) and adds each member's sum of token
-// losses to `loss_sum` [K] float64; a target below 0 is not predicted. With `grads`, also adds the
+// Runs a batch through the model and adds each member's sum of token losses to `loss_sum` [K]
+// float64. With `grads`, also adds the
 // gradient of what `terms` make of that sum to the float32 views in `grads`.
 void RunModel(const ModelConfig& model, const Ops& ops, const RopeTable& rope,
-              const ModelTensors& weights, ModelTensors* grads, const at::Tensor& tokens,
-              const at::Tensor& targets, const LossTerms& terms, Workspace& work,
-              at::Tensor& loss_sum, const LayerDone& layer_done = {});
+              const ModelTensors& weights, ModelTensors* grads, const TokenBatch& tokens,
+              const LossTerms& terms, Workspace& work, at::Tensor& loss_sum,
+              const LayerDone& layer_done = {});
 
 }  // namespace loglog
 

@@ -127,7 +127,7 @@ struct Mode {
 };
 
 std::vector<Mode> Modes() {
-  EngineOptions loops, parts, folded, composed, threads;
+  EngineOptions loops, parts, folded, composed, threads, gpu, gpu_parts;
   parts.chunk_tokens = 1;
   parts.attention_kept_bytes = 0;
   parts.attention_block_bytes = 1;
@@ -135,8 +135,13 @@ std::vector<Mode> Modes() {
   composed.composed_ops = true;
   composed.fold_members = true;
   threads.threads = 2;  // products and attention are the library's
-  return {{"loops", loops},     {"parts", parts},       {"folded", folded},
-          {"threads", threads}, {"composed", composed}, {"bf16", composed, Precision::kBf16, 0.15}};
+  gpu.gpu_kernel_threads = 1;
+  gpu_parts = parts;
+  gpu_parts.gpu_kernel_threads = 1;
+  return {
+      {"loops", loops},     {"parts", parts},         {"folded", folded},
+      {"threads", threads}, {"composed", composed},   {"bf16", composed, Precision::kBf16, 0.15},
+      {"gpu", gpu},         {"gpu_parts", gpu_parts}, {"gpu_bf16", gpu, Precision::kBf16, 0.15}};
 }
 
 void CheckGradients(const ModelConfig& model, int member_count, double z_loss, const Mode& mode) {

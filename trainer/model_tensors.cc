@@ -131,13 +131,21 @@ Workspace::Workspace(const ModelConfig& model, int64_t members, int64_t sequence
   const auto cast = [&](const at::Tensor& x) { return fp32 ? x : rows(d); };
 
   const int64_t pair_bytes = group_rows * model.seq_len * 4;
-  attention_block = std::clamp<int64_t>(limits.attention_block_bytes / pair_bytes, 1, pairs);
-  keeps_probabilities = pairs * pair_bytes * model.layers <= limits.kept_probability_bytes;
+  heads_by_token = limits.in_one_piece;
+  attn.block = std::clamp<int64_t>(limits.attention_block_bytes / pair_bytes, 1, pairs);
+  attn.keeps = pairs * pair_bytes * model.layers <= limits.kept_probability_bytes;
   const auto scores = [&](int64_t count) {
     return at::empty({count, group_rows, model.seq_len}, options);
   };
-  if (!keeps_probabilities) p_block = scores(attention_block);
-  dp_block = scores(attention_block);
+  at::Tensor p_block;
+  if (!heads_by_token) {
+    if (!attn.keeps) p_block = scores(attn.block);
+    attn.dp = scores(attn.block);
+    attn.heads = by_head(group_rows, model.HeadDim());
+    attn.dq = by_head(group_rows, model.HeadDim());
+    attn.dk = by_head(model.seq_len, model.HeadDim());
+    attn.dv = by_head(model.seq_len, model.HeadDim());
+  }
 
   const bool post = model.norm_place == NormPlace::kPost, none = model.norm == NormKind::kNone;
   const bool has_mlp = model.mlp != MlpKind::kNone;
@@ -164,12 +172,16 @@ Workspace::Workspace(const ModelConfig& model, int64_t members, int64_t sequence
       a.head_rstd =
           at::empty({members, tokens, model.heads + model.kv_heads}, options.dtype(at::kFloat));
     }
-    a.q = by_head(group_rows, model.HeadDim());
-    a.k = by_head(model.seq_len, model.HeadDim());
-    a.v = by_head(model.seq_len, model.HeadDim());
-    a.p = keeps_probabilities ? scores(pairs) : p_block;
-    a.attn_out = rows(q);
-    a.o_in = a.attn_out;
+    const auto kept = [&](int64_t count) {
+      return heads_by_token ? at::empty({members, tokens, count, model.HeadDim()}, options)
+                            : by_head(count / model.kv_heads * model.seq_len, model.HeadDim());
+    };
+    a.attn.q = kept(model.heads);
+    a.attn.k = kept(model.kv_heads);
+    a.attn.v = kept(model.kv_heads);
+    if (!heads_by_token) a.attn.p = attn.keeps ? scores(pairs) : p_block;
+    a.attn.out = rows(q);
+    a.o_in = a.attn.out;
     if (model.gated_attention) {
       a.attn_gate = rows(q);
       a.o_in = rows(q);
@@ -190,13 +202,10 @@ Workspace::Workspace(const ModelConfig& model, int64_t members, int64_t sequence
   final_in = post ? cast(x_final) : final_norm.out;
   logits = rows(model.vocab);
   qkv = rows(q + 2 * kv);
-  attn_heads = by_head(group_rows, model.HeadDim());
-  dq = by_head(group_rows, model.HeadDim());
-  dk = by_head(model.seq_len, model.HeadDim());
-  dv = by_head(model.seq_len, model.HeadDim());
   dqkv = model.qk_norm ? rows(q + 2 * kv) : qkv;
   dx = rows_fp32(d);
   if (post || model.sandwich_norm || model.embed_norm) dbranch = rows_fp32(d);
+  if (!fp32) typed = rows(d);
   dh = rows(d);
   do_in = rows(q);
   dattn = do_in;

@@ -1,5 +1,6 @@
-// The steps of the model, over tensors. Two versions with one meaning: ComposedOps from ATen
-// operators, on any device and in bf16, and CpuOps from the loops of kernels.h, fp32 on the CPU.
+// The steps of the model, over tensors. Three versions with one meaning: ComposedOps from ATen
+// operators, on any device and in bf16; CpuOps from the loops of kernels.h, fp32 on the CPU; GpuOps
+// from the kernels of gpu_kernels.h.
 //
 // Shapes: K members, M = B * T tokens of B sequences, H query and KV key-value heads,
 // G = H / KV, E = head width, F = d_ff, V = vocabulary, d = d_model.
@@ -9,7 +10,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
-#include <vector>
 
 #include "trainer/kernels.h"
 
@@ -21,10 +21,19 @@ struct RopeTable {
   at::Tensor sin;
 };
 
-// What each member's loss is multiplied by, and its coefficient of z-loss; [K] each.
+// What each member's loss is multiplied by, and its coefficient of z-loss; [K] float32, where the
+// model is.
 struct LossTerms {
-  std::vector<double> scale;
-  std::vector<double> z_loss;
+  at::Tensor scale;
+  at::Tensor z_loss;
+};
+
+// What goes through the model at a time, [K, M] int32.
+struct TokenBatch {
+  at::Tensor ids;
+  at::Tensor targets;  // below 0 where nothing is to be predicted
+  // Each member's rows by their ids, ties as they come, for a backward pass by kernels of a GPU.
+  at::Tensor order;
 };
 
 // q, out [n, G * T, E]; k, v [n, T, E], n = K * B * KV. The G query heads that share a key-value
@@ -33,6 +42,23 @@ struct AttentionInputs {
   const at::Tensor& q;
   const at::Tensor& k;
   const at::Tensor& v;
+};
+
+// What attention keeps from its forward to its backward pass.
+struct AttentionKept {
+  at::Tensor q, k, v;            // as in AttentionInputs, rotated; where the library attends by
+                                 // token: [K, M, H, E] and [K, M, KV, E]
+  at::Tensor p;                  // probabilities, when they are kept
+  at::Tensor out;                // [K, M, H E]
+  at::Tensor lse, seed, offset;  // the library's own
+};
+
+// What attention works in where the library does not do it in one piece.
+struct AttentionRoom {
+  int64_t block = 1;  // key-value heads that have scores at a time
+  bool keeps = true;  // AttentionKept::p of all heads
+  at::Tensor heads;   // as AttentionInputs::q, and the gradients of the inputs
+  at::Tensor dp, dq, dk, dv;
 };
 
 // Immutable. The results are written into tensors that the caller allocated; "adds to"
@@ -48,10 +74,16 @@ class Ops {
   virtual void AddProduct(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
                           at::Tensor& out) const;
 
-  // table [K, V, d], tokens [K, M] -> out [K, M, d].
-  virtual void Embed(const at::Tensor& table, const at::Tensor& tokens, at::Tensor& out) const = 0;
+  // sum = base + a b, y its RMSNorm and rstd as below. `delta`, like sum in the type of a, is
+  // scratch. By the two steps, unless overridden.
+  virtual void AddProductNorm(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
+                              const at::Tensor& gain, double eps, at::Tensor& delta,
+                              at::Tensor& sum, at::Tensor& y, at::Tensor& rstd) const;
+
+  // table [K, V, d] -> out [K, M, d] float32.
+  virtual void Embed(const at::Tensor& table, const TokenBatch& tokens, at::Tensor& out) const = 0;
   // Adds to dtable.
-  virtual void EmbedBackward(const at::Tensor& dout, const at::Tensor& tokens,
+  virtual void EmbedBackward(const at::Tensor& dout, const TokenBatch& tokens,
                              at::Tensor& dtable) const = 0;
 
   // x [K, M, d] float32, gain [K, d] -> y [K, M, d], rstd [K, M] float32.
@@ -79,6 +111,16 @@ class Ops {
                                 const at::Tensor& q_gain, const at::Tensor& k_gain,
                                 const at::Tensor& rstd, const HeadShape& shape, at::Tensor& dqkv,
                                 at::Tensor& dq_gain, at::Tensor& dk_gain) const = 0;
+
+  // Whether causal attention of this shape is one operation of the library, which keeps no
+  // scores: then room.heads, dp, dq, dk and dv and kept.p are not used.
+  virtual bool AttendsInOnePiece(const HeadShape&, at::ScalarType) const { return false; }
+  // qkv [K, M, (H + 2 KV) E] -> kept.out, which may become another tensor; q and k are rotated.
+  // By the steps below, unless overridden.
+  virtual void Attend(const at::Tensor& qkv, const RopeTable& rope, const HeadShape& shape,
+                      AttentionKept& kept, AttentionRoom& room) const;
+  virtual void AttendBackward(const at::Tensor& dout, const RopeTable& rope, const HeadShape& shape,
+                              AttentionKept& kept, AttentionRoom& room, at::Tensor& dqkv) const;
 
   // qkv [K, M, (H + 2 KV) E] -> q [K * B * KV, G * T, E], k and v [K * B * KV, T, E], q and k
   // rotated by their positions. `shape.sequences` is K * B.
@@ -129,6 +171,8 @@ class Ops {
 std::unique_ptr<Ops> MakeComposedOps();
 // With more than one thread products are the library's, which share them out.
 std::unique_ptr<Ops> MakeCpuOps(int threads);
+// On a CPU the kernels' bodies run on so many threads of the host, for tests.
+std::unique_ptr<Ops> MakeGpuOps(at::Device device, int host_threads);
 
 }  // namespace loglog
 

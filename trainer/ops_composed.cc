@@ -2,6 +2,7 @@
 // fp32; bf16 is only how its tensors are stored.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/count_nonzero.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/embedding_dense_backward.h>
 #include <ATen/ops/exp.h>
@@ -11,9 +12,7 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softmax.h>
-#include <ATen/ops/tensor.h>
 
-#include <algorithm>
 #include <limits>
 
 #include "trainer/ops.h"
@@ -41,9 +40,7 @@ at::Tensor NormGradient(const at::Tensor& scaled, const at::Tensor& unit, const 
 }
 
 // One number for each member, over [K, 1, 1].
-at::Tensor PerMember(const std::vector<double>& values, const at::Tensor& like) {
-  return at::tensor(values, at::kFloat).to(like.device()).view({-1, 1, 1});
-}
+at::Tensor PerMember(const at::Tensor& values) { return values.view({-1, 1, 1}); }
 
 // [.., T, T], true above the diagonal: the keys that a position may not see.
 at::Tensor FutureMask(const at::Tensor& scores) {
@@ -53,17 +50,18 @@ at::Tensor FutureMask(const at::Tensor& scores) {
 
 class ComposedOps final : public Ops {
  public:
-  void Embed(const at::Tensor& table, const at::Tensor& tokens, at::Tensor& out) const override {
+  void Embed(const at::Tensor& table, const TokenBatch& tokens, at::Tensor& out) const override {
     for (int64_t member = 0; member < out.size(0); ++member) {
-      out.select(0, member).copy_(at::embedding(table.select(0, member), tokens.select(0, member)));
+      out.select(0, member).copy_(
+          at::embedding(table.select(0, member), tokens.ids.select(0, member)));
     }
   }
 
-  void EmbedBackward(const at::Tensor& dout, const at::Tensor& tokens,
+  void EmbedBackward(const at::Tensor& dout, const TokenBatch& tokens,
                      at::Tensor& dtable) const override {
     for (int64_t member = 0; member < dout.size(0); ++member) {
       dtable.select(0, member).add_(at::embedding_dense_backward(
-          dout.select(0, member), tokens.select(0, member), dtable.size(1), -1, false));
+          dout.select(0, member), tokens.ids.select(0, member), dtable.size(1), -1, false));
     }
   }
 
@@ -213,12 +211,12 @@ class ComposedOps final : public Ops {
     loss_sum.sub_(at::gather(log_p, 2, index).to(at::kDouble).mul_(scored).sum({1, 2}));
     if (!gradient) return;
     at::Tensor grad = log_p.exp_();
-    if (std::any_of(terms.z_loss.begin(), terms.z_loss.end(), [](double z) { return z != 0; })) {
+    if (terms.z_loss.count_nonzero().item<int64_t>() > 0) {
       const at::Tensor normalizer = at::logsumexp(in, {-1}, /*keepdim=*/true);
-      grad.mul_(normalizer * PerMember(terms.z_loss, in) * 2 + 1);
+      grad.mul_(normalizer * PerMember(terms.z_loss) * 2 + 1);
     }
     grad.scatter_add_(2, index, at::ones({}, grad.options()).neg().expand(index.sizes()));
-    logits.copy_(grad.mul_(scored).mul_(PerMember(terms.scale, in)));
+    logits.copy_(grad.mul_(scored).mul_(PerMember(terms.scale)));
   }
 
  private:

@@ -47,11 +47,11 @@ class CpuOps final : public Ops {
     MatMul(a, b, &base, out);
   }
 
-  void Embed(const at::Tensor& table, const at::Tensor& tokens, at::Tensor& out) const override {
+  void Embed(const at::Tensor& table, const TokenBatch& tokens, at::Tensor& out) const override {
     const int64_t width = out.size(2);
     for (int64_t member = 0; member < out.size(0); ++member) {
       const float* rows = In(table.select(0, member));
-      const int32_t* ids = tokens.select(0, member).const_data_ptr<int32_t>();
+      const int32_t* ids = tokens.ids.select(0, member).const_data_ptr<int32_t>();
       float* to = Out(out.select(0, member));
       for (int64_t i = 0; i < out.size(1); ++i) {
         std::copy_n(rows + ids[i] * width, width, to + i * width);
@@ -59,12 +59,12 @@ class CpuOps final : public Ops {
     }
   }
 
-  void EmbedBackward(const at::Tensor& dout, const at::Tensor& tokens,
+  void EmbedBackward(const at::Tensor& dout, const TokenBatch& tokens,
                      at::Tensor& dtable) const override {
     const int64_t width = dout.size(2);
     for (int64_t member = 0; member < dout.size(0); ++member) {
       const float* from = In(dout.select(0, member));
-      const int32_t* ids = tokens.select(0, member).const_data_ptr<int32_t>();
+      const int32_t* ids = tokens.ids.select(0, member).const_data_ptr<int32_t>();
       float* rows = Out(dtable.select(0, member));
       for (int64_t i = 0; i < dout.size(1); ++i) {
         float* row = rows + ids[i] * width;
@@ -246,11 +246,10 @@ class CpuOps final : public Ops {
                     bool gradient, at::Tensor& loss_sum) const override {
     double* sums = loss_sum.mutable_data_ptr<double>();
     for (int64_t member = 0; member < logits.size(0); ++member) {
-      const size_t place = static_cast<size_t>(member);
       sums[member] += kernels_.cross_entropy(
           Out(logits.select(0, member)), targets.select(0, member).const_data_ptr<int32_t>(),
-          logits.size(1), logits.size(2), static_cast<float>(terms.scale[place]),
-          static_cast<float>(terms.z_loss[place]), gradient);
+          logits.size(1), logits.size(2), In(terms.scale)[member], In(terms.z_loss)[member],
+          gradient);
     }
   }
 

@@ -45,6 +45,28 @@ void Ops::AddProduct(const at::Tensor& base, const at::Tensor& a, const at::Tens
   }
 }
 
+void Ops::AddProductNorm(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
+                         const at::Tensor& gain, double eps, at::Tensor&, at::Tensor& sum,
+                         at::Tensor& y, at::Tensor& rstd) const {
+  AddProduct(base, a, b, sum);
+  RmsNorm(sum, gain, eps, y, rstd);
+}
+
+void Ops::Attend(const at::Tensor& qkv, const RopeTable& rope, const HeadShape& shape,
+                 AttentionKept& kept, AttentionRoom& room) const {
+  SplitHeads(qkv, rope, shape, kept.q, kept.k, kept.v);
+  Attention({kept.q, kept.k, kept.v}, room.block, kept.p, room.heads);
+  HeadsToRows(room.heads, shape, kept.out);
+}
+
+void Ops::AttendBackward(const at::Tensor& dout, const RopeTable& rope, const HeadShape& shape,
+                         AttentionKept& kept, AttentionRoom& room, at::Tensor& dqkv) const {
+  RowsToHeads(dout, shape, room.heads);
+  AttentionBackward({kept.q, kept.k, kept.v}, room.block, room.keeps, room.heads, kept.p, room.dp,
+                    room.dq, room.dk, room.dv);
+  SplitHeadsBackward(room.dq, room.dk, room.dv, rope, shape, dqkv);
+}
+
 void Ops::Attention(const AttentionInputs& in, int64_t block, at::Tensor& p,
                     at::Tensor& out) const {
   const int64_t count = in.q.size(0);

@@ -60,6 +60,26 @@ at::Tensor SquareSum(const at::Tensor& values) {
 
 }  // namespace
 
+GroupStep StepOfGroup(TensorGroup group, const TrainConfig& train, int64_t step, int64_t d_model) {
+  const double t = static_cast<double>(step + 1);
+  GroupStep own;
+  own.adam = {
+      .beta1 = static_cast<float>(train.beta1),
+      .beta2 = static_cast<float>(train.beta2),
+      .eps = static_cast<float>(train.adam_eps),
+      .step_size = static_cast<float>(LearningRate(train, step) / (1 - std::pow(train.beta1, t))),
+      .inv_sqrt_bias2 = static_cast<float>(1 / std::sqrt(1 - std::pow(train.beta2, t))),
+      .decay = static_cast<float>(DecayRate(train, step)),
+  };
+  if (!Decays(group, train)) own.adam.decay = 0;
+  if (const double factor = LearningRateFactor(group, train, d_model); factor != 1) {
+    own.adam.step_size *= static_cast<float>(factor);
+    if (train.decay == DecayMode::kCoupled) own.adam.decay *= static_cast<float>(factor);
+  }
+  if (train.decay == DecayMode::kGradient) own.into_gradient = std::exchange(own.adam.decay, 0.0f);
+  return own;
+}
+
 AdamW::AdamW(const ModelConfig& model, const Layout& layout, FlatState state, bool composed)
     : d_model_(model.d_model), state_(std::move(state)), composed_(composed) {
   for (const TensorSpec& tensor : layout.tensors) {
@@ -90,28 +110,10 @@ at::Tensor AdamW::GradSquares() const {
 
 void AdamW::Step(int64_t member, const TrainConfig& train, int64_t step, double grad_scale,
                  GroupSums* sums) {
-  const double t = static_cast<double>(step + 1);
-  const AdamWStep base = {
-      .grad_scale = static_cast<float>(grad_scale),
-      .beta1 = static_cast<float>(train.beta1),
-      .beta2 = static_cast<float>(train.beta2),
-      .eps = static_cast<float>(train.adam_eps),
-      .step_size = static_cast<float>(LearningRate(train, step) / (1 - std::pow(train.beta1, t))),
-      .inv_sqrt_bias2 = static_cast<float>(1 / std::sqrt(1 - std::pow(train.beta2, t))),
-      .decay = static_cast<float>(DecayRate(train, step)),
-  };
   for (const Segment& segment : segments_) {
-    AdamWStep own = base;
-    if (!Decays(segment.group, train)) own.decay = 0;
-    if (const double factor = LearningRateFactor(segment.group, train, d_model_); factor != 1) {
-      own.step_size *= static_cast<float>(factor);
-      if (train.decay == DecayMode::kCoupled) own.decay *= static_cast<float>(factor);
-    }
-    double into_gradient = 0;
-    if (train.decay == DecayMode::kGradient) {
-      into_gradient = std::exchange(own.decay, 0.0f);
-    }
-    StepSegment(member, segment, own, into_gradient,
+    GroupStep own = StepOfGroup(segment.group, train, step, d_model_);
+    own.adam.grad_scale = static_cast<float>(grad_scale);
+    StepSegment(member, segment, own.adam, own.into_gradient,
                 sums == nullptr ? nullptr : &(*sums)[static_cast<size_t>(segment.group)]);
   }
 }

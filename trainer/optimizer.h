@@ -23,6 +23,13 @@ struct FlatState {
 
 using GroupSums = std::array<AdamWSums, kTensorGroups>;
 
+// The numbers of a group's step, with decay as it applies to this group.
+struct GroupStep {
+  AdamWStep adam;            // without clipping
+  double into_gradient = 0;  // times the weight, added to its clipped gradient
+};
+GroupStep StepOfGroup(TensorGroup group, const TrainConfig& train, int64_t step, int64_t d_model);
+
 // theta <- theta - lr_t * adam(g) - decay_t * theta, decay_t as DecayRate of schedule.h, with
 // PyTorch's bias corrections. Which groups decay is for `decay_<group>` to say (a tied head is
 // the embedding). With decay: gradient there is no decay_t: g is the gradient plus lambda_t *

@@ -136,6 +136,12 @@ TEST(Optimizer, TwentyStepsEqualTheReferenceByAtenOperators) {
   TrainAgainstReference(options);
 }
 
+TEST(Optimizer, TwentyStepsEqualTheReferenceAGpusWay) {
+  EngineOptions options;
+  options.gpu_kernel_threads = 1;
+  TrainAgainstReference(options);
+}
+
 // Whether the comparison above would notice: without gradients decay alone moves weights.
 TEST(Optimizer, DecaySparesGainsAndObeysTheEmbeddingSwitch) {
   for (const bool decay_embed : {true, false}) {

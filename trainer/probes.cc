@@ -169,7 +169,7 @@ void ActivationProbe::Add(const Workspace& work, const int32_t* tokens) {
     AddNorm(name + "attn_post_norm", layer.attn_post_norm);
     AddNorm(name + "mlp_norm", layer.mlp_norm);
     AddNorm(name + "mlp_post_norm", layer.mlp_post_norm);
-    AddAttention(layer, tokens, &sums_[i]);
+    AddAttention(work, layer.attn, tokens, &sums_[i]);
   }
   AddNorm("embed_norm", work.embed_norm);
   AddNorm("final_norm", work.final_norm);
@@ -183,14 +183,21 @@ void ActivationProbe::AddNorm(const std::string& name, const NormSite& site) {
   mean_squares_[name] += SumMeanSquares(centered ? x - x.mean(-1, /*keepdim=*/true) : x);
 }
 
-void ActivationProbe::AddAttention(const LayerActivations& layer, const int32_t* tokens,
-                                   LayerSums* sums) {
+void ActivationProbe::AddAttention(const Workspace& work, const AttentionKept& kept,
+                                   const int32_t* tokens, LayerSums* sums) {
   const int64_t length = model_.seq_len, group = model_.heads / model_.kv_heads;
+  const auto by_head = [&](const at::Tensor& heads, int64_t rows) {
+    if (!work.heads_by_token) return heads;
+    return heads.view({-1, length, heads.size(2), heads.size(3)})
+        .transpose(1, 2)
+        .reshape({-1, rows, heads.size(3)});
+  };
+  const at::Tensor q = by_head(kept.q, group * length), k = by_head(kept.k, length);
   // One key-value head of one sequence at a time: its scores are G * T rows of T.
-  for (int64_t pair = 0; pair < layer.q.size(0); ++pair) {
+  for (int64_t pair = 0; pair < q.size(0); ++pair) {
     const auto part = [pair](const at::Tensor& tensor) { return tensor.narrow(0, pair, 1); };
     const at::Tensor scores =
-        at::bmm(part(layer.q), part(layer.k).transpose(1, 2)).to(at::kCPU, at::kFloat).contiguous();
+        at::bmm(part(q), part(k).transpose(1, 2)).to(at::kCPU, at::kFloat).contiguous();
     const float* row = scores.const_data_ptr<float>();
     const int32_t* sequence = tokens + pair / model_.kv_heads * length;
     for (int64_t r = 0; r < scores.size(1); ++r, row += length) {

@@ -62,7 +62,8 @@ class ActivationProbe {
   };
   using LayerSums = std::vector<HeadSums>;  // by query head
 
-  void AddAttention(const LayerActivations& layer, const int32_t* tokens, LayerSums* sums);
+  void AddAttention(const Workspace& work, const AttentionKept& kept, const int32_t* tokens,
+                    LayerSums* sums);
   // One query's scores over its keys, before the scale.
   void AddQuery(const float* scores, int64_t keys, const int32_t* tokens, HeadSums* sums);
   void AddFocus(const float* scores, int64_t keys, double top, double total, const int32_t* tokens);

@@ -158,7 +158,7 @@ struct Case {
 };
 
 std::vector<Case> Cases() {
-  std::vector<Case> cases(5);
+  std::vector<Case> cases(6);
   for (Case& one : cases) one.model = Model();
   cases[0].name = "one bucket";
   cases[1].name = "a bucket a layer";
@@ -174,6 +174,8 @@ std::vector<Case> Cases() {
   cases[4].model.positions = Positions::kLearned;
   cases[4].model.biases = cases[4].model.head_bias = true;
   cases[4].options.bucket_floats = 1;
+  cases[5].name = "a GPU's way, parts";
+  cases[5].options = {.chunk_tokens = 10, .gpu_kernel_threads = 1, .bucket_floats = 1};
   return cases;
 }
 

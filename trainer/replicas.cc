@@ -102,7 +102,9 @@ void FollowTask(const Task& task, Ranks& ranks) {
       case RankOrder::kStep:
         FillBatch(task.members, data, step, &batch);
         // Gathering metrics takes another loop over the weights, whose last bits may differ.
-        engine.TrainStep(batch.data(), step, cadence.Metrics(step + 1), ordered.limits);
+        engine.StartStep(batch.data(), step, cadence.Metrics(step + 1), ordered.limits);
+        while (engine.TakeStep(/*wait=*/false)) {
+        }
         ++step;
     }
   }

@@ -2,8 +2,9 @@
 #ifndef LOGLOG_TRAINER_SPIKE_H_
 #define LOGLOG_TRAINER_SPIKE_H_
 
-#include <cstdint>
 #include <nlohmann/json.hpp>
+
+#include "trainer/spike_series.h"
 
 namespace loglog {
 
@@ -15,23 +16,21 @@ namespace loglog {
 class SpikeDetector {
  public:
   // True when an excursion begins with `value`. Values must be finite.
-  bool Add(double value);
+  bool Add(double value) { return series_.Add(value); }
 
   // What lies above it is so many sd off; infinite in the first 50 numbers.
-  double Limit(double sds) const;
+  double Limit(double sds) const { return series_.Limit(sds); }
 
-  double mean() const { return mean_; }
-  double sd() const;
+  double mean() const { return series_.mean; }
+  double sd() const { return series_.sd(); }
+  const SpikeSeries& series() const { return series_; }
 
   nlohmann::ordered_json ToJson() const;
   static SpikeDetector FromJson(const nlohmann::ordered_json& state);
   bool operator==(const SpikeDetector&) const = default;
 
  private:
-  int64_t count_ = 0;
-  double mean_ = 0;
-  double variance_ = 0;
-  bool inside_ = false;
+  SpikeSeries series_;
 };
 
 }  // namespace loglog
