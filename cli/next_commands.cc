@@ -50,7 +50,7 @@ absl::StatusOr<NextOptions> OptionsOf(const Args& args, bool two_arms) {
     if (!args.Has("target")) {
       return absl::InvalidArgumentError("the goal prediction needs --target TOKENS");
     }
-    LOGLOG_ASSIGN_OR_RETURN(options.target, args.Number("target", 1, 1e18));
+    LOGLOG_ASSIGN_OR_RETURN(options.target, args.Number("target", 1e-12, 1e18));
     if (args.Has("target-params")) {
       LOGLOG_ASSIGN_OR_RETURN(options.target_params, args.Number("target-params", 1, 1e18));
     }
@@ -124,7 +124,7 @@ std::vector<NextCandidate> CandidatesOf(NextArms* from) {
 Cell TokensCell(double tokens) {
   if (tokens == std::round(tokens) && tokens < 1e18) return Cell::Int(std::llround(tokens));
   Cell cell = Cell::Real(tokens, kDigits);
-  cell.text = Significant(tokens, kDigits);
+  cell.text = Significant(tokens, 6);
   return cell;
 }
 

@@ -257,6 +257,9 @@ TEST_F(NextCommandsTest, TokensStayInTheUnitOfTheFile) {
       EXPECT_EQ(absl::StrFormat("%.3g", d), absl::StrFormat("%.9g", d));
     }
   }
+  std::vector<std::string> target = next;
+  target.insert(target.end(), {"--goal", "prediction", "--target", "0.5"});
+  EXPECT_EQ(Run(target), 0) << err();
   // A spec has no such tokens.
   std::vector<std::string> spec = next;
   spec.insert(spec.end(), {"--base", WriteFile("tiny.yaml", kSpec), "--spec"});

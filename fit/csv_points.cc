@@ -316,13 +316,15 @@ absl::StatusOr<CsvPoints> ReadCsvPoints(absl::string_view text, const CsvColumns
     if (config.empty()) config = absl::StrCat("row ", row.line);
     o.config = config;
     o.seed = next_seed++;
+    const absl::string_view loss = absl::StripAsciiWhitespace(row.cells[at.loss]);
+    const bool lost = IsEmpty(loss) || IsDiverged(loss);
+    // A row without a loss may have no seed either.
     if (at.seed >= 0 &&
-        !absl::SimpleAtoi(absl::StripAsciiWhitespace(row.cells[at.seed]), &o.seed)) {
+        !absl::SimpleAtoi(absl::StripAsciiWhitespace(row.cells[at.seed]), &o.seed) && !lost) {
       return absl::InvalidArgumentError(
           absl::StrCat(At(sheet, row, at.seed), " is no whole number"));
     }
-    const absl::string_view loss = absl::StripAsciiWhitespace(row.cells[at.loss]);
-    if (IsEmpty(loss) || IsDiverged(loss)) {
+    if (lost) {
       ++(IsEmpty(loss) ? arm.empty : arm.diverged);
       arm.lost.push_back(std::move(o));
       continue;

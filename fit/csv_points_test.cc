@@ -164,7 +164,7 @@ TEST(CsvPoints, RowsWithoutSeedsAreComparedByTheirMeans) {
     EXPECT_DOUBLE_EQ(means[1].loss, 3);
     for (const Observation& mean : means) EXPECT_EQ(mean.seed, 0);
   }
-  const CsvPoints seeded = *ReadCsvPoints("tokens,loss,seed\n1e8,4,3\n1e8,9,5\n1e8,nan,7\n",
+  const CsvPoints seeded = *ReadCsvPoints("tokens,loss,seed\n1e8,4,3\n1e8,9,5\n1e8,nan,7\n1e8,,\n",
                                           {.tokens = "tokens", .seed = "seed"});
   EXPECT_EQ(CsvComparable(seeded, seeded.arms[0]).size(), 2u);
   EXPECT_EQ(seeded.arms[0].lost[0].seed, 7);
