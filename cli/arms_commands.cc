@@ -7,7 +7,9 @@
 #include "cli/commands.h"
 #include "cli/csv_source.h"
 #include "cli/exit_codes.h"
+#include "cli/fit_report.h"
 #include "cli/render/text.h"
+#include "cli/side_by_side.h"
 #include "cli/tables.h"
 #include "cli/trial_stats.h"
 #include "fit/fit.h"
@@ -21,12 +23,14 @@ constexpr int kDigits = 4;
 struct ArmsRead {
   std::vector<ArmTrials> arms;
   Axis axis = Axis::kTokens;
+  std::string left_out;
 };
 
 absl::StatusOr<ArmsRead> OfCsv(const Args& args) {
   LOGLOG_ASSIGN_OR_RETURN(const CsvSource source, ReadCsvSource(args));
   ArmsRead read{.arms = {}, .axis = source.axis};
   for (const CsvArm& arm : source.points.arms) read.arms.push_back({arm.name, arm.trials});
+  read.left_out = CountedRows(source.points);
   return read;
 }
 
@@ -39,18 +43,11 @@ absl::StatusOr<ArmsRead> OfSweep(Context& context) {
   LOGLOG_ASSIGN_OR_RETURN(
       read.axis,
       ParseAxis(context.args().Has("axis") ? context.args().Get("axis") : MainScale(trials)));
-  for (const std::string& arm : Arms(trials)) read.arms.push_back({arm, DoneTrials(trials, arm)});
+  const std::vector<std::string> arms = Arms(trials);
+  LOGLOG_RETURN_IF_ERROR(CheckSideBySide(sweep, trials, arms));
+  for (const std::string& arm : arms) read.arms.push_back({arm, DoneTrials(trials, arm)});
+  read.left_out = LeftOutText(LostOf(trials, arms));
   return read;
-}
-
-// The joint form where both sizes and tokens vary, else one with a floor.
-Law LawFor(const ArmsRead& read, const std::string& form) {
-  if (!form.empty()) return form == "joint" ? Law::kJoint : Law::kSaturating;
-  std::vector<Observation> all;
-  for (const ArmTrials& arm : read.arms) {
-    all.insert(all.end(), arm.trials.begin(), arm.trials.end());
-  }
-  return CarriesJointForm(all) ? Law::kJoint : Law::kSaturating;
 }
 
 // "beta[a] .352 (.341 to .364)" for people, an object by name for programs.
@@ -105,7 +102,10 @@ absl::StatusOr<int> FitArmsShare(Context& context) {
     return WithHint(absl::FailedPreconditionError("one arm shares nothing: there is no other"),
                     "loglog fit shows what one arm says");
   }
-  const Law law = LawFor(read, args.Get("form"));
+  const std::string form = args.Get("form");
+  const Law law = form.empty()      ? SharedLaw(read.arms)
+                  : form == "joint" ? Law::kJoint
+                                    : Law::kSaturating;
   LOGLOG_ASSIGN_OR_RETURN(const ArmsFit fit, FitArms(read.arms, {.law = law, .axis = read.axis}));
   if (fit.choices.empty()) return absl::FailedPreconditionError(fit.reason);
   context.Print(ChoicesTable(fit));
@@ -114,6 +114,7 @@ absl::StatusOr<int> FitArmsShare(Context& context) {
       LawName(law), " form, ", Plural(static_cast<int64_t>(read.arms.size()), "arm"),
       "; held out: each arm's largest ", AxisSymbol(read.axis), ", predicted from the rest",
       fit.reason.empty() ? "" : absl::StrCat("; ", fit.reason)));
+  context.Note(read.left_out);
   return kExitOk;
 }
 

@@ -5,6 +5,7 @@
 #include "cli/commands_testing.h"
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
+#include "plan/plan.h"
 
 namespace loglog::cli {
 namespace {
@@ -18,6 +19,7 @@ class ArmsCommandsTest : public CommandsTest {
  protected:
   void SetUp() override {
     fake_.data.trials.clear();
+    fake_.data.sweep.set_spec_json(CanonicalJson(*ParseSpec(kSpec, "tiny.yaml")));
     int k = 0;
     for (const auto& [arm, beta] :
          {std::pair<std::string, double>{"small", 0.45}, {"large", 0.3}}) {
@@ -78,6 +80,23 @@ TEST_F(ArmsCommandsTest, PeopleSeeBothCriteriaAndWhatTheyAre) {
   EXPECT_THAT(err(), HasSubstr("saturating form, 2 arms; held out: each arm's largest D"));
   ASSERT_EQ(Run({"fit", "arms", "-o", "wide"}), 0) << err();
   EXPECT_THAT(out(), HasSubstr("beta[small] 0.4"));
+}
+
+TEST_F(ArmsCommandsTest, TrialsThatNoFitTakesAreRefusedHereToo) {
+  fake_.data.trials[0].set_state(v1::Trial::DIVERGED);
+  fake_.data.trials[1].set_state(v1::Trial::RUNNING);
+  ASSERT_EQ(Run({"fit", "arms"}), 0) << err();
+  EXPECT_THAT(err(), HasSubstr("left out: 1 diverged, 1 unfinished"));
+  std::string text = kSpec;
+  text.replace(text.find("axes:\n"), 6,
+               "axes:\n  lr: {path: train.lr, values: [1.0e-3, 3.0e-3]}\n");
+  fake_.data.sweep.set_spec_json(CanonicalJson(*ParseSpec(text, "tiny.yaml")));
+  int k = 0;
+  for (v1::Trial& trial : fake_.data.trials) {
+    (*trial.mutable_axes())["lr"] = ++k % 2 == 0 ? "0.001" : "0.003";
+  }
+  EXPECT_EQ(Run({"fit", "arms"}), 1);
+  EXPECT_THAT(err(), HasSubstr("arm small mixes lr = 0.001, 0.003 (train.lr)"));
 }
 
 TEST_F(ArmsCommandsTest, WhatCannotBeSharedIsSaid) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <fstream>
 #include <initializer_list>
 #include <map>
@@ -22,6 +23,7 @@
 #include "fit/csv_points.h"
 #include "fit/fit.h"
 #include "fit/means.h"
+#include "fitting/beside.h"
 #include "nlohmann/json.hpp"
 
 namespace loglog::cli {
@@ -47,7 +49,13 @@ v1::Fit::Verdict ProtoVerdict(FitVerdict verdict) {
 }
 
 // As a coordinator would hand it out; nothing is stored.
-v1::Fit ProtoOf(const FitResult& result, const CsvArm& arm, const CsvArm* arm_b) {
+v1::Fit ProtoOf(FitResult result, const CsvArm& arm, const CsvArm* arm_b) {
+  std::vector<ArmEnds> ends;
+  for (const CsvArm* own : {&arm, arm_b}) {
+    if (own == nullptr) continue;
+    ends.push_back({own->name, static_cast<int64_t>(own->trials.size()), own->diverged});
+  }
+  for (std::string& note : DivergedNotes(ends)) result.notes.push_back(std::move(note));
   v1::Fit fit;
   fit.set_kind(result.kind);
   fit.set_axis(AxisSymbol(result.axis));
@@ -70,6 +78,7 @@ v1::Fit ProtoOf(const FitResult& result, const CsvArm& arm, const CsvArm* arm_b)
   fit.set_n_configs(result.n_configs);
   fit.set_n_pairs(result.n_pairs);
   fit.set_n_diverged(arm.diverged + (arm_b != nullptr ? arm_b->diverged : 0));
+  fit.set_n_unfinished(arm.empty + (arm_b != nullptr ? arm_b->empty : 0));
   fit.set_x_min(result.x_min);
   fit.set_x_max(result.x_max);
   fit.set_p_value(result.p_value);
@@ -95,7 +104,14 @@ v1::Fit ProtoOf(const FitResult& result, const CsvArm& arm, const CsvArm* arm_b)
 }
 
 // Leaves out the rows with the highest losses over all arms, as published fits do.
-void DropHighest(int64_t count, CsvPoints* points) {
+absl::Status DropHighest(int64_t count, CsvPoints* points) {
+  size_t rows = 0;
+  for (const CsvArm& arm : points->arms) rows += arm.trials.size();
+  if (count > 0 && static_cast<size_t>(count) >= rows) {
+    return absl::InvalidArgumentError(absl::StrCat("--drop-highest ", count, " leaves nothing of ",
+                                                   Plural(static_cast<int64_t>(rows), "row"),
+                                                   " with a loss"));
+  }
   for (; count > 0; --count) {
     std::vector<Observation>* from = nullptr;
     size_t at = 0;
@@ -106,9 +122,25 @@ void DropHighest(int64_t count, CsvPoints* points) {
         at = i;
       }
     }
-    if (from == nullptr) return;
     from->erase(from->begin() + static_cast<int64_t>(at));
   }
+  return absl::OkStatus();
+}
+
+// Those that are asked for; all when none is.
+absl::Status KeepArms(const std::vector<std::string>& asked, const std::string& path,
+                      std::vector<CsvArm>* arms) {
+  if (asked.empty()) return absl::OkStatus();
+  for (const std::string& name : asked) {
+    if (std::none_of(arms->begin(), arms->end(),
+                     [&](const CsvArm& arm) { return arm.name == name; })) {
+      return absl::NotFoundError(absl::StrCat("no row of ", path, " has arm `", name, "`"));
+    }
+  }
+  std::erase_if(*arms, [&](const CsvArm& arm) {
+    return std::find(asked.begin(), asked.end(), arm.name) == asked.end();
+  });
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const std::string& form,
@@ -142,13 +174,18 @@ absl::StatusOr<std::vector<v1::Fit>> Comparisons(const CsvPoints& points, Axis a
   std::vector<double> p_values;
   for (size_t a = 0; a < points.arms.size(); ++a) {
     for (size_t b = a + 1; b < points.arms.size(); ++b) {
-      LOGLOG_ASSIGN_OR_RETURN(FitResult result, CompareArms(points.arms[a].trials,
-                                                            points.arms[b].trials, {.axis = axis}));
-      p_values.push_back(2 * std::min(result.p_value, 1 - result.p_value));
-      fits.push_back(ProtoOf(result, points.arms[a], &points.arms[b]));
+      const CsvArm& arm = points.arms[a];
+      const CsvArm& arm_b = points.arms[b];
+      LOGLOG_ASSIGN_OR_RETURN(
+          FitResult result,
+          CompareArms(CsvComparable(points, arm), CsvComparable(points, arm_b), {.axis = axis}));
+      result.n_trials = static_cast<int>(arm.trials.size() + arm_b.trials.size());
+      if (!points.has_seeds) result.notes.push_back(kNoSeeds);
+      p_values.push_back(TwoSidedP(result.p_value));
+      fits.push_back(ProtoOf(std::move(result), arm, &arm_b));
     }
   }
-  const std::vector<double> adjusted = HolmAdjusted(p_values);
+  const std::vector<double> adjusted = AdjustedOverFamily(p_values);
   for (size_t i = 0; i < fits.size(); ++i) {
     if (std::isnan(adjusted[i])) continue;
     nlohmann::json provenance = nlohmann::json::parse(fits[i].provenance_json());
@@ -161,14 +198,14 @@ absl::StatusOr<std::vector<v1::Fit>> Comparisons(const CsvPoints& points, Axis a
 // What the arms may share, with both criteria; empty where the form has nothing to share.
 absl::StatusOr<std::string> SharingReport(const CsvPoints& points, const std::string& form,
                                           Axis axis) {
-  const bool several = !points.arms.empty() && CarriesJointForm(points.arms[0].trials);
-  const Law law = form == "joint" || (form.empty() && several) ? Law::kJoint : Law::kSaturating;
-  if (points.arms.size() < 2 || points.arms.size() > kComparedMax ||
-      !(form.empty() || form == LawName(law))) {
-    return std::string();
-  }
   std::vector<ArmTrials> arms;
   for (const CsvArm& arm : points.arms) arms.push_back({arm.name, arm.trials});
+  const Law law = form == LawName(Law::kJoint)        ? Law::kJoint
+                  : form == LawName(Law::kSaturating) ? Law::kSaturating
+                                                      : SharedLaw(arms);
+  if (arms.size() < 2 || arms.size() > kComparedMax || !(form.empty() || form == LawName(law))) {
+    return std::string();
+  }
   LOGLOG_ASSIGN_OR_RETURN(const ArmsFit fit, FitArms(arms, {.law = law, .axis = axis}));
   std::string out = absl::StrCat("What the arms share (", LawName(law), " form)\n");
   for (size_t i = 0; i < fit.choices.size(); ++i) {
@@ -295,15 +332,8 @@ absl::StatusOr<int> FitCsv(Context& context) {
   const std::string form = args.Get("form");
   const Axis axis = source.axis;
   CsvPoints& points = source.points;
-  if (const std::string only = args.Get("arm"); !only.empty()) {
-    points.arms.erase(std::remove_if(points.arms.begin(), points.arms.end(),
-                                     [&](const CsvArm& arm) { return arm.name != only; }),
-                      points.arms.end());
-    if (points.arms.empty()) {
-      return absl::NotFoundError(absl::StrCat("no row of ", source.path, " has arm `", only, "`"));
-    }
-  }
-  DropHighest(drop, &points);
+  LOGLOG_RETURN_IF_ERROR(KeepArms(args.All("arm"), source.path, &points.arms));
+  LOGLOG_RETURN_IF_ERROR(DropHighest(drop, &points));
 
   std::vector<v1::Fit> fits;
   Plot plot = {.title = source.path,
@@ -311,20 +341,24 @@ absl::StatusOr<int> FitCsv(Context& context) {
                .y_label = source.columns.loss};
   std::map<std::string, std::vector<v1::Fit>> by_kind;
   std::vector<std::string> kinds;
-  size_t shown = 0;
   for (const CsvArm& arm : points.arms) {
     LOGLOG_ASSIGN_OR_RETURN(const std::vector<FitResult> own, FitsOf(arm, form, axis));
     for (const FitResult& fit : own) {
       if (by_kind[fit.kind].empty()) kinds.push_back(fit.kind);
       by_kind[fit.kind].push_back(ProtoOf(fit, arm, nullptr));
     }
-    shown += arm.trials.size();
     plot.series.push_back(SeriesOf(arm, axis, own));
   }
   for (const std::string& kind : kinds) {
     fits.insert(fits.end(), by_kind[kind].begin(), by_kind[kind].end());
   }
-  if (points.arms.size() > 1 && points.arms.size() <= kComparedMax && form.empty()) {
+  const size_t n_arms = points.arms.size();
+  if (n_arms > kComparedMax && form.empty()) {
+    points.notes.push_back(absl::StrCat(n_arms, " arms would be ", n_arms * (n_arms - 1) / 2,
+                                        " comparisons, and no more than ", kComparedMax,
+                                        " arms are compared: name those with --arm A --arm B"));
+  }
+  if (n_arms > 1 && n_arms <= kComparedMax && form.empty()) {
     LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Fit> compared, Comparisons(points, axis));
     fits.insert(fits.end(), compared.begin(), compared.end());
   }
@@ -336,12 +370,7 @@ absl::StatusOr<int> FitCsv(Context& context) {
     LOGLOG_ASSIGN_OR_RETURN(const std::string sharing, SharingReport(points, form, axis));
     if (!sharing.empty()) context.Print(absl::StrCat("\n", sharing));
   }
-  std::string counted = absl::StrCat(shown, " of ", points.n_rows, " rows");
-  size_t censored = 0;
-  for (const CsvArm& arm : points.arms) censored += arm.censored.size();
-  if (censored > 0) {
-    absl::StrAppend(&counted, "; ", censored, " censored, which the intervals leave out");
-  }
+  std::string counted = CountedRows(points);
   if (drop > 0) absl::StrAppend(&counted, "; the ", drop, " highest losses are left out");
   plot.note = counted;
   if (!context.machine_output()) {

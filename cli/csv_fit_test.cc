@@ -2,6 +2,8 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "cli/commands_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -83,6 +85,130 @@ TEST_F(CsvFitTest, DrawsAPicture) {
   text << std::ifstream(svg).rdbuf();
   EXPECT_THAT(text.str(), HasSubstr("<svg"));
   EXPECT_THAT(text.str(), HasSubstr("small: slope -0."));
+}
+
+// Row numbers are no seeds: shuffled rows, or one that diverged, do not change the pairs.
+TEST_F(CsvFitTest, WithoutSeedsArmsAreComparedOnMeans) {
+  std::vector<std::string> lines = absl::StrSplit(TwoArms(), '\n', absl::SkipEmpty());
+  const auto compared = [&] {
+    const std::string path = WriteFile("points.csv", absl::StrJoin(lines, "\n"));
+    EXPECT_EQ(Run({"fit", "--csv", path, "--x", "tokens", "--by", "arm", "-o", "json"}), 0)
+        << err();
+    return nlohmann::json::parse(out())["fits"].back();
+  };
+  const nlohmann::json fit = compared();
+  EXPECT_EQ(fit["kind"], "comparison");
+  EXPECT_EQ(fit["n_pairs"], 6);
+  EXPECT_EQ(fit["n_trials"], 24);
+  EXPECT_THAT(fit["provenance"]["notes"].dump(),
+              HasSubstr("no --seed: arms are compared on means"));
+  std::swap(lines[1], lines[2]);
+  EXPECT_EQ(compared()["parameters"], fit["parameters"]);
+  ASSERT_EQ(Run({"fit", "--csv", WriteFile("points.csv", TwoArms()), "--x", "tokens", "--by", "arm",
+                 "--seed", "seed", "-o", "json"}),
+            0);
+  const nlohmann::json paired = nlohmann::json::parse(out())["fits"].back();
+  EXPECT_EQ(paired["n_pairs"], 12);
+  EXPECT_THAT(paired["provenance"]["notes"].dump(), Not(HasSubstr("no --seed")));
+}
+
+// A contrast that cannot be tested yet belongs to the family, and counts in its p-values.
+TEST_F(CsvFitTest, AContrastWithoutAnAnswerKeepsItsPlaceInTheFamily) {
+  const std::string two = TwoArms(), three = two + "third,1e8,0,3.5\n";
+  std::vector<double> adjusted;
+  for (const std::string& text : {two, three}) {
+    ASSERT_EQ(Run({"fit", "--csv", WriteFile("points.csv", text), "--x", "tokens", "--by", "arm",
+                   "--seed", "seed", "-o", "json"}),
+              0)
+        << err();
+    const nlohmann::json printed = nlohmann::json::parse(out());
+    for (const nlohmann::json& fit : printed["fits"]) {
+      if (!fit["provenance"].contains("holm")) continue;
+      adjusted.push_back(fit["provenance"]["holm"]["p_adjusted"]);
+      EXPECT_EQ(fit["provenance"]["holm"]["m"], text == two ? 1 : 3);
+    }
+  }
+  ASSERT_EQ(adjusted.size(), 2u);
+  EXPECT_DOUBLE_EQ(adjusted[1], 3 * adjusted[0]);
+}
+
+TEST_F(CsvFitTest, DivergedAndEmptyRowsAreCountedApart) {
+  std::string text = TwoArms();
+  for (int seed = 2; seed < 15; ++seed) absl::StrAppend(&text, "small,1e8,", seed, ",nan\n");
+  absl::StrAppend(&text, "large,1e8,2,\nlarge,1e8,3,n/a\n");
+  const std::string path = WriteFile("points.csv", text);
+  ASSERT_EQ(Run({"fit", "--csv", path, "--x", "tokens", "--by", "arm", "--seed", "seed"}), 0);
+  EXPECT_THAT(err(), HasSubstr("24 of 39 rows; 13 diverged; 2 without a loss"));
+  EXPECT_THAT(out(), HasSubstr("more than half of arm small diverged (13 of 25)"));
+  EXPECT_THAT(out(), HasSubstr("diverged: 13 of 25 against 0 of 12"));
+  EXPECT_THAT(out(), HasSubstr("exact p 0.0023"));
+  EXPECT_THAT(out(), HasSubstr("    diverged, 2 unfinished"));
+}
+
+TEST_F(CsvFitTest, MoreArmsThanAreComparedAreSaid) {
+  std::string text = "arm,tokens,seed,loss\n";
+  for (const char* arm : {"a", "b", "c", "d", "e"}) {
+    for (int i = 0; i < 4; ++i) {
+      absl::StrAppend(&text, arm, ",", 1e8 * (1 << i), ",0,", 4 - 0.3 * i - (arm[0] - 'a') * 0.01,
+                      "\n");
+    }
+  }
+  const std::string path = WriteFile("five.csv", text);
+  const std::vector<std::string> fit = {"fit",  "--csv", path,     "--x", "tokens",
+                                        "--by", "arm",   "--seed", "seed"};
+  ASSERT_EQ(Run(fit), 0) << err();
+  EXPECT_THAT(out(), Not(HasSubstr(" against ")));
+  EXPECT_THAT(err(), HasSubstr("5 arms would be 10 comparisons, and no more than 4 arms are "
+                               "compared: name those with --arm A --arm B"));
+  std::vector<std::string> two = fit;
+  two.insert(two.end(), {"--arm", "b", "--arm", "e"});
+  ASSERT_EQ(Run(two), 0) << err();
+  EXPECT_THAT(out(), HasSubstr("b against e"));
+  EXPECT_THAT(out(), Not(HasSubstr("a against")));
+  EXPECT_EQ(Run({"fit", "phase", "--arm", "a", "--arm", "b"}), 2);
+  EXPECT_THAT(err(), HasSubstr("loglog compare A B"));
+}
+
+TEST_F(CsvFitTest, ADatasetsSizeIsTokens) {
+  std::string text = "dataset_size,Model Size,loss\n";
+  for (int i = 0; i < 5; ++i) {
+    absl::StrAppend(&text, 1e8 * (1 << i), ",", 1e6 * (1 << i), ",", 4 - 0.3 * i, "\n");
+  }
+  const std::string path = WriteFile("sizes.csv", text);
+  ASSERT_EQ(Run({"fit", "--csv", path, "--x", "dataset_size"}), 0) << err();
+  EXPECT_THAT(out(), HasSubstr("Local slope in D"));
+  ASSERT_EQ(Run({"fit", "--csv", path, "--x", "Model Size"}), 0) << err();
+  EXPECT_THAT(out(), HasSubstr("Local slope in N"));
+  // Nothing is stored of a file's fit, and none pretends to be.
+  ASSERT_EQ(Run({"fit", "--csv", path, "--x", "dataset_size", "-o", "wide"}), 0) << err();
+  EXPECT_THAT(out(), HasSubstr("objective: "));
+  EXPECT_THAT(out(), Not(HasSubstr("stored as")));
+}
+
+TEST_F(CsvFitTest, DroppingAllRowsIsRefused) {
+  const std::string path = WriteFile("few.csv", "tokens,loss\n1e8,3.5\n2e8,3.2\n4e8,3\n8e8,2.9\n");
+  EXPECT_EQ(Run({"fit", "--csv", path, "--x", "tokens", "--drop-highest", "4"}), 2);
+  EXPECT_THAT(err(), HasSubstr("--drop-highest 4 leaves nothing of 4 rows with a loss"));
+  ASSERT_EQ(Run({"fit", "--csv", path, "--x", "tokens", "--drop-highest", "1"}), 0) << err();
+  EXPECT_THAT(err(), HasSubstr("3 of 4 rows; the 1 highest losses are left out"));
+}
+
+// The arms' law is chosen by all arms, whichever comes first.
+TEST_F(CsvFitTest, TheSharedLawIsThatOfAllArms) {
+  std::string text = "arm,params,tokens,seed,loss\n";
+  const auto add = [&](const char* arm, double n, double d) {
+    const double loss = 1.8 + 400 * std::pow(n, -0.34) + 400 * std::pow(d, -0.28);
+    absl::StrAppend(&text, arm, ",", n, ",", d, ",0,", loss, "\n");
+  };
+  for (const double d : {1e9, 3e9, 1e10, 3e10, 1e11}) add("one", 1e8, d);
+  for (const double n : {1e7, 1e8, 1e9}) {
+    for (const double d : {1e9, 3e9, 1e10, 3e10}) add("many", n, d);
+  }
+  ASSERT_EQ(Run({"fit", "--csv", WriteFile("points.csv", text), "--x", "tokens", "--params",
+                 "params", "--by", "arm", "--seed", "seed"}),
+            0)
+      << err();
+  EXPECT_THAT(out(), HasSubstr("What the arms share (joint form)"));
 }
 
 TEST_F(CsvFitTest, RefusalsNameTheFileAndTheFix) {

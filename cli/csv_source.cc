@@ -1,8 +1,9 @@
 #include "cli/csv_source.h"
 
-#include <algorithm>
-#include <cctype>
+#include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "cli/render/text.h"
@@ -11,16 +12,17 @@
 namespace loglog::cli {
 namespace {
 
-// Words that a column may be called by, for the axis that --x is on.
+// Words that a column may be called by, for the axis that --x is on: the first that its name
+// has, so that dataset_size is data and model_size is none.
+constexpr std::pair<const char*, Axis> kAxisWords[] = {
+    {"param", Axis::kParams},   {"flop", Axis::kFlops},   {"compute", Axis::kFlops},
+    {"data", Axis::kTokens},    {"token", Axis::kTokens}, {"sample", Axis::kTokens},
+    {"example", Axis::kTokens}, {"model", Axis::kParams}, {"size", Axis::kParams}};
+
 Axis AxisOfColumn(const std::string& column) {
-  std::string lower = column;
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  for (const char* word : {"param", "model", "size"}) {
-    if (lower.find(word) != std::string::npos) return Axis::kParams;
-  }
-  for (const char* word : {"flop", "compute"}) {
-    if (lower.find(word) != std::string::npos) return Axis::kFlops;
+  const std::string lower = absl::AsciiStrToLower(column);
+  for (const auto& [word, axis] : kAxisWords) {
+    if (absl::StrContains(lower, word)) return axis;
   }
   if (lower == "n") return Axis::kParams;
   return lower == "c" ? Axis::kFlops : Axis::kTokens;
@@ -72,7 +74,9 @@ std::vector<Flag> CsvSourceFlags() {
           {.name = "x", .value = "COLUMN", .help = "csv: what the loss is a function of"},
           {.name = "y", .value = "COLUMN", .help = "csv: the loss", .default_value = "loss"},
           {.name = "by", .value = "COLUMN", .help = "csv: the arm"},
-          {.name = "seed", .value = "COLUMN", .help = "csv: the seed; pairs arms"},
+          {.name = "seed",
+           .value = "COLUMN",
+           .help = "csv: the seed; without it arms are compared on means and not in pairs"},
           {.name = "tokens", .value = "COLUMN", .help = "csv: tokens D, when x is another"},
           {.name = "params", .value = "COLUMN", .help = "csv: parameters N"},
           {.name = "flops", .value = "COLUMN", .help = "csv: FLOPs C; D = C/6N without tokens"},
@@ -97,6 +101,24 @@ absl::StatusOr<CsvSource> ReadCsvSource(const Args& args) {
   }
   source.points = *std::move(points);
   return source;
+}
+
+std::string CountedRows(const CsvPoints& points) {
+  size_t used = 0, censored = 0;
+  int diverged = 0, empty = 0;
+  for (const CsvArm& arm : points.arms) {
+    used += arm.trials.size();
+    censored += arm.censored.size();
+    diverged += arm.diverged;
+    empty += arm.empty;
+  }
+  std::string text = absl::StrCat(used, " of ", points.n_rows, " rows");
+  if (diverged > 0) absl::StrAppend(&text, "; ", diverged, " diverged");
+  if (empty > 0) absl::StrAppend(&text, "; ", empty, " without a loss");
+  if (censored > 0) {
+    absl::StrAppend(&text, "; ", censored, " censored, which the intervals leave out");
+  }
+  return text;
 }
 
 }  // namespace loglog::cli

@@ -72,6 +72,10 @@ absl::StatusOr<int> Fit(Context& context) {
     }
     return FitCsv(context);
   }
+  if (const std::vector<std::string> arms = context.args().All("arm"); arms.size() > 1) {
+    return WithHint(absl::InvalidArgumentError("fit of a sweep takes one --arm"),
+                    "loglog compare A B compares two of its arms");
+  }
   LOGLOG_ASSIGN_OR_RETURN(Client* const client, context.client());
   LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep,
                           SweepToShow(context, *client, context.args().One("SWEEP")));
@@ -123,7 +127,10 @@ absl::StatusOr<int> Compare(Context& context) {
 
 std::vector<Command> FitCommands() {
   std::vector<Flag> fit_flags = {
-      {.name = "arm", .value = "ARM", .help = "only this arm"},
+      {.name = "arm",
+       .value = "ARM",
+       .help = "only this arm; of a CSV also several, which are compared",
+       .repeated = true},
       kAxis,
       {.name = "with-censored",
        .help = "also what the estimates become with the stopped trials, held to end below "

@@ -10,6 +10,7 @@
 #include "absl/strings/str_replace.h"
 #include "cli/fit_report.h"
 #include "cli/render/text.h"
+#include "fit/status.h"
 #include "nlohmann/json.hpp"
 
 namespace loglog::cli {
@@ -66,6 +67,16 @@ std::string VerdictText(const std::string& verdict) {
   if (verdict == "OK") return "ok";
   if (verdict == "IDENTIFIED") return "identified";
   return verdict == "NOT_IDENTIFIED" ? "not identified" : "refused";
+}
+
+// The stored name and what it means; the name alone where a later version has another.
+std::string StatusText(const std::string& name) {
+  for (const FitStatus status :
+       {FitStatus::kConverged, FitStatus::kAtBound, FitStatus::kMultimodal,
+        FitStatus::kTooFewPoints, FitStatus::kNotIdentified, FitStatus::kRefused}) {
+    if (name == FitStatusName(status)) return absl::StrCat(name, ": ", FitStatusWords(status));
+  }
+  return name;
 }
 
 std::string Subject(const FitRow& fit) {
@@ -237,7 +248,7 @@ absl::StatusOr<std::string> DescribeFit(const std::string& sweep, const FitRow& 
     line("definition", fit.definition);
     line("form", all.value("form", ""));
     line("verdict", absl::StrCat(VerdictText(fit.verdict), ": ", fit.message));
-    line("status", provenance.value("status", ""));
+    line("status", StatusText(provenance.value("status", "")));
     line("cure", provenance.value("cure", ""));
     for (const json& p : all.at("parameters")) {
       const double low = NumberOf(p.at("low"));
@@ -246,9 +257,9 @@ absl::StatusOr<std::string> DescribeFit(const std::string& sweep, const FitRow& 
           absl::StrCat(number(p.at("estimate"), 6), "  ",
                        std::isnan(low) ? "no interval" : Interval(low, NumberOf(p.at("high")), 6)));
     }
-    if (!std::isnan(fit.p_value)) line("p, one-sided", Significant(fit.p_value, 3));
+    if (!std::isnan(fit.p_value)) line("p, one-sided", PValue(fit.p_value, 3));
     if (const auto holm = provenance.find("holm"); holm != provenance.end()) {
-      line("p, Holm", absl::StrCat(number(holm->at("p_adjusted"), 3), " as one of ",
+      line("p, Holm", absl::StrCat(PValue(NumberOf(holm->at("p_adjusted")), 3), " as one of ",
                                    holm->at("m").dump(), " planned comparisons"));
     }
     line("n", absl::StrCat(Plural(fit.n_trials, "trial"), ", ",

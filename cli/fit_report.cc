@@ -11,6 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "cli/render/text.h"
 #include "cli/tables.h"
+#include "fitting/beside.h"
 #include "nlohmann/json.hpp"
 
 namespace loglog::cli {
@@ -76,15 +77,14 @@ std::string Conclusion(const v1::Fit& fit) {
   // The stored p is that of "the arm is no steeper than arm_b".
   const double p = fit.p_value();
   if (difference->high() < 0) {
-    return absl::StrCat(fit.arm(), " is steeper than ", fit.arm_b(),
-                        "; one-sided p = ", Significant(p, 2));
+    return absl::StrCat(fit.arm(), " is steeper than ", fit.arm_b(), "; one-sided ", PEquals(p, 2));
   }
   if (difference->low() > 0) {
-    return absl::StrCat(fit.arm_b(), " is steeper than ", fit.arm(),
-                        "; one-sided p = ", Significant(1 - p, 2));
+    return absl::StrCat(fit.arm_b(), " is steeper than ", fit.arm(), "; one-sided ",
+                        PEquals(1 - p, 2));
   }
-  return absl::StrCat("neither arm is shown to be steeper; two-sided p = ",
-                      Significant(2 * std::min(p, 1 - p), 2), " for equal slopes");
+  return absl::StrCat("neither arm is shown to be steeper; two-sided ", PEquals(TwoSidedP(p), 2),
+                      " for equal slopes");
 }
 
 // Configurations may share a value of the axis: two sizes at one token budget, say.
@@ -99,21 +99,14 @@ std::string ConfigsText(const v1::Fit& fit) {
 }
 
 std::string LeftOut(const v1::Fit& fit, const std::map<std::string, LostTrials>& lost) {
-  int failed = 0, cancelled = 0, stopped = 0;
+  LostTrials sum;
   for (const std::string& arm : {fit.arm(), fit.arm_b()}) {
-    if (const auto it = lost.find(arm); it != lost.end()) {
-      failed += it->second.failed;
-      cancelled += it->second.cancelled;
-      stopped += it->second.stopped;
-    }
+    if (const auto it = lost.find(arm); it != lost.end()) sum += it->second;
   }
-  std::string text = absl::StrCat("; left out: ", fit.n_diverged(), " diverged");
-  if (failed > 0) absl::StrAppend(&text, ", ", failed, " failed");
-  if (cancelled > 0) absl::StrAppend(&text, ", ", cancelled, " cancelled");
-  if (stopped > 0) absl::StrAppend(&text, ", ", stopped, " stopped early");
-  // A trial may have failed since the fit was made.
-  return absl::StrCat(text, ", ", std::max(0, fit.n_unfinished() - failed - cancelled - stopped),
-                      " unfinished");
+  // As the fit counted: a trial may have ended since.
+  sum.diverged = fit.n_diverged();
+  sum.unfinished = std::max(0, fit.n_unfinished() - sum.failed - sum.cancelled - sum.stopped);
+  return absl::StrCat("; ", LeftOutText(sum));
 }
 
 std::string WentIn(const v1::Fit& fit, const std::map<std::string, LostTrials>& lost) {
@@ -142,7 +135,7 @@ std::string AdjustedText(const nlohmann::json& provenance) {
     return it != holm->end() && it->is_number() ? it->get<double>() : NAN;
   };
   if (!(number("m") > 1) || std::isnan(number("p_adjusted"))) return "";
-  return absl::StrCat("two-sided p = ", Significant(number("p_adjusted"), 2), " as one of ",
+  return absl::StrCat("two-sided ", PEquals(number("p_adjusted"), 2), " as one of ",
                       Significant(number("m"), 4), " comparisons (Holm)");
 }
 
@@ -209,6 +202,7 @@ void AppendProvenance(const v1::Fit& fit, bool detailed, const Style& style, std
     absl::StrAppend(out, "    ", absl::StrReplaceAll(key, {{"_", " "}}), ": ",
                     it->get<std::string>(), "\n");
   }
+  if (fit.name().empty()) return;  // of a file's points: nothing is stored
   absl::StrAppend(out, "    stored as ", fit.name(), ", inputs ", fit.inputs_sha256().substr(0, 16),
                   "\n");
 }
@@ -249,14 +243,41 @@ void AppendFit(const v1::Fit& fit, const FitReportOptions& options, const Style&
 
 }  // namespace
 
+LostTrials& LostTrials::operator+=(const LostTrials& other) {
+  diverged += other.diverged;
+  failed += other.failed;
+  cancelled += other.cancelled;
+  stopped += other.stopped;
+  unfinished += other.unfinished;
+  return *this;
+}
+
 std::map<std::string, LostTrials> LostByArm(const std::vector<v1::Trial>& trials) {
   std::map<std::string, LostTrials> lost;
   for (const v1::Trial& trial : trials) {
-    lost[trial.arm()].failed += trial.state() == v1::Trial::FAILED;
-    lost[trial.arm()].cancelled += trial.state() == v1::Trial::CANCELLED;
-    lost[trial.arm()].stopped += trial.state() == v1::Trial::STOPPED;
+    LostTrials& arm = lost[trial.arm()];
+    arm.diverged += trial.state() == v1::Trial::DIVERGED;
+    arm.failed += trial.state() == v1::Trial::FAILED;
+    arm.cancelled += trial.state() == v1::Trial::CANCELLED;
+    arm.stopped += trial.state() == v1::Trial::STOPPED;
+    arm.unfinished += trial.state() == v1::Trial::PENDING || trial.state() == v1::Trial::RUNNING;
   }
   return lost;
+}
+
+LostTrials LostOf(const std::vector<v1::Trial>& trials, const std::vector<std::string>& arms) {
+  std::map<std::string, LostTrials> lost = LostByArm(trials);
+  LostTrials sum;
+  for (const std::string& arm : arms) sum += lost[arm];
+  return sum;
+}
+
+std::string LeftOutText(const LostTrials& lost) {
+  std::string text = absl::StrCat("left out: ", lost.diverged, " diverged");
+  if (lost.failed > 0) absl::StrAppend(&text, ", ", lost.failed, " failed");
+  if (lost.cancelled > 0) absl::StrAppend(&text, ", ", lost.cancelled, " cancelled");
+  if (lost.stopped > 0) absl::StrAppend(&text, ", ", lost.stopped, " stopped early");
+  return absl::StrCat(text, ", ", lost.unfinished, " unfinished");
 }
 
 const v1::Parameter* FindParameter(const v1::Fit& fit, absl::string_view name) {

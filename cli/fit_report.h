@@ -12,13 +12,19 @@
 
 namespace loglog::cli {
 
-// Trials of an arm that ended without a loss. A fit counts them as unfinished.
+// Trials of an arm that no fit takes. A stored fit counts all but the diverged as unfinished.
 struct LostTrials {
+  int diverged = 0;
   int failed = 0;
   int cancelled = 0;
   int stopped = 0;
+  int unfinished = 0;  // that may still end with a loss
+  LostTrials& operator+=(const LostTrials& other);
 };
 std::map<std::string, LostTrials> LostByArm(const std::vector<v1::Trial>& trials);
+LostTrials LostOf(const std::vector<v1::Trial>& trials, const std::vector<std::string>& arms);
+// "left out: 1 diverged, 2 stopped early, 0 unfinished".
+std::string LeftOutText(const LostTrials& lost);
 
 struct FitReportOptions {
   // Also the objective triple, the notes and the provenance of each fit.

@@ -57,6 +57,17 @@ Comparison of arms, in D
 )");
 }
 
+// The stored p is that of one direction, so the other's is a difference of 1.
+TEST(FitReportTest, ASteeperSecondArmHasAPValueToo) {
+  v1::Fit fit = ComparisonFit(0.0189, 0.0168, 0.021);
+  fit.set_p_value(1);
+  EXPECT_THAT(RenderFitReport({fit}, {}, {}),
+              HasSubstr("large is steeper than small; one-sided p < 1e-15\n"));
+  fit.set_provenance_json(R"({"holm": {"m": 3, "p_adjusted": 0}})");
+  EXPECT_THAT(RenderFitReport({fit}, {}, {}),
+              HasSubstr("two-sided p < 1e-15 as one of 3 comparisons (Holm)"));
+}
+
 TEST(FitReportTest, DetailsNameTheObjectivesAndTheStoredFit) {
   const std::string report =
       RenderFitReport({SlopeFit("small", -0.07, -0.08, -0.06)}, {.detailed = true}, {});

@@ -156,6 +156,10 @@ TEST(FitExport, AFitIsDescribedWithAllThatWentIntoIt) {
                           HasSubstr("1 stopped early (their loss is not final; "),
                           HasSubstr("least squares 0.3"), HasSubstr("rolling origin"),
                           HasSubstr("when predicted from the rest"), HasSubstr("fit-")));
+  EXPECT_THAT(text, HasSubstr("CONVERGED: the starts agree on one best law"));
+  FitRow sure = fits[3];
+  sure.p_value = 0;
+  EXPECT_THAT(*DescribeFit("s", sure, 100), HasSubstr("p, one-sided    < 1e-15\n"));
   FitRow broken = fits[0];
   broken.fit_json = "[]";
   EXPECT_EQ(DescribeFit("s", broken, 80).status().code(), absl::StatusCode::kDataLoss);

@@ -9,7 +9,9 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/csv_source.h"
+#include "cli/fit_report.h"
 #include "cli/render/text.h"
+#include "cli/side_by_side.h"
 #include "cli/spec_file.h"
 #include "cli/tables.h"
 #include "cli/trial_stats.h"
@@ -29,24 +31,46 @@ NextArm ArmOfTrials(const std::vector<v1::Trial>& trials, const std::string& nam
     if (trial.arm() != name) continue;
     const double n = static_cast<double>(trial.params_non_embedding());
     const double d = static_cast<double>(trial.tokens_planned());
-    arm.seeds[{n, trial.tokens_planned()}].insert(trial.seed());
+    arm.seeds[{n, d}].insert(trial.seed());
     arm.flops_per_token[n] = trial.flops() / d;
     if (trial.steps() > 0) arm.batch_tokens[n] = trial.tokens_planned() / trial.steps();
     if (trial.tokens_per_second() > 0) {
       arm.tokens_per_second[n].push_back(trial.tokens_per_second());
     }
   }
+  arm.comparable = arm.done;
   return arm;
 }
 
-NextArm ArmOfPoints(const CsvArm& points) {
+NextArm ArmOfPoints(const CsvPoints& points, const CsvArm& rows) {
   // As a spec labels its only arm.
-  NextArm arm = {.name = points.name.empty() ? "all" : points.name, .done = points.trials};
-  for (const Observation& o : points.trials) {
-    arm.seeds[{o.n_params, std::llround(o.d_tokens)}].insert(o.seed);
+  NextArm arm = {.name = rows.name.empty() ? "all" : rows.name,
+                 .done = rows.trials,
+                 .comparable = CsvComparable(points, rows)};
+  const auto take = [&](const Observation& o) {
+    arm.seeds[{o.n_params, o.d_tokens}].insert(o.seed);
+  };
+  for (const Observation& o : rows.trials) {
+    take(o);
     arm.flops_per_token[o.n_params] = o.c_flops / o.d_tokens;
   }
+  // Trained already, though no fit takes them.
+  for (const Observation& o : rows.lost) take(o);
+  for (const CensoredTrial& censored : rows.censored) take(censored.trial);
   return arm;
+}
+
+// A spec counts tokens, and a file may count in billions of them.
+absl::Status CheckWholeTokens(const std::vector<NextArm>& arms) {
+  for (const NextArm& arm : arms) {
+    for (const Observation& o : arm.done) {
+      if (o.d_tokens == std::round(o.d_tokens)) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("--base is a spec in tokens, and D = ", Significant(o.d_tokens, 6),
+                       " of the points is no whole number of them: write D in tokens"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 // The batches of a spec's cells, so that tokens to add are whole ones.
@@ -97,12 +121,19 @@ absl::StatusOr<NextArms> OfCsv(const Args& args) {
   for (const CsvArm& arm : source.points.arms) known.push_back(arm.name);
   LOGLOG_ASSIGN_OR_RETURN(const std::vector<std::string> arms,
                           ArmsAsked(args, known, Printable(source.path)));
+  CsvPoints chosen = source.points;
+  chosen.arms.clear();
   for (const std::string& name : arms) {
     for (const CsvArm& arm : source.points.arms) {
-      if (arm.name == name) read.arms.push_back(ArmOfPoints(arm));
+      if (arm.name == name) chosen.arms.push_back(arm);
     }
   }
+  for (const CsvArm& arm : chosen.arms) read.arms.push_back(ArmOfPoints(chosen, arm));
+  read.notes = chosen.notes;
+  read.notes.push_back(CountedRows(chosen));
+  if (arms.size() > 1 && !chosen.has_seeds) read.notes.push_back(kNoSeeds);
   if (args.Has("base")) {
+    LOGLOG_RETURN_IF_ERROR(CheckWholeTokens(read.arms));
     LOGLOG_ASSIGN_OR_RETURN(const SweepSpec spec, LoadSpec(args.Get("base"), {}));
     LOGLOG_RETURN_IF_ERROR(ReadBatches(spec, read.has_sizes, &read.arms));
     read.spec = CanonicalJson(spec);
@@ -119,7 +150,9 @@ absl::StatusOr<NextArms> OfSweep(Context& context) {
   read.spec = sweep.spec_json();
   LOGLOG_ASSIGN_OR_RETURN(const std::vector<std::string> arms,
                           ArmsAsked(args, Arms(trials), ShortName(sweep.name())));
+  LOGLOG_RETURN_IF_ERROR(CheckSideBySide(sweep, trials, arms));
   for (const std::string& arm : arms) read.arms.push_back(ArmOfTrials(trials, arm));
+  read.notes.push_back(LeftOutText(LostOf(trials, arms)));
   return read;
 }
 
@@ -157,7 +190,7 @@ absl::StatusOr<NextCost> CostOfNext(const Args& args, const NextArms& arms) {
   return cost;
 }
 
-int64_t TakeSeed(double n_params, int64_t tokens, std::vector<NextArm>* arms) {
+int64_t TakeSeed(double n_params, double tokens, std::vector<NextArm>* arms) {
   const auto taken = [&](int64_t seed) {
     return std::any_of(arms->begin(), arms->end(), [&](NextArm& arm) {
       return arm.seeds[{n_params, tokens}].contains(seed);

@@ -19,21 +19,25 @@ namespace loglog::cli {
 struct NextArm {
   std::string name;
   std::vector<Observation> done;
-  // Of all trials, those that have not ended too: the seeds at each (N, D).
-  std::map<std::pair<double, int64_t>, std::set<int64_t>> seeds;
+  std::vector<Observation> comparable;  // done, as they stand in pairs with another arm's
+  // Of all trials, with those that ended without a loss or have not ended: the seeds at each
+  // (N, D).
+  std::map<std::pair<double, double>, std::set<int64_t>> seeds;
   std::map<double, double> flops_per_token;                 // by N
   std::map<double, int64_t> batch_tokens;                   // by N; none of a CSV
   std::map<double, std::vector<double>> tokens_per_second;  // by N, as measured
 };
 
 struct NextArms {
-  std::vector<NextArm> arms;  // one, or the two that are compared
-  std::string spec;           // that the trials came from; empty: not known
-  bool has_sizes = true;      // false: N is not known, and cost is counted in tokens
+  std::vector<NextArm> arms;       // one, or the two that are compared
+  std::string spec;                // that the trials came from; empty: not known
+  bool has_sizes = true;           // false: N is not known, and cost is counted in tokens
+  std::vector<std::string> notes;  // what of the trials is left out, and how they are paired
 };
 
 // The arms of --arm, or the first two, of a sweep or of --csv with the spec of --base.
-// NOT_FOUND: an arm, with those there are. INVALID_ARGUMENT: more than two arms.
+// NOT_FOUND: an arm, with those there are. INVALID_ARGUMENT: more than two arms, or a base spec of
+// a file whose D are no whole tokens. FAILED_PRECONDITION: trials that no fit would take together.
 absl::StatusOr<NextArms> ReadNextArms(Context& context);
 
 // What a trial costs.
@@ -47,7 +51,7 @@ struct NextCost {
 absl::StatusOr<NextCost> CostOfNext(const Args& args, const NextArms& arms);
 
 // The smallest seed at these sizes that no trial of the arms has; it counts as taken then.
-int64_t TakeSeed(double n_params, int64_t tokens, std::vector<NextArm>* arms);
+int64_t TakeSeed(double n_params, double tokens, std::vector<NextArm>* arms);
 
 // The trials that are done, as a spec has them.
 std::vector<NextTrial> TrialsThere(const NextArms& arms);

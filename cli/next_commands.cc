@@ -1,8 +1,12 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <set>
+#include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "cli/commands.h"
@@ -46,7 +50,7 @@ absl::StatusOr<NextOptions> OptionsOf(const Args& args, bool two_arms) {
     if (!args.Has("target")) {
       return absl::InvalidArgumentError("the goal prediction needs --target TOKENS");
     }
-    LOGLOG_ASSIGN_OR_RETURN(options.target, args.Number("target", 1, 1e18));
+    LOGLOG_ASSIGN_OR_RETURN(options.target, args.Number("target", 1e-12, 1e18));
     if (args.Has("target-params")) {
       LOGLOG_ASSIGN_OR_RETURN(options.target_params, args.Number("target-params", 1, 1e18));
     }
@@ -69,21 +73,75 @@ absl::Status ReadBudget(const Args& args, const NextCost& cost, NextOptions* opt
   return absl::OkStatus();
 }
 
-// Where trials could be added, their tokens whole batches; pairs at sizes that both arms have.
-std::vector<NextCandidate> CandidatesOf(const std::vector<NextArm>& arms) {
+// Whether the arms have trials of this size in pairs.
+bool HasPairs(double n_params, const NextArm& arm, const NextArm& arm_b) {
+  std::set<std::pair<double, int64_t>> there;
+  for (const Observation& o : arm.comparable) {
+    if (o.n_params == n_params) there.insert({o.d_tokens, o.seed});
+  }
+  return std::any_of(arm_b.comparable.begin(), arm_b.comparable.end(), [&](const Observation& o) {
+    return o.n_params == n_params && there.contains({o.d_tokens, o.seed});
+  });
+}
+
+// A number of tokens that is no one's yet is as good as any beside it.
+double Rounded(double tokens) {
+  double rounded = tokens;
+  return absl::SimpleAtod(absl::StrFormat("%.3g", tokens), &rounded) ? rounded : tokens;
+}
+
+// Where trials could be added: in whole batches where these are known, else at the data's D or at
+// round numbers between and beyond them. Pairs only at sizes that have some.
+std::vector<NextCandidate> CandidatesOf(NextArms* from) {
+  const std::vector<NextArm>& arms = from->arms;
   const NextArm& arm = arms[0];
   std::vector<NextCandidate> candidates = NextCandidates(arm.done);
-  std::erase_if(candidates, [&](const NextCandidate& c) {
-    const std::vector<Observation>& others = arms.back().done;
-    return std::none_of(others.begin(), others.end(),
-                        [&](const Observation& o) { return o.n_params == c.n_params; });
-  });
+  if (arms.size() > 1) {
+    std::set<double> left_out;
+    std::erase_if(candidates, [&](const NextCandidate& c) {
+      if (HasPairs(c.n_params, arms[0], arms[1])) return false;
+      left_out.insert(c.n_params);
+      return true;
+    });
+    for (const double n : left_out) {
+      from->notes.push_back(absl::StrCat("N = ", HumanCount(n),
+                                         " has no pair (no D and seed that both arms have): no "
+                                         "trial of this size is proposed"));
+    }
+  }
   for (NextCandidate& c : candidates) {
-    const auto batch = arm.batch_tokens.find(c.n_params);
-    const double unit = batch == arm.batch_tokens.end() ? 1 : static_cast<double>(batch->second);
-    c.d_tokens = std::max(1.0, std::round(c.d_tokens / unit)) * unit;
+    if (const auto batch = arm.batch_tokens.find(c.n_params); batch != arm.batch_tokens.end()) {
+      const auto unit = static_cast<double>(batch->second);
+      c.d_tokens = std::max(1.0, std::round(c.d_tokens / unit)) * unit;
+    } else if (!arm.seeds.contains({c.n_params, c.d_tokens})) {
+      c.d_tokens = Rounded(c.d_tokens);
+    }
   }
   return candidates;
+}
+
+// In tokens, or in what a file counts them in.
+Cell TokensCell(double tokens) {
+  if (tokens == std::round(tokens) && tokens < 1e18) return Cell::Int(std::llround(tokens));
+  Cell cell = Cell::Real(tokens, kDigits);
+  cell.text = Significant(tokens, 6);
+  return cell;
+}
+
+// This command with --spec, to be read by the shell.
+std::string SpecCommand(const Args& args, const std::vector<Flag>& flags) {
+  std::string command = "loglog next";
+  if (const std::string sweep = args.One("SWEEP"); !sweep.empty()) {
+    absl::StrAppend(&command, " ", ShellQuote(sweep));
+  }
+  for (const Flag& flag : flags) {
+    if (flag.name == "spec" || !args.OnLine(flag.name)) continue;
+    for (const std::string& value : args.All(flag.name)) {
+      absl::StrAppend(&command, " --", flag.name, " ", ShellQuote(value));
+    }
+  }
+  if (args.Has("csv") && !args.Has("base")) absl::StrAppend(&command, " --base SPEC");
+  return absl::StrCat(command, " --spec > next.yaml");
 }
 
 // Each step with its seed; `added` gets its trials.
@@ -95,16 +153,17 @@ Table StepsTable(const NextPlan& plan, NextArms* from, std::vector<NextTrial>* a
   table.columns = {{"step", true}, {"arms"},       {"N", true},     {"D", true},
                    {"seed", true}, {"cost", true}, {"spent", true}, {"half_width", true}};
   for (const NextStep& step : plan.steps) {
-    const int64_t tokens = std::llround(step.d_tokens);
-    const int64_t seed = TakeSeed(step.n_params, tokens, &from->arms);
+    const int64_t seed = TakeSeed(step.n_params, step.d_tokens, &from->arms);
     const double n = from->has_sizes ? step.n_params : 0;
-    for (const std::string& name : names) added->push_back({name, n, tokens, seed});
+    for (const std::string& name : names) {
+      added->push_back({name, n, std::llround(step.d_tokens), seed});
+    }
     Cell half = Cell::Real(step.half_width, kDigits);
     half.text = Significant(step.half_width, kDigits);
     table.rows.push_back({Cell::Int(static_cast<int64_t>(table.rows.size()) + 1),
                           Cell::Text(absl::StrJoin(names, "; ")),
                           from->has_sizes ? Cell::Int(std::llround(n)) : Cell::Text(""),
-                          Cell::Int(tokens), Cell::Int(seed), Cell::Count(step.cost),
+                          TokensCell(step.d_tokens), Cell::Int(seed), Cell::Count(step.cost),
                           Cell::Count(step.spent), half});
   }
   return table;
@@ -120,45 +179,7 @@ std::string Summary(const NextPlan& plan, NextGoal goal, const std::string& unit
                       goal == NextGoal::kDifference ? "pair" : "trial", "; costs are ", unit);
 }
 
-absl::StatusOr<int> Next(Context& context) {
-  const Args& args = context.args();
-  LOGLOG_ASSIGN_OR_RETURN(NextArms from, ReadNextArms(context));
-  const bool two = from.arms.size() > 1;
-  LOGLOG_ASSIGN_OR_RETURN(NextOptions options, OptionsOf(args, two));
-  LOGLOG_ASSIGN_OR_RETURN(const NextCost cost, CostOfNext(args, from));
-  LOGLOG_RETURN_IF_ERROR(ReadBudget(args, cost, &options));
-  const std::vector<Observation> none;
-  LOGLOG_ASSIGN_OR_RETURN(
-      const NextPlan plan,
-      ChooseNextRuns(
-          from.arms[0].done, two ? from.arms[1].done : none, CandidatesOf(from.arms),
-          [&](const NextCandidate& c) { return c.d_tokens * cost.per_token.at(c.n_params); },
-          options));
-  if (plan.steps.empty()) {
-    return WithHint(absl::FailedPreconditionError(plan.reason),
-                    "loglog plan SPEC tells what a grid will be able to say");
-  }
-  const std::vector<NextTrial> there = TrialsThere(from);
-  std::vector<NextTrial> added;
-  const Table table = StepsTable(plan, &from, &added);
-  if (args.On("spec")) {
-    if (from.spec.empty()) {
-      return absl::InvalidArgumentError(
-          "--spec widens the spec that the points came from: name it with --base SPEC");
-    }
-    LOGLOG_ASSIGN_OR_RETURN(const std::string spec, SpecOfTrials(from.spec, there, added));
-    context.Print(spec);
-    return kExitOk;
-  }
-  context.Print(table);
-  if (!context.machine_output()) context.Note(Summary(plan, options.goal, cost.unit));
-  context.Next({"loglog next --spec > next.yaml", "loglog submit next.yaml"});
-  return kExitOk;
-}
-
-}  // namespace
-
-std::vector<Command> NextCommands() {
+std::vector<Flag> NextFlags() {
   std::vector<std::string> goals;
   for (const GoalWords& known : kGoals) goals.push_back(known.word);
   std::vector<Flag> flags = {
@@ -185,6 +206,53 @@ std::vector<Command> NextCommands() {
       {.name = "base", .value = "SPEC", .help = "csv: the spec that the points came from"}};
   const std::vector<Flag> csv_flags = CsvSourceFlags();
   flags.insert(flags.end(), csv_flags.begin(), csv_flags.end());
+  return flags;
+}
+
+absl::StatusOr<int> Next(Context& context) {
+  const Args& args = context.args();
+  LOGLOG_ASSIGN_OR_RETURN(NextArms from, ReadNextArms(context));
+  const bool two = from.arms.size() > 1;
+  LOGLOG_ASSIGN_OR_RETURN(NextOptions options, OptionsOf(args, two));
+  LOGLOG_ASSIGN_OR_RETURN(const NextCost cost, CostOfNext(args, from));
+  LOGLOG_RETURN_IF_ERROR(ReadBudget(args, cost, &options));
+  const std::vector<Observation> none;
+  const std::vector<NextCandidate> candidates = CandidatesOf(&from);
+  LOGLOG_ASSIGN_OR_RETURN(
+      const NextPlan plan,
+      ChooseNextRuns(
+          two ? from.arms[0].comparable : from.arms[0].done, two ? from.arms[1].comparable : none,
+          candidates,
+          [&](const NextCandidate& c) { return c.d_tokens * cost.per_token.at(c.n_params); },
+          options));
+  if (plan.steps.empty()) {
+    return WithHint(absl::FailedPreconditionError(plan.reason),
+                    "loglog plan SPEC tells what a grid will be able to say");
+  }
+  const std::vector<NextTrial> there = TrialsThere(from);
+  std::vector<NextTrial> added;
+  const Table table = StepsTable(plan, &from, &added);
+  if (args.On("spec")) {
+    if (from.spec.empty()) {
+      return absl::InvalidArgumentError(
+          "--spec widens the spec that the points came from: name it with --base SPEC");
+    }
+    LOGLOG_ASSIGN_OR_RETURN(const std::string spec, SpecOfTrials(from.spec, there, added));
+    context.Print(spec);
+    return kExitOk;
+  }
+  context.Print(table);
+  if (!context.machine_output()) {
+    context.Note(Summary(plan, options.goal, cost.unit));
+    for (const std::string& note : from.notes) context.Note(note);
+  }
+  context.Next({SpecCommand(args, NextFlags()), "loglog submit next.yaml"});
+  return kExitOk;
+}
+
+}  // namespace
+
+std::vector<Command> NextCommands() {
   return {
       {.path = "next",
        .summary = "which trials to run next: the most information for a slot's time",
@@ -199,7 +267,7 @@ std::vector<Command> NextCommands() {
        .positionals = {{.name = "SWEEP",
                         .help = "name of the sweep (default: the newest)",
                         .required = false}},
-       .flags = flags,
+       .flags = NextFlags(),
        .run = Next},
   };
 }

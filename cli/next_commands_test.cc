@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "cli/commands_testing.h"
 #include "cli/next_spec.h"
@@ -200,6 +201,105 @@ TEST_F(NextCommandsTest, ACsvOfTokensAndLosses) {
             0)
       << err();
   EXPECT_THAT(err(), HasSubstr("seconds of a slot"));
+}
+
+// What no fit takes is trained all the same, and is counted.
+TEST_F(NextCommandsTest, SeedsOfRowsWithoutALossAreTaken) {
+  std::string text = "tokens,seed,loss,end\n";
+  int k = 0;
+  for (const double d : {1e6, 4e6, 1.6e7, 6.4e7}) {
+    for (const int seed : {0, 1}) {
+      absl::StrAppend(&text, d, ",", seed, ",", LossOf("small", 1e6, d, ++k), ",\n");
+    }
+    absl::StrAppend(&text, d, ",2,nan,\n", d, ",3,9,below\n", d, ",4,,\n");
+  }
+  const std::string path = WriteFile("points.csv", text);
+  const std::vector<std::string> next = {"next",   "--csv", path,         "--x", "tokens",
+                                         "--seed", "seed",  "--censored", "end"};
+  ASSERT_EQ(Run(next), 0) << err();
+  EXPECT_THAT(err(), HasSubstr("8 of 20 rows; 4 diverged; 4 without a loss; 4 censored"));
+  std::vector<std::string> as_json = next;
+  as_json.insert(as_json.end(), {"-o", "json"});
+  ASSERT_EQ(Run(as_json), 0) << err();
+  int again = 0;
+  for (const json& step : Steps()) {
+    for (const double d : {1e6, 4e6, 1.6e7, 6.4e7}) {
+      if (step["D"] != d) continue;
+      EXPECT_GE(step["seed"], 5);
+      ++again;
+    }
+  }
+  EXPECT_GT(again, 0);
+}
+
+TEST_F(NextCommandsTest, TokensStayInTheUnitOfTheFile) {
+  std::string text = "tokens,seed,loss\n";
+  int k = 0;
+  for (const double d : {0.05, 0.1, 0.2, 0.4, 0.8, 1.6}) {
+    for (const int seed : {0, 1}) {
+      absl::StrAppend(&text, d, ",", seed, ",", LossOf("small", 1e6, d * 1e9, ++k), "\n");
+    }
+  }
+  const std::string path = WriteFile("billions.csv", text);
+  const std::vector<std::string> next = {"next", "--csv", path, "--x", "tokens", "--seed", "seed"};
+  std::vector<std::string> as_json = next;
+  as_json.insert(as_json.end(), {"--goal", "beta", "--steps", "20", "-o", "json"});
+  ASSERT_EQ(Run(as_json), 0) << err();
+  double least = 1e9;
+  for (const json& step : Steps()) least = std::min(least, step["D"].get<double>());
+  EXPECT_LT(least, 0.5);
+  for (const json& step : Steps()) {
+    const double d = step["D"];
+    const std::set<double> there = {0.05, 0.1, 0.2, 0.4, 0.8, 1.6};
+    if (there.contains(d)) {
+      EXPECT_GE(step["seed"], 2);
+    } else {
+      EXPECT_EQ(absl::StrFormat("%.3g", d), absl::StrFormat("%.9g", d));
+    }
+  }
+  std::vector<std::string> target = next;
+  target.insert(target.end(), {"--goal", "prediction", "--target", "0.5"});
+  EXPECT_EQ(Run(target), 0) << err();
+  // A spec has no such tokens.
+  std::vector<std::string> spec = next;
+  spec.insert(spec.end(), {"--base", WriteFile("tiny.yaml", kSpec), "--spec"});
+  EXPECT_EQ(Run(spec), 2);
+  EXPECT_THAT(err(), HasSubstr("write D in tokens"));
+}
+
+TEST_F(NextCommandsTest, ASizeWithoutPairsIsLeftOutOfTheChoice) {
+  TrainAll(SizesSpec());
+  int64_t largest = 0;
+  for (const v1::Trial& trial : fake_.data.trials) {
+    largest = std::max(largest, trial.params_non_embedding());
+  }
+  for (v1::Trial& trial : fake_.data.trials) {
+    if (trial.arm() == "large" && trial.params_non_embedding() == largest) {
+      trial.set_seed(trial.seed() + 2);
+    }
+  }
+  ASSERT_EQ(Run({"next"}), 0) << err();
+  EXPECT_THAT(err(), HasSubstr("has no pair (no D and seed that both arms have)"));
+}
+
+TEST_F(NextCommandsTest, TheHintIsTheWholeCommand) {
+  AsTerminal();
+  const std::string path = WriteFile("my points.csv", csv_);
+  ASSERT_EQ(Run({"next", "--csv", path, "--x", "tokens", "--by", "arm", "--seed", "seed"}), 0)
+      << err();
+  EXPECT_THAT(err(), AllOf(HasSubstr("my points.csv'"), HasSubstr(" --x tokens "),
+                           HasSubstr(" --base SPEC --spec > next.yaml")));
+  ASSERT_EQ(Run({"next", "--arm", "small", "--steps", "3"}), 0) << err();
+  EXPECT_THAT(err(), HasSubstr("loglog next --arm small --steps 3 --spec > next.yaml"));
+}
+
+TEST_F(NextCommandsTest, TrialsThatNoFitTakesAreRefusedHereToo) {
+  fake_.data.trials[0].set_state(v1::Trial::DIVERGED);
+  ASSERT_EQ(Run({"next"}), 0) << err();
+  EXPECT_THAT(err(), HasSubstr("left out: 1 diverged, 0 unfinished"));
+  fake_.data.trials[1].set_data_sha256("77ab0c11bb");
+  EXPECT_EQ(Run({"next"}), 1);
+  EXPECT_THAT(err(), HasSubstr("the trials saw different data"));
 }
 
 TEST_F(NextCommandsTest, WhatIsMissingIsSaid) {

@@ -317,6 +317,8 @@ Table FitTable(const std::vector<v1::Fit>& fits) {
       return cell;
     };
     const bool comparison = fit.kind() == "comparison";
+    Cell p_value = comparison ? Cell::Real(fit.p_value(), 4) : Cell::None();
+    if (comparison) p_value.text = PValue(fit.p_value(), 4);
     table.rows.push_back({Cell::Text(fit.name()),
                           Cell::Text(fit.kind()),
                           Cell::Text(fit.axis()),
@@ -334,7 +336,7 @@ Table FitTable(const std::vector<v1::Fit>& fits) {
                           Cell::Int(fit.n_unfinished()),
                           Cell::Count(fit.x_min()),
                           Cell::Count(fit.x_max()),
-                          comparison ? Cell::Real(fit.p_value(), 4) : Cell::None(),
+                          p_value,
                           Cell::Real(fit.leave_largest_out_error(), 4),
                           Cell::Text(fit.definition()),
                           Cell::Text(fit.form()),

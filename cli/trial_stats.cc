@@ -95,6 +95,12 @@ bool CarriesJointForm(const std::vector<Observation>& trials) {
   return sizes.size() >= kDistinctMin && tokens.size() >= kDistinctMin;
 }
 
+Law SharedLaw(const std::vector<ArmTrials>& arms) {
+  std::vector<Observation> all;
+  for (const ArmTrials& arm : arms) all.insert(all.end(), arm.trials.begin(), arm.trials.end());
+  return CarriesJointForm(all) ? Law::kJoint : Law::kSaturating;
+}
+
 Moments MomentsOf(const std::vector<double>& values) {
   Moments m = {.n = static_cast<int>(values.size()), .mean = NAN, .sd = NAN};
   if (m.n == 0) return m;

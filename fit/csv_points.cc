@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <set>
 #include <tuple>
@@ -189,18 +190,22 @@ std::string WhyNoNumber(absl::string_view cell) {
   return " is no number";
 }
 
-bool IsMissing(absl::string_view cell) {
-  for (const char* word : {"", "nan", "+nan", "-nan", "inf", "+inf", "-inf", "infinity",
-                           "-infinity", "na", "n/a", "null", "none", "diverged"}) {
-    if (absl::EqualsIgnoreCase(cell, word)) return true;
-  }
-  return false;
+bool IsOneOf(absl::string_view cell, std::initializer_list<const char*> words) {
+  return std::any_of(words.begin(), words.end(),
+                     [&](const char* word) { return absl::EqualsIgnoreCase(cell, word); });
+}
+
+bool IsEmpty(absl::string_view cell) { return IsOneOf(cell, {"", "na", "n/a", "null", "none"}); }
+
+bool IsDiverged(absl::string_view cell) {
+  return IsOneOf(cell, {"nan", "+nan", "-nan", "inf", "+inf", "-inf", "infinity", "+infinity",
+                        "-infinity", "diverged"});
 }
 
 absl::StatusOr<double> NumberAt(const Sheet& sheet, const Row& row, int column) {
   const absl::string_view cell = absl::StripAsciiWhitespace(row.cells[column]);
   double value = 0;
-  if (IsMissing(cell) || !absl::SimpleAtod(cell, &value)) {
+  if (IsEmpty(cell) || IsDiverged(cell) || !absl::SimpleAtod(cell, &value)) {
     return absl::InvalidArgumentError(absl::StrCat(At(sheet, row, column), WhyNoNumber(cell)));
   }
   if (!std::isfinite(value) || value <= 0) {
@@ -241,7 +246,7 @@ absl::Status FillSizes(const Sheet& sheet, const Row& row, const Indices& at, Ob
     LOGLOG_ASSIGN_OR_RETURN(*size, NumberAt(sheet, row, column));
   }
   if (at.tokens < 0) {
-    o->d_tokens = at.params >= 0 && at.flops >= 0 ? o->c_flops / 6 / o->n_params : 1;
+    o->d_tokens = at.flops >= 0 ? o->c_flops / 6 / (at.params >= 0 ? o->n_params : 1) : 1;
   }
   if (at.params < 0) {
     o->n_params = at.tokens >= 0 && at.flops >= 0 ? o->c_flops / 6 / o->d_tokens : 1;
@@ -294,6 +299,7 @@ absl::StatusOr<CsvPoints> ReadCsvPoints(absl::string_view text, const CsvColumns
   LOGLOG_ASSIGN_OR_RETURN(const Indices at, IndicesOf(sheet, columns));
   LOGLOG_RETURN_IF_ERROR(CheckUnit(sheet));
   CsvPoints points;
+  points.has_seeds = at.seed >= 0;
   points.n_rows = static_cast<int>(sheet.rows.size());
   std::map<std::string, size_t> index;
   using Sizes = std::tuple<std::string, double, double, double, double>;
@@ -306,20 +312,24 @@ absl::StatusOr<CsvPoints> ReadCsvPoints(absl::string_view text, const CsvColumns
     CsvArm& arm = points.arms[entry->second];
     Observation o;
     LOGLOG_RETURN_IF_ERROR(FillSizes(sheet, row, at, &o));
-    if (IsMissing(absl::StripAsciiWhitespace(row.cells[at.loss]))) {
-      ++arm.diverged;
-      continue;
-    }
-    LOGLOG_ASSIGN_OR_RETURN(o.loss, NumberAt(sheet, row, at.loss));
     auto& [config, next_seed] = replicates[{name, o.n_params, o.d_tokens, o.c_flops, o.d_unique}];
     if (config.empty()) config = absl::StrCat("row ", row.line);
     o.config = config;
     o.seed = next_seed++;
+    const absl::string_view loss = absl::StripAsciiWhitespace(row.cells[at.loss]);
+    const bool lost = IsEmpty(loss) || IsDiverged(loss);
+    // A row without a loss may have no seed either.
     if (at.seed >= 0 &&
-        !absl::SimpleAtoi(absl::StripAsciiWhitespace(row.cells[at.seed]), &o.seed)) {
+        !absl::SimpleAtoi(absl::StripAsciiWhitespace(row.cells[at.seed]), &o.seed) && !lost) {
       return absl::InvalidArgumentError(
           absl::StrCat(At(sheet, row, at.seed), " is no whole number"));
     }
+    if (lost) {
+      ++(IsEmpty(loss) ? arm.empty : arm.diverged);
+      arm.lost.push_back(std::move(o));
+      continue;
+    }
+    LOGLOG_ASSIGN_OR_RETURN(o.loss, NumberAt(sheet, row, at.loss));
     LOGLOG_ASSIGN_OR_RETURN(const std::string side, SideAt(sheet, row, at.censored));
     if (side.empty()) {
       arm.trials.push_back(std::move(o));
@@ -332,6 +342,22 @@ absl::StatusOr<CsvPoints> ReadCsvPoints(absl::string_view text, const CsvColumns
         absl::StrCat("columns are separated by ", sheet.separator == ';' ? "semicolons" : "tabs"));
   }
   return points;
+}
+
+std::vector<Observation> CsvComparable(const CsvPoints& points, const CsvArm& arm) {
+  if (points.has_seeds) return arm.trials;
+  std::map<std::pair<double, double>, std::vector<const Observation*>> rows;
+  for (const Observation& o : arm.trials) rows[{o.n_params, o.d_tokens}].push_back(&o);
+  std::vector<Observation> means;
+  for (const auto& [at, own] : rows) {
+    double sum = 0;
+    for (const Observation* o : own) sum += std::log(o->loss);
+    Observation mean = *own.front();
+    mean.loss = std::exp(sum / static_cast<double>(own.size()));
+    mean.seed = 0;
+    means.push_back(std::move(mean));
+  }
+  return means;
 }
 
 }  // namespace loglog

@@ -31,11 +31,14 @@ struct CsvArm {
   std::string name;  // "" without an arm column
   std::vector<Observation> trials;
   std::vector<CensoredTrial> censored;  // not among `trials`
-  int diverged = 0;                     // loss nan, inf or empty: left out
+  std::vector<Observation> lost;        // rows without a loss that a fit can use
+  int diverged = 0;                     // of those: loss nan, inf or `diverged`
+  int empty = 0;                        // of those: no loss given
 };
 
 struct CsvPoints {
   std::vector<CsvArm> arms;  // in order of their first row
+  bool has_seeds = false;    // without, seeds number the rows of a configuration
   int n_rows = 0;
   std::vector<std::string> notes;  // what a reader should know of how the file was read
 };
@@ -51,6 +54,11 @@ absl::StatusOr<std::vector<std::string>> CsvHeader(absl::string_view text);
 // and no seed column are replicates.
 // INVALID_ARGUMENT: all of that, a column that is missing (with a guess) or named twice.
 absl::StatusOr<CsvPoints> ReadCsvPoints(absl::string_view text, const CsvColumns& columns);
+
+// An arm's rows as they are compared with another arm's: themselves where the file has seeds,
+// else one for each (N, D) with the geometric mean of its losses and seed 0, because nothing
+// says which row of one arm belongs to which of the other.
+std::vector<Observation> CsvComparable(const CsvPoints& points, const CsvArm& arm);
 
 }  // namespace loglog
 

@@ -145,6 +145,37 @@ TEST(CsvPoints, RandomBytesAndMutations) {
   EXPECT_LT(accepted, 19500);
 }
 
+// Which row of one arm belongs to which of the other is not known without seeds: what stands in
+// pairs is the same in any order of the rows, and where some of them diverged.
+TEST(CsvPoints, RowsWithoutSeedsAreComparedByTheirMeans) {
+  const std::string rows[] = {"1e8,4\n", "1e8,nan\n", "1e8,9\n", "2e8,3\n", "2e8,\n"};
+  for (const auto& order : {std::vector{0, 1, 2, 3, 4}, {4, 3, 2, 1, 0}, {1, 2, 0, 4, 3}}) {
+    std::string text = "tokens,loss\n";
+    for (const int i : order) text += rows[i];
+    const CsvPoints points = *ReadCsvPoints(text, kTokens);
+    const CsvArm& arm = points.arms[0];
+    EXPECT_EQ(arm.trials.size(), 3u);
+    EXPECT_EQ(arm.diverged, 1);
+    EXPECT_EQ(arm.empty, 1);
+    EXPECT_EQ(arm.lost.size(), 2u);
+    const std::vector<Observation> means = CsvComparable(points, arm);
+    ASSERT_EQ(means.size(), 2u);
+    EXPECT_DOUBLE_EQ(means[0].loss, 6);
+    EXPECT_DOUBLE_EQ(means[1].loss, 3);
+    for (const Observation& mean : means) EXPECT_EQ(mean.seed, 0);
+  }
+  const CsvPoints seeded = *ReadCsvPoints("tokens,loss,seed\n1e8,4,3\n1e8,9,5\n1e8,nan,7\n1e8,,\n",
+                                          {.tokens = "tokens", .seed = "seed"});
+  EXPECT_EQ(CsvComparable(seeded, seeded.arms[0]).size(), 2u);
+  EXPECT_EQ(seeded.arms[0].lost[0].seed, 7);
+}
+
+// Two arms of a frontier, with a column of C alone, have pairs at each C.
+TEST(CsvPoints, ComputeAloneTellsConfigurationsApart) {
+  const CsvPoints points = *ReadCsvPoints("c,loss\n1e18,4\n1e19,3\n", {.flops = "c"});
+  EXPECT_NE(points.arms[0].trials[0].d_tokens, points.arms[0].trials[1].d_tokens);
+}
+
 TEST(CsvPoints, CensoredRowsStandApart) {
   const CsvColumns columns = {.tokens = "d", .censored = "end"};
   const CsvPoints points = *ReadCsvPoints(

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "fitting/beside.h"
 #include "nlohmann/json.hpp"
 #include "plan/spec.h"
 #include "shards/sha256.h"
@@ -66,6 +67,9 @@ FitResult Refused(const FitTarget& target, std::string reason, size_t n_trials) 
   absl::StatusOr<FitResult> nothing = Run(target, kFitConfidence, {}, {});
   FitResult result = nothing.ok() ? *std::move(nothing) : FitResult();
   result.verdict = FitVerdict::kRefused;
+  // Of no trials it would be too few of them, and more would be the cure.
+  result.status = FitStatus::kRefused;
+  result.cure.clear();
   result.reason = std::move(reason);
   result.n_trials = static_cast<int>(n_trials);
   return result;
@@ -114,24 +118,10 @@ std::string DifferentData(absl::Span<const ObservationRow* const> trials) {
       "or data.val, so that its trials are trained anew, and fit those");
 }
 
-// Diverged trials that differ between the arms are a finding of their own.
-std::string DivergedNote(int64_t diverged_a, int64_t ended_a, int64_t diverged_b, int64_t ended_b) {
-  return absl::StrCat(
-      "diverged: ", diverged_a, " of ", ended_a, " against ", diverged_b, " of ", ended_b,
-      " (left out of the fit; Fisher's exact p ",
-      absl::StrFormat("%.2g", FisherExactP(diverged_a, ended_a, diverged_b, ended_b)), ")");
-}
-
-int64_t Size(const std::vector<const ObservationRow*>& trials) {
-  return static_cast<int64_t>(trials.size());
-}
-
 // A contrast is the same the other way round.
 ContrastKey KeyOf(const FitTarget& target) {
   return {target.axis, {std::min(target.arm, target.arm_b), std::max(target.arm, target.arm_b)}};
 }
-
-double TwoSided(double one_sided) { return 2 * std::min(one_sided, 1 - one_sided); }
 
 // JSON has no NaN or infinity; as text they survive.
 json Number(double value) {
@@ -325,10 +315,7 @@ std::string Fitter::MixedAxis(const ArmData& data, absl::string_view arm) const 
   return "";
 }
 
-// Why the trials of a fit cannot stand side by side; empty when they can.
-std::string Fitter::WhyRefused(const FitTarget& target) {
-  std::vector<std::string> arms = {target.arm};
-  if (target.kind == "comparison") arms.push_back(target.arm_b);
+std::string Fitter::WhyRefused(absl::Span<const std::string> arms) {
   std::vector<const ObservationRow*> done;
   for (const std::string& arm : arms) {
     const ArmData& data = DataOf(arm);
@@ -344,21 +331,25 @@ std::string Fitter::WhyRefused(const FitTarget& target) {
 }
 
 FitResult Fitter::Result(const FitTarget& target) {
+  std::vector<std::string> arms = {target.arm};
+  if (target.kind == "comparison") arms.push_back(target.arm_b);
   const ArmData& a = DataOf(target.arm);
   const ArmData none;
   const ArmData& b = target.kind == "comparison" ? DataOf(target.arm_b) : none;
   const size_t n_trials = a.done.size() + b.done.size();
-  if (std::string why = WhyRefused(target); !why.empty()) {
+  if (std::string why = WhyRefused(arms); !why.empty()) {
     return Refused(target, std::move(why), n_trials);
   }
   if (target.kind == "data_constrained") return Refused(target, kNoUniqueTokens, n_trials);
   absl::StatusOr<FitResult> result = Run(target, confidence_, a.observations, b.observations);
   // What a fit cannot use is a fact about the data, as too few of them would be.
   if (!result.ok()) return Refused(target, std::string(result.status().message()), n_trials);
-  if (target.kind == "comparison" && a.diverged + b.diverged > 0) {
-    result->notes.push_back(
-        DivergedNote(a.diverged, a.diverged + Size(a.done), b.diverged, b.diverged + Size(b.done)));
+  std::vector<ArmEnds> ends;
+  for (const std::string& arm : arms) {
+    const ArmData& data = DataOf(arm);
+    ends.push_back({arm, static_cast<int64_t>(data.done.size()), data.diverged});
   }
+  for (std::string& note : DivergedNotes(ends)) result->notes.push_back(std::move(note));
   return *std::move(result);
 }
 
@@ -370,22 +361,19 @@ const FitResult& Fitter::Comparison(const FitTarget& target) {
   return comparisons_.emplace(key, Result(target)).first->second;
 }
 
-// A contrast that has no p-value yet stays in the family: it will be tested too.
 Fitter::Adjusted Fitter::AdjustedP(const FitTarget& target) {
   Adjusted adjusted;
   if (!IsPlanned(target)) return adjusted;
   std::vector<double> p_values;
   size_t own = 0;
   for (const FitTarget& planned : plan_.comparisons) {
-    const double p = TwoSided(Comparison(planned).p_value);
+    const double p = TwoSidedP(Comparison(planned).p_value);
     if (KeyOf(planned) == KeyOf(target)) own = p_values.size();
     adjusted.tested += std::isnan(p) ? 0 : 1;
     p_values.push_back(p);
   }
   adjusted.planned = static_cast<int>(p_values.size());
-  if (std::isnan(p_values[own])) return adjusted;
-  for (double& p : p_values) p = std::isnan(p) ? 1 : p;
-  adjusted.p = HolmAdjusted(p_values)[own];
+  adjusted.p = AdjustedOverFamily(p_values)[own];
   return adjusted;
 }
 
@@ -420,7 +408,7 @@ std::string Fitter::FitJson(const FitTarget& target, const FitResult& result) {
   AddTrials(a.done, &trials);
   AddTrials(b.done, &trials);
   json provenance = ProvenanceJson(result);
-  if (comparison) provenance["p_two_sided"] = Number(TwoSided(result.p_value));
+  if (comparison) provenance["p_two_sided"] = Number(TwoSidedP(result.p_value));
   if (const Adjusted adjusted = AdjustedP(target); adjusted.planned > 0) {
     provenance["holm"] = {
         {"m", adjusted.planned}, {"tested", adjusted.tested}, {"p_adjusted", Number(adjusted.p)}};

@@ -78,6 +78,10 @@ class Fitter {
   // trials name; says which there are.
   absl::StatusOr<FitRow> Compute(const FitTarget& target);
 
+  // Why the trials of these arms cannot stand side by side: they saw different data, an arm
+  // mixes values of an axis or has no trials. Empty when they can.
+  std::string WhyRefused(absl::Span<const std::string> arms);
+
   // SHA-256 over everything that Compute's answer depends on, this code's version
   // included: equal hashes mean an equal answer.
   std::string InputsSha256(const FitTarget& target);
@@ -104,7 +108,6 @@ class Fitter {
   const ArmData& DataOf(const std::string& arm);
   absl::Status CheckArm(const std::string& arm) const;
   FitResult Result(const FitTarget& target);
-  std::string WhyRefused(const FitTarget& target);
   std::string MixedAxis(const ArmData& data, absl::string_view arm) const;
   const FitResult& Comparison(const FitTarget& target);
   Adjusted AdjustedP(const FitTarget& target);

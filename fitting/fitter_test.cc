@@ -16,6 +16,7 @@ namespace {
 using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 FitTarget Slope(const std::string& arm, Axis axis = Axis::kTokens) {
   return {"local_slope", axis, arm, ""};
@@ -87,6 +88,10 @@ TEST(Fitting, TrialsThatSawDifferentDataAreNotFitted) {
   EXPECT_THAT(fit.message,
               AllOf(HasSubstr("11 trials 3fa9c1d2.. (trial 1 first)"),
                     HasSubstr("1 trial 77ab0c11.. (trial 5 first)"), HasSubstr("data.train")));
+  // More trials would cure nothing.
+  const json provenance = json::parse(fit.fit_json)["provenance"];
+  EXPECT_EQ(provenance["status"], "REFUSED");
+  EXPECT_EQ(provenance["cure"], "");
 }
 
 TEST(Fitting, TrialsOfOneTrunkHaveNoIntervals) {
@@ -170,6 +175,28 @@ TEST(Fitting, TheTrialsThatWentInAreStored) {
                                     {"trainer_version", "1.0"}}));
   EXPECT_EQ(fit["n_diverged"], 1);
   EXPECT_EQ(json::parse(trials.Fit(Slope("a")).fit_json)["trials"].size(), 12);
+}
+
+TEST(Fitting, AnArmOfWhichMostDivergedSaysSo) {
+  Trials trials;
+  trials.AddArm("a", -0.1, 1);
+  trials.AddArm("b", -0.1, 2);
+  const auto notes = [&](const FitTarget& target) {
+    return json::parse(trials.Fit(target).fit_json)["provenance"]["notes"].dump();
+  };
+  const auto diverge = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      trials.Add("a", 1'000'000, 16'000'000, trials.rows().size(), kNoNumber)->state =
+          TrialState::kDiverged;
+    }
+  };
+  diverge(12);
+  EXPECT_THAT(notes(Slope("a")), Not(HasSubstr("diverged")));
+  diverge(1);
+  EXPECT_THAT(notes(Slope("a")), HasSubstr("more than half of arm a diverged (13 of 25)"));
+  EXPECT_THAT(notes(Slope("b")), Not(HasSubstr("diverged")));
+  EXPECT_THAT(notes(Contrast("a", "b")), AllOf(HasSubstr("diverged: 13 of 25 against 0 of 12"),
+                                               HasSubstr("more than half of arm a diverged")));
 }
 
 TEST(Fitting, ValuesOfTheAxisAreCountedBesideConfigurations) {

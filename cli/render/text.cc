@@ -139,6 +139,13 @@ std::string Significant(double value, int digits) {
   return text;
 }
 
+std::string PValue(double p, int digits) { return p < 1e-15 ? "< 1e-15" : Significant(p, digits); }
+
+std::string PEquals(double p, int digits) {
+  const std::string text = PValue(p, digits);
+  return absl::StrCat(text[0] == '<' ? "p " : "p = ", text);
+}
+
 std::string Fixed(double value, int decimals) {
   return std::isfinite(value) ? absl::StrFormat("%.*f", decimals, value) : "-";
 }

@@ -28,6 +28,10 @@ std::string HumanDuration(double seconds);
 std::string UtcTime(int64_t unix_ms);
 // `digits` significant digits, no exponent between 1e-4 and 1e7; "-" when not finite.
 std::string Significant(double value, int digits);
+// A p-value as "0.012" and as "p = 0.012"; below 1e-15, where rounding would make it 0, as
+// "< 1e-15" and "p < 1e-15".
+std::string PValue(double p, int digits);
+std::string PEquals(double p, int digits);
 // `decimals` places; "-" when not finite.
 std::string Fixed(double value, int decimals);
 // Text from elsewhere, safe for a terminal: every control character but the line break is a

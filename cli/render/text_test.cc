@@ -63,6 +63,17 @@ TEST(TextTest, SignificantDigits) {
   EXPECT_EQ(Interval(0.1, INFINITY, 3), "[0.1, +inf]");
 }
 
+TEST(TextTest, NoPValueIsZero) {
+  EXPECT_EQ(PValue(0.01234, 2), "0.012");
+  EXPECT_EQ(PEquals(0.01234, 2), "p = 0.012");
+  EXPECT_EQ(PValue(2e-15, 2), "2e-15");
+  for (const double p : {0.0, 1e-300, -1e-17}) {
+    EXPECT_EQ(PValue(p, 2), "< 1e-15");
+    EXPECT_EQ(PEquals(p, 2), "p < 1e-15");
+  }
+  EXPECT_EQ(PValue(NAN, 2), "-");
+}
+
 TEST(TextTest, JsonNumbersReadBackAndNeverNaN) {
   EXPECT_EQ(JsonNumber(0.1), "0.1");
   EXPECT_EQ(std::strtod(JsonNumber(1.0 / 3).c_str(), nullptr), 1.0 / 3);
