@@ -65,9 +65,11 @@ struct DesignPoint {
   std::string group;
   double x = 0;
   int64_t seed = 0;
+  int64_t params = 0;  // N, which trials of a pair share
 
   bool operator<(const DesignPoint& other) const {
-    return std::tie(group, x, seed) < std::tie(other.group, other.x, other.seed);
+    return std::tie(group, x, seed, params) <
+           std::tie(other.group, other.x, other.seed, other.params);
   }
 };
 
@@ -93,7 +95,8 @@ Design DesignAlong(const SweepSpec& spec, const Expansion& expansion, const Quan
   Design design;
   for (const PlannedTrial& trial : expansion.trials) {
     const Cell& cell = expansion.cells[trial.cell];
-    design[cell.arm].insert({groups[trial.cell], quantity.Of(cell), trial.seed});
+    design[cell.arm].insert(
+        {groups[trial.cell], quantity.Of(cell), trial.seed, cell.cost.params.non_embedding});
   }
   return design;
 }
@@ -173,6 +176,16 @@ void CheckNoise(const std::string& arm, const std::string& arm_b, const Quantity
   const auto a = design.find(arm), b = design.find(arm_b);
   if (a == design.end() || b == design.end()) return;
   const std::vector<PlannedPair> pairs = PairsOf(a->second, b->second);
+  if (pairs.empty()) {
+    const int64_t n = a->second.begin()->params, n_b = b->second.begin()->params;
+    warnings->push_back(
+        {"PAIRS",
+         absl::StrFormat("%s and %s have no trials at one N, D and seed%s, so they will not be "
+                         "compared",
+                         arm, arm_b, n == n_b ? "" : absl::StrFormat(" (N = %d and %d)", n, n_b)),
+         "give both arms the same sizes, tokens and seeds, or read each arm's own slope"});
+    return;
+  }
   const double power = PairedPower(pairs, context.seed_noise, context.slope_difference);
   if (power >= kPowerLow) return;
   std::set<int64_t> seeds;

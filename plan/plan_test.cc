@@ -253,6 +253,17 @@ TEST(Noise, SaysHowManySeedsWouldDo) {
   EXPECT_THAT(WarningsOf(SmallSpec(axes), quiet), Not(Contains(HasCode("NOISE"))));
 }
 
+TEST(Noise, ArmsOfTwoSizesHaveNoPairs) {
+  const auto warnings = WarningsOf(SmallSpec(
+      "train: {lr: 0.01, batch_tokens: 64}\n"
+      "axes: {D: {path: train.tokens, values: [64000, 128000, 256000, 640000]}, seed: {values: "
+      "[0, 1]}}\n"
+      "arms: {a: {init.gamma: 0.5}, deep: {model.layers: 3}}\n"));
+  EXPECT_THAT(warnings,
+              Contains(Warns("PAIRS", "a and deep have no trials at one N, D and seed (N")));
+  EXPECT_THAT(warnings, Not(Contains(HasCode("NOISE"))));
+}
+
 TEST(Imbalance, NamesTheArmThatLacksPoints) {
   const auto warnings = WarningsOf(SmallSpec(
       "train: {lr: 0.01, batch_tokens: 64}\n"
