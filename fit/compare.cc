@@ -94,7 +94,14 @@ double LeaveLargestOut(const Pairs& pairs) {
   return sum / weight;
 }
 
-std::string ListOf(absl::Span<const Observation> arm, Axis axis) {
+std::set<double> SizesOf(absl::Span<const Observation> arm) {
+  std::set<double> sizes;
+  for (const Observation& o : arm) sizes.insert(o.n_params);
+  return sizes;
+}
+
+// `with_sizes`: N too.
+std::string ListOf(absl::Span<const Observation> arm, Axis axis, bool with_sizes) {
   std::set<double> values;
   std::set<int64_t> seeds;
   for (const Observation& o : arm) {
@@ -105,7 +112,9 @@ std::string ListOf(absl::Span<const Observation> arm, Axis axis) {
   const auto number = [](std::string* out, double value) {
     absl::StrAppendFormat(out, "%.4g", value);
   };
-  return absl::StrFormat("%s = %s at seeds %s", AxisSymbol(axis),
+  const std::string sizes =
+      with_sizes ? absl::StrFormat("N = %s, ", absl::StrJoin(SizesOf(arm), ", ", number)) : "";
+  return absl::StrFormat("%s%s = %s at seeds %s", sizes, AxisSymbol(axis),
                          absl::StrJoin(values, ", ", number), absl::StrJoin(seeds, ", "));
 }
 
@@ -113,8 +122,10 @@ std::string Refusal(const Pairs& pairs, absl::Span<const Observation> arm1,
                     absl::Span<const Observation> arm2, bool shared_trunks, Axis axis) {
   const char* x = AxisSymbol(axis);
   if (pairs.n_distinct_x < kDistinctMin) {
+    const bool with_sizes = axis != Axis::kParams && SizesOf(arm1) != SizesOf(arm2);
     const std::string arms =
-        absl::StrFormat("arm 1 has %s; arm 2 has %s", ListOf(arm1, axis), ListOf(arm2, axis));
+        absl::StrFormat("arm 1 has %s; arm 2 has %s", ListOf(arm1, axis, with_sizes),
+                        ListOf(arm2, axis, with_sizes));
     if (pairs.pairs.empty()) {
       return absl::StrFormat(
           "IMBALANCE: no trial of one arm has a partner at the same N, D and seed in the other: %s",

@@ -94,6 +94,21 @@ TEST(Compare, RatioHasNoEndsWhereTheLossDoesNotFall) {
   EXPECT_THAT(fit.notes, Contains(AllOf(HasSubstr("efficiency_ratio"), HasSubstr("arm 1"))));
 }
 
+// Arm 1's curve is followed to the ends of the data and no further.
+TEST(Compare, RatioOnACurveAndBeyondTheData) {
+  const auto law = [](double d) { return 2 + 1.5 * std::pow(d / 1e9, -0.35); };
+  // Arm 1 is as good as arm 2 with 1 / 1.5 of its tokens.
+  const Arms near = PairedArms(LogRange(1e8, 64, 6), 3, 0.001, 0.0005, 9,
+                               [&](double d) { return std::log(law(d / 1.5) / law(d)); });
+  const FitResult inside = *CompareArms(near.arm1, near.arm2);
+  EXPECT_NEAR(inside.Find("efficiency_ratio")->estimate, 1.5, 0.03);
+  const auto far = [](double) { return 0.3; };
+  const Arms apart = PairedArms(LogRange(1e8, 64, 6), 3, 0.001, 0.0005, 10, far);
+  const FitResult beyond = *CompareArms(apart.arm1, apart.arm2);
+  EXPECT_TRUE(std::isnan(beyond.Find("efficiency_ratio")->estimate));
+  EXPECT_THAT(beyond.notes, Contains(HasSubstr("efficiency_ratio lies beyond the data")));
+}
+
 // An effect of each configuration on d (data order, say) makes pairs of one D alike.
 TEST(Compare, PerConfigurationEffectMovesTheIntervalToMeans) {
   const std::vector<double> tokens = LogRange(1e8, 16, 5);
@@ -149,6 +164,11 @@ TEST(Compare, RefusesWithoutPairs) {
   EXPECT_EQ(fit.reason,
             "IMBALANCE: no trial of one arm has a partner at the same N, D and seed in the other: "
             "arm 1 has D = 1e+08, 2e+08 at seeds 0; arm 2 has D = 1e+08, 4e+08 at seeds 0, 1");
+  // Where sizes keep them apart, the sizes are named.
+  const std::vector<Observation> wide = {At(2e7, 1e8, 3.0, 0), At(2e7, 2e8, 2.9, 0)};
+  EXPECT_THAT(CompareArms(arm1, wide)->reason,
+              AllOf(HasSubstr("arm 1 has N = 1e+07, D = 1e+08, 2e+08 at seeds 0"),
+                    HasSubstr("arm 2 has N = 2e+07, D = 1e+08")));
   EXPECT_EQ(CompareArms(arm1, {})->verdict, FitVerdict::kRefused);
   EXPECT_THAT(CompareArms(arm1, {})->reason, HasSubstr("arm 2 has no trials"));
 }
