@@ -23,22 +23,18 @@ namespace loglog {
 namespace {
 
 constexpr int kDistinctMin = 3;
-FitParameter TInterval(const std::string& name, double estimate, double standard_error, int df,
-                       double confidence) {
-  FitParameter parameter{.name = name, .estimate = estimate};
-  if (df < 1) return parameter;
-  const double half = TQuantile(0.5 + confidence / 2, df) * standard_error;
-  parameter.low = estimate - half;
-  parameter.high = estimate + half;
-  return parameter;
-}
 
-FitParameter SlopeOf(const std::string& name, const LineData& data, bool with_interval,
+// By t on the means; without ends where they are not wanted or there is no scatter to judge by.
+FitParameter SlopeOf(const char* name, const LineData& data, bool with_interval,
                      double confidence) {
   const Line line = FitLine(data);
-  const int df = with_interval ? line.df : 0;
-  const double variance = df >= 1 ? line.rss / df : kNoNumber;
-  return TInterval(name, line.slope, std::sqrt(variance / line.suu), df, confidence);
+  FitParameter parameter{.name = name, .estimate = line.slope};
+  if (!with_interval || line.df < 1) return parameter;
+  const double half =
+      TQuantile(0.5 + confidence / 2, line.df) * std::sqrt(line.rss / line.df / line.suu);
+  parameter.low = line.slope - half;
+  parameter.high = line.slope + half;
+  return parameter;
 }
 
 // "quadratic", and where it is significant the slope difference at both ends.

@@ -1,6 +1,7 @@
 #include "fit/distributions.h"
 
 #include <cmath>
+#include <limits>
 
 #include "boost/math/distributions/chi_squared.hpp"
 #include "boost/math/distributions/fisher_f.hpp"
@@ -36,6 +37,11 @@ double FUpperTail(double f, double df1, double df2) {
   if (std::isnan(f)) return f;
   if (std::isinf(f)) return 0;
   return boost::math::cdf(boost::math::complement(FisherF(df1, df2), f));
+}
+
+double LackOfFitP(double squares, int df, double pure_squares, int pure_df) {
+  if (df < 1 || pure_df < 1 || !(pure_squares > 0)) return std::numeric_limits<double>::quiet_NaN();
+  return FUpperTail((squares / df) / (pure_squares / pure_df), df, pure_df);
 }
 
 double ChiSquareQuantile(double probability, double df) {

@@ -10,6 +10,9 @@ double TCdf(double t, double df);
 double FQuantile(double probability, double df1, double df2);
 // P(F >= f); 0 for f = infinity.
 double FUpperTail(double f, double df1, double df2);
+// The F test of a law's residual sum of squares against scatter that it cannot explain (pure
+// error): its p, NaN where either has no degrees of freedom or the second no scatter.
+double LackOfFitP(double squares, int df, double pure_squares, int pure_df);
 double ChiSquareQuantile(double probability, double df);
 // P(T <= t) for T = (Z + shift) / sqrt(chi-square / df).
 double NoncentralTCdf(double t, double df, double shift);

@@ -325,8 +325,6 @@ double FormIntervals::Correlation(int i, int j) const {
 
 void RecordLackOfFit(const Form& form, const std::vector<double>& theta, const ConfigMeans& means,
                      FitResult* result) {
-  const int df = form.size() - form.dim();
-  if (df < 1 || means.pure_error_df < 1 || !(means.pure_error_ss > 0)) return;
   std::vector<double> ln_l(form.size());
   form.LnLosses(theta.data(), ln_l.data(), nullptr);
   double squares = 0;
@@ -334,10 +332,10 @@ void RecordLackOfFit(const Form& form, const std::vector<double>& theta, const C
     const double residual = means.points[i].y - ln_l[i];
     squares += means.points[i].n_seeds * residual * residual;
   }
-  const double f = (squares / df) / (means.pure_error_ss / means.pure_error_df);
-  const double p = FUpperTail(f, df, means.pure_error_df);
+  const double p =
+      LackOfFitP(squares, form.size() - form.dim(), means.pure_error_ss, means.pure_error_df);
   result->provenance.lack_of_fit_p = p;
-  if (p >= kLackOfFitLevel) return;
+  if (!(p < kLackOfFitLevel)) return;
   result->notes.push_back(absl::StrFormat(
       "the means depart from this form beyond seed noise (lack of fit p = %.2g): configurations "
       "have effects of their own, or the form is not their law and says nothing beyond the data",

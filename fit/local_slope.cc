@@ -19,14 +19,6 @@ constexpr int kConfigsMin = 3;
 // find nothing at all.
 constexpr double kSingleTrialsLevel = 0.3;
 
-// P of the F test of scatter about the line against scatter between seeds; NaN when
-// either has no degrees of freedom.
-double LackOfFitP(const Line& line, const ConfigMeans& means) {
-  if (line.df < 1 || means.pure_error_df < 1 || !(means.pure_error_ss > 0)) return kNoNumber;
-  const double f = (line.rss / line.df) / (means.pure_error_ss / means.pure_error_df);
-  return FUpperTail(f, line.df, means.pure_error_df);
-}
-
 double LeaveLargestOut(const ConfigMeans& means) {
   const ConfigMeans rest = means.WithoutLargest();
   if (rest.n_distinct_x < 2) return kNoNumber;
@@ -216,7 +208,8 @@ absl::StatusOr<FitResult> FitLocalSlope(absl::Span<const Observation> observatio
     SetFitStatus(true, &result);
     return result;
   }
-  result.provenance.lack_of_fit_p = LackOfFitP(of_trials, means);
+  result.provenance.lack_of_fit_p =
+      LackOfFitP(of_trials.rss, of_trials.df, means.pure_error_ss, means.pure_error_df);
   const bool on_runs =
       options.runs_when_no_lack_of_fit && result.provenance.lack_of_fit_p >= kSingleTrialsLevel;
   const LineData data = on_runs ? AsLineOfTrials(means) : AsLine(means);

@@ -243,6 +243,7 @@ absl::StatusOr<LinearGoal> ArmGoal(absl::Span<const Observation> arm, const Next
                   options.confidence, &linear);
   return linear;
 }
+
 // t quantile times the standard error of the goal, by the two variances.
 double ModelHalfWidth(const LinearGoal& linear, double confidence) {
   const int df = static_cast<int>(linear.seeds.size()) - linear.parameters();

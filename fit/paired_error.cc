@@ -34,7 +34,7 @@ PairedError::PairedError(double rss, int df, const PureError& pure)
   if (pure.df < 1 || !(pure.squares > 0)) return;
   pairs_df_ = df + pure.df;
   pairs_sd_ = std::sqrt((rss + pure.squares) / pairs_df_);
-  effect_p_ = FUpperTail((rss / df) / (pure.squares / pure.df), df, pure.df);
+  effect_p_ = LackOfFitP(rss, df, pure.squares, pure.df);
   means_part_ = 1 - effect_p_;
 }
 
