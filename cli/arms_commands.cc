@@ -102,10 +102,7 @@ absl::StatusOr<int> FitArmsShare(Context& context) {
     return WithHint(absl::FailedPreconditionError("one arm shares nothing: there is no other"),
                     "loglog fit shows what one arm says");
   }
-  const std::string form = args.Get("form");
-  const Law law = form.empty()      ? SharedLaw(read.arms)
-                  : form == "joint" ? Law::kJoint
-                                    : Law::kSaturating;
+  const Law law = SharedLaw(args.Get("form"), read.arms);
   LOGLOG_ASSIGN_OR_RETURN(const ArmsFit fit, FitArms(read.arms, {.law = law, .axis = read.axis}));
   if (fit.choices.empty()) return absl::FailedPreconditionError(fit.reason);
   context.Print(ChoicesTable(fit));

@@ -200,9 +200,7 @@ absl::StatusOr<std::string> SharingReport(const CsvPoints& points, const std::st
                                           Axis axis) {
   std::vector<ArmTrials> arms;
   for (const CsvArm& arm : points.arms) arms.push_back({arm.name, arm.trials});
-  const Law law = form == LawName(Law::kJoint)        ? Law::kJoint
-                  : form == LawName(Law::kSaturating) ? Law::kSaturating
-                                                      : SharedLaw(arms);
+  const Law law = SharedLaw(form, arms);
   if (arms.size() < 2 || arms.size() > kComparedMax || !(form.empty() || form == LawName(law))) {
     return std::string();
   }

@@ -95,7 +95,10 @@ bool CarriesJointForm(const std::vector<Observation>& trials) {
   return sizes.size() >= kDistinctMin && tokens.size() >= kDistinctMin;
 }
 
-Law SharedLaw(const std::vector<ArmTrials>& arms) {
+Law SharedLaw(const std::string& form, const std::vector<ArmTrials>& arms) {
+  for (const Law law : {Law::kJoint, Law::kSaturating}) {
+    if (form == LawName(law)) return law;
+  }
   std::vector<Observation> all;
   for (const ArmTrials& arm : arms) all.insert(all.end(), arm.trials.begin(), arm.trials.end());
   return CarriesJointForm(all) ? Law::kJoint : Law::kSaturating;

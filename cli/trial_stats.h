@@ -35,9 +35,9 @@ std::vector<Observation> DoneTrials(const std::vector<v1::Trial>& trials, const 
 // Whether sizes and tokens vary enough for the joint form, which is then the one to fit.
 bool CarriesJointForm(const std::vector<Observation>& trials);
 
-// The law whose parameters these arms may share: the joint form where the sizes and tokens of
-// all of them carry it, else the one with a floor.
-Law SharedLaw(const std::vector<ArmTrials>& arms);
+// The law whose parameters these arms may share: the one that `form` names; without it the joint
+// form where the sizes and tokens of all of them carry it, else the one with a floor.
+Law SharedLaw(const std::string& form, const std::vector<ArmTrials>& arms);
 
 struct Moments {
   int n = 0;
