@@ -187,11 +187,18 @@ class Failpoints:
         """Drains this worker, or some, while it works."""
         with self._borrowed(worker or (yield from self._injector.borrow()), worker is None) as drained:
             yield Until(f"work on {drained.name}", lambda: self._live_on(drained), 30, required=False)
-            try:
+            with self._drained(drained):
                 yield from self._injector.command("worker", "drain", drained.name)
                 yield Until("what it leads to", lambda: False, 5, required=False)
-            finally:
-                self._injector.begin("user resumes", self._injector.command("worker", "resume", drained.name))
+
+    @contextlib.contextmanager
+    def _drained(self, worker):
+        """One that is drained within works again afterwards."""
+        try:
+            with self._injector.minding(worker.name):
+                yield
+        finally:
+            self._injector.begin("user resumes", self._injector.command("worker", "resume", worker.name))
 
     def _live_on(self, worker, states=("RUNNING",)):
         return [row[0] for row in self._injector.view.live if row[2] == worker.name and row[3] in states]
@@ -226,11 +233,9 @@ class Failpoints:
 
     def _stop_drained_worker(self):
         with self._borrowed((yield from self._injector.borrow())) as worker:
-            try:
+            with self._drained(worker):
                 yield from self._injector.command("worker", "drain", worker.name)
                 yield from self._stopped(worker, lambda: False, 2 * LEASE_OVER_S)
-            finally:
-                self._injector.begin("user resumes", self._injector.command("worker", "resume", worker.name))
 
     def _stopped(self, worker, enough, timeout_s):
         if not worker.signal(signal.SIGSTOP):
@@ -277,10 +282,11 @@ class Failpoints:
         """A worker is granted something and ends before it hears of it."""
         with self._borrowed((yield from self._injector.borrow())) as worker:
             proxy = self._cluster.proxies[worker.name]
-            yield from self._injector.command("worker", "drain", worker.name)
-            yield Until(f"{worker.name} to be empty", lambda: not worker.alive() or (
-                self._injector.view.states.get(worker.name) == "DRAINING" and
-                not self._live_on(worker, ("LEASED", "RUNNING", "STOPPING"))), 30, required=False)
+            with self._injector.minding(worker.name):
+                yield from self._injector.command("worker", "drain", worker.name)
+                yield Until(f"{worker.name} to be empty", lambda: not worker.alive() or (
+                    self._injector.view.states.get(worker.name) == "DRAINING" and
+                    not self._live_on(worker, ("LEASED", "RUNNING", "STOPPING"))), 30, required=False)
             try:
                 proxy.partition(up=False, down=True)
                 yield from self._injector.command("worker", "resume", worker.name)

@@ -288,9 +288,10 @@ class Faults:
         worker = next((row[2] for row in self._injector.view.live if row[0] == line["attempt"]), None)
         if worker is None:
             return  # something else has ended it
-        yield from self._injector.command("worker", "drain", worker)
-        yield Until(f"{worker} to be drained", lambda: not any(row[2] == worker for row in self._injector.view.live) or
-                    self._injector.view.states.get(worker) != "DRAINING")
+        with self._injector.minding(worker):
+            yield from self._injector.command("worker", "drain", worker)
+            yield Until(f"{worker} to be drained", lambda: self._injector.view.states.get(worker) != "DRAINING" or
+                        not any(row[2] == worker for row in self._injector.view.live))
         yield from self._injector.command("worker", "resume", worker)
 
 

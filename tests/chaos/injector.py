@@ -2,6 +2,7 @@
 to let pass, or an Until to wait for something that can be seen."""
 
 import collections
+import contextlib
 import dataclasses
 import random
 import signal
@@ -47,6 +48,7 @@ class Injector:
         self.arming = True        # processes may be started with a failpoint armed
         self.arm_next = {}        # name of a process -> (failpoint, count) of its next life
         self.claimed = set()
+        self.minded = set()       # workers that somebody drained and will see to
         self.submitted = []       # (name, spec) that were acknowledged
         self.pauses = []          # (worker, from, to): it could not look at the clock
         self.stalls = []          # (from, to): the machine did not run this process either
@@ -230,9 +232,15 @@ class Injector:
         fails it, too. A refusal is an answer: the state may have moved on meanwhile."""
         while True:
             popen = self.cluster.ask(*arguments)
-            yield Until(f"loglog {' '.join(map(str, arguments))} to end", lambda: popen.poll() is not None)
-            error = popen.stderr.read()
-            popen.stderr.close()
+            try:
+                yield Until(f"loglog {' '.join(map(str, arguments))} to end", lambda: popen.poll() is not None)
+                error = popen.stderr.read()
+            finally:
+                # Who is closed meanwhile leaves none behind that asks on, after whatever undoes it.
+                if popen.poll() is None:
+                    popen.kill()
+                    popen.wait()
+                popen.stderr.close()
             if popen.returncode == 0 or (popen.returncode == 1 and not insist):
                 return
             if popen.returncode not in (1, 5, 6):
@@ -254,9 +262,18 @@ class Injector:
             # A view that is older than the sweep knows nothing of its trials.
             yield Until("a look at the new sweep", lambda: self.view is not before, required=False)
 
+    @contextlib.contextmanager
+    def minding(self, name):
+        """The operator leaves a worker alone that is drained within."""
+        self.minded.add(name)
+        try:
+            yield
+        finally:
+            self.minded.discard(name)
+
     def user_operates(self):
-        """Releases quarantined workers, and drained ones that nobody else looks after, and retries
-        what failed, as an operator would."""
+        """Releases quarantined workers, and drained ones that nobody minds, and retries what
+        failed, as an operator would."""
         while True:
             yield Until("something to do", lambda: self.view.failed_sweeps or self._held_back(), 1e9)
             yield 0.5
@@ -269,13 +286,10 @@ class Injector:
             yield 0.5
 
     def _held_back(self):
+        """Claimed ones, too: a fault that waits for a worker to work would wait for ever."""
         return [name for name, state in self.view.states.items()
-                if state == "QUARANTINED" or (state == "DRAINING" and self.cluster.processes[name].ended_by != "leave" and
-                                              not self._looked_after(name))]
-
-    def _looked_after(self, name):
-        return name in self.claimed or any(entry[3].startswith(("trainer: hang", "trainer: ignore", "user resumes"))
-                                           for entry in self._running)
+                if state == "QUARANTINED" or (state == "DRAINING" and name not in self.minded and
+                                              self.cluster.processes[name].ended_by != "leave")]
 
 
 class Stats:
