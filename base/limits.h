@@ -69,6 +69,7 @@ inline constexpr int kSubmitsMax = 16;  // each holds its spec and its trials in
 inline constexpr int kPageSizeDefault = 100;
 inline constexpr int kPageSizeMax = 1'000;
 inline constexpr int kNamesOfCallMax = 10'000;  // trials named one by one
+inline constexpr int kPlacesOfFitMax = 1'000;   // where a law's loss is asked for
 inline constexpr int64_t kSeriesOfAnswerMax = 50'000;
 inline constexpr int64_t kPointsOfAnswerMax = 2'000'000;  // some 60 MB with its message
 inline constexpr int kWatchersMax = 500;

@@ -17,6 +17,20 @@ absl::Status BadValue(absl::string_view flag, absl::string_view value, absl::str
 
 }  // namespace
 
+bool ReadSize(absl::string_view text, double* value) {
+  double scale = 1;
+  for (const auto& [suffix, factor] :
+       {std::pair<const char*, double>{"k", 1e3}, {"M", 1e6}, {"B", 1e9}, {"T", 1e12}}) {
+    if (absl::ConsumeSuffix(&text, suffix)) {
+      scale = factor;
+      break;
+    }
+  }
+  const bool read = absl::SimpleAtod(text, value);
+  *value *= scale;
+  return read;
+}
+
 bool Args::Has(absl::string_view flag) const { return flags_.find(flag) != flags_.end(); }
 
 bool Args::On(absl::string_view flag) const {
@@ -48,19 +62,9 @@ absl::StatusOr<int64_t> Args::Int(absl::string_view flag, int64_t low, int64_t h
 
 absl::StatusOr<double> Args::Number(absl::string_view flag, double low, double high) const {
   const std::string text = Get(flag);
-  absl::string_view digits = text;
-  double scale = 1;
-  for (const auto& [suffix, factor] :
-       {std::pair<const char*, double>{"k", 1e3}, {"M", 1e6}, {"B", 1e9}, {"T", 1e12}}) {
-    if (absl::ConsumeSuffix(&digits, suffix)) {
-      scale = factor;
-      break;
-    }
-  }
   double value = 0;
   // Written so that a value that is no number is refused as well.
-  const bool read = absl::SimpleAtod(digits, &value);
-  value *= scale;
+  const bool read = ReadSize(text, &value);
   if (!read || !(value >= low && value <= high)) {
     return BadValue(flag, text,
                     absl::StrCat("a number from ", low, " to ", high,

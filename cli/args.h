@@ -108,6 +108,9 @@ bool WantsJson(const std::vector<std::string>& tokens,
 bool WantsNoColor(const std::vector<std::string>& tokens,
                   const std::map<std::string, std::string>& env);
 
+// "5000", "120k", "1.5e6", "2.5B": false when `text` is no number with a unit of k, M, B or T.
+bool ReadSize(absl::string_view text, double* value);
+
 // An error with one line of advice that is shown, and encoded in JSON, apart.
 absl::Status WithHint(absl::Status status, absl::string_view hint);
 std::string HintOf(const absl::Status& status);

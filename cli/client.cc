@@ -338,13 +338,14 @@ absl::StatusOr<std::vector<v1::Event>> Client::GetTrialEvents(absl::string_view 
 
 absl::StatusOr<v1::Fit> Client::CreateFit(absl::string_view sweep, absl::string_view arm,
                                           absl::string_view kind, absl::string_view axis,
-                                          bool censored) {
+                                          bool censored, const std::vector<v1::FitPlace>& at) {
   v1::CreateFitRequest request;
   request.set_sweep(std::string(sweep));
   request.set_arm(std::string(arm));
   request.set_kind(std::string(kind));
   request.set_axis(std::string(axis));
   request.set_censored(censored);
+  for (const v1::FitPlace& place : at) *request.add_at() = place;
   return impl_->Call(&Stub::CreateFit, request);
 }
 

@@ -59,7 +59,8 @@ class Client {
 
   absl::StatusOr<v1::Fit> CreateFit(absl::string_view sweep, absl::string_view arm,
                                     absl::string_view kind, absl::string_view axis,
-                                    bool censored = false);
+                                    bool censored = false,
+                                    const std::vector<v1::FitPlace>& at = {});
   absl::StatusOr<v1::Fit> CompareArms(absl::string_view sweep, absl::string_view arm,
                                       absl::string_view arm_b, absl::string_view axis);
   absl::StatusOr<std::vector<v1::Fit>> ListFits(absl::string_view sweep);

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdint>
 #include <fstream>
-#include <initializer_list>
 #include <map>
 #include <set>
 #include <utility>
@@ -16,6 +15,7 @@
 #include "cli/csv_source.h"
 #include "cli/exit_codes.h"
 #include "cli/fit_report.h"
+#include "cli/predicted_losses.h"
 #include "cli/render/plot.h"
 #include "cli/render/text.h"
 #include "cli/tables.h"
@@ -29,7 +29,6 @@
 namespace loglog::cli {
 namespace {
 
-constexpr int kCurvePoints = 60;
 // How far beyond the points a curve is drawn, dashed.
 constexpr double kExtrapolation = 4;
 constexpr size_t kComparedMax = 4;  // arms
@@ -143,8 +142,23 @@ absl::Status KeepArms(const std::vector<std::string>& asked, const std::string& 
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const std::string& form,
-                                              Axis axis) {
+// How the fits are made, whatever their form.
+struct CsvFitOptions {
+  double confidence = 0.95;
+  double huber_delta = 1e-3;
+};
+
+LawOptions LawOf(Law law, Axis axis, const CsvFitOptions& options) {
+  return {.law = law,
+          .axis = axis,
+          .confidence = options.confidence,
+          .huber_delta = options.huber_delta};
+}
+
+absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const std::string& form, Axis axis,
+                                              const CsvFitOptions& options) {
+  const double confidence = options.confidence;
+  const double huber_delta = options.huber_delta;
   std::vector<FitResult> fits;
   const auto add = [&](absl::StatusOr<FitResult> fit) {
     if (!fit.ok()) return fit.status();
@@ -152,33 +166,38 @@ absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const std::stri
     return absl::OkStatus();
   };
   if (form == "isoflop") {
-    LOGLOG_ASSIGN_OR_RETURN(IsoFlopFit fit, FitIsoFlop(arm.trials));
+    LOGLOG_ASSIGN_OR_RETURN(IsoFlopFit fit, FitIsoFlop(arm.trials, {.confidence = confidence}));
     fits.push_back(std::move(fit.law));
   } else if (form == "local_slope") {
-    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(arm.trials, {.axis = axis})));
+    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(
+        arm.trials, {.axis = axis, .confidence = confidence, .huber_delta = huber_delta})));
   } else if (!form.empty()) {
     LOGLOG_ASSIGN_OR_RETURN(const Law law, ParseLaw(form));
-    LOGLOG_RETURN_IF_ERROR(add(FitLaw(arm.trials, {.law = law, .axis = axis})));
+    LOGLOG_RETURN_IF_ERROR(add(FitLaw(arm.trials, LawOf(law, axis, options))));
   } else if (CarriesJointForm(arm.trials)) {
-    LOGLOG_RETURN_IF_ERROR(add(FitJoint(arm.trials)));
+    LOGLOG_RETURN_IF_ERROR(
+        add(FitJoint(arm.trials, {.confidence = confidence, .huber_delta = huber_delta})));
   } else {
-    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(arm.trials, {.axis = axis})));
-    LOGLOG_RETURN_IF_ERROR(add(FitSaturating(arm.trials, {.axis = axis})));
+    LOGLOG_RETURN_IF_ERROR(add(FitLocalSlope(
+        arm.trials, {.axis = axis, .confidence = confidence, .huber_delta = huber_delta})));
+    LOGLOG_RETURN_IF_ERROR(add(FitSaturating(
+        arm.trials, {.axis = axis, .confidence = confidence, .huber_delta = huber_delta})));
   }
   return fits;
 }
 
 // Every pair of arms, p-values adjusted over all of them.
-absl::StatusOr<std::vector<v1::Fit>> Comparisons(const CsvPoints& points, Axis axis) {
+absl::StatusOr<std::vector<v1::Fit>> Comparisons(const CsvPoints& points, Axis axis,
+                                                 const CsvFitOptions& options) {
   std::vector<v1::Fit> fits;
   std::vector<double> p_values;
   for (size_t a = 0; a < points.arms.size(); ++a) {
     for (size_t b = a + 1; b < points.arms.size(); ++b) {
       const CsvArm& arm = points.arms[a];
       const CsvArm& arm_b = points.arms[b];
-      LOGLOG_ASSIGN_OR_RETURN(
-          FitResult result,
-          CompareArms(CsvComparable(points, arm), CsvComparable(points, arm_b), {.axis = axis}));
+      LOGLOG_ASSIGN_OR_RETURN(FitResult result,
+                              CompareArms(CsvComparable(points, arm), CsvComparable(points, arm_b),
+                                          {.axis = axis, .confidence = options.confidence}));
       result.n_trials = static_cast<int>(arm.trials.size() + arm_b.trials.size());
       if (!points.has_seeds) result.notes.push_back(kNoSeeds);
       p_values.push_back(TwoSidedP(result.p_value));
@@ -223,50 +242,18 @@ absl::StatusOr<std::string> SharingReport(const CsvPoints& points, const std::st
   return out;
 }
 
-// The first of these parameters that the fit has.
-double Value(const FitResult& fit, std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    if (const FitParameter* p = fit.Find(name); p != nullptr) return p->estimate;
-  }
-  return kNoNumber;
-}
-
-// Of the law at x; of the joint form at the size n.
-double LossAt(const FitResult& fit, double n, double x) {
-  if (fit.kind == "joint") {
-    return Value(fit, {"E"}) + Value(fit, {"A"}) * std::pow(n, -Value(fit, {"alpha"})) +
-           Value(fit, {"B"}) * std::pow(x, -Value(fit, {"beta"}));
-  }
-  const double term = Value(fit, {"A", "B", "G"});
-  if (fit.kind == "local_slope") return term * std::pow(x, Value(fit, {"slope"}));
-  const double falling = term * std::pow(x, -Value(fit, {"alpha", "beta", "gamma"}));
-  return fit.kind == "saturating" ? Value(fit, {"E"}) + falling
-         : fit.kind == "power"    ? falling
-                                  : kNoNumber;
-}
-
-PlotCurve Curve(const FitResult& fit, double n, double low, double high, bool dashed) {
-  PlotCurve curve = {.points = {}, .dashed = dashed};
-  for (int i = 0; i <= kCurvePoints; ++i) {
-    const double x = low * std::pow(high / low, static_cast<double>(i) / kCurvePoints);
-    const double y = LossAt(fit, n, x);
-    if (!(std::isfinite(y) && y > 0)) return {};
-    curve.points.push_back({x, y});
-  }
-  return curve;
-}
-
-// Sizes whose curves of a joint form are drawn: smallest, middle and largest.
-std::vector<double> SizesToDraw(const CsvArm& arm, const FitResult& fit) {
-  if (fit.kind != "joint") return {0};
+// Sizes whose curves of a law of N and D are drawn: smallest, middle and largest.
+std::vector<double> SizesToDraw(const CsvArm& arm, Law law) {
+  if (!IsJointLaw(law)) return {0};
   std::set<double> all;
   for (const Observation& o : arm.trials) all.insert(o.n_params);
   const std::vector<double> sizes(all.begin(), all.end());
   return {sizes.front(), sizes[sizes.size() / 2], sizes.back()};
 }
 
-// Points, each fitted curve over their range, and the last one dashed beyond it.
-PlotSeries SeriesOf(const CsvArm& arm, Axis axis, const std::vector<FitResult>& fits) {
+// Points, and each fitted curve with its band, dashed beyond their range.
+absl::StatusOr<PlotSeries> SeriesOf(const CsvArm& arm, Axis axis, const CsvFitOptions& options,
+                                    const std::vector<FitResult>& fits) {
   PlotSeries series;
   const Grouping grouping(axis, arm.trials);
   std::map<std::pair<double, double>, std::vector<double>> by_x;  // and by what is held fixed
@@ -285,10 +272,15 @@ PlotSeries SeriesOf(const CsvArm& arm, Axis axis, const std::vector<FitResult>& 
     const FitParameter& p = fit.parameters.front();
     legend.push_back(
         absl::StrCat(p.name, " ", Significant(p.estimate, 3), " ", Interval(p.low, p.high, 3)));
-    for (const double n : SizesToDraw(arm, fit)) {
-      for (PlotCurve curve : {Curve(fit, n, fit.x_min, fit.x_max, false),
-                              Curve(fit, n, fit.x_max, fit.x_max * kExtrapolation, true)}) {
-        if (!curve.points.empty()) series.curves.push_back(std::move(curve));
+    const absl::StatusOr<Law> law = LawOfKind(fit.kind);
+    // What hangs on more than the picture has axes for is told in numbers.
+    if (!law.ok() || *law == Law::kDataConstrained) continue;
+    for (const double n : SizesToDraw(arm, *law)) {
+      LOGLOG_ASSIGN_OR_RETURN(const LawPredictions predictions,
+                              PredictLaw(arm.trials, LawOf(*law, axis, options),
+                                         CurvePlaces(fit.x_min, fit.x_max, kExtrapolation, n)));
+      for (PlotCurve& curve : CurvesOf(predictions, fit.x_max)) {
+        series.curves.push_back(std::move(curve));
       }
     }
   }
@@ -319,6 +311,14 @@ std::vector<Flag> CsvFitFlags() {
                  .value = "COUNT",
                  .help = "csv: leave out the rows with the highest losses",
                  .default_value = "0"},
+                {.name = "confidence",
+                 .value = "SHARE",
+                 .help = "csv: of all intervals",
+                 .default_value = "0.95"},
+                {.name = "delta",
+                 .value = "DELTA",
+                 .help = "csv: Huber's delta, of the estimates under that objective (-o wide)",
+                 .default_value = "1e-3"},
                 {.name = "svg", .value = "FILE", .help = "csv: also draw points and curves"}});
   return flags;
 }
@@ -326,6 +326,10 @@ std::vector<Flag> CsvFitFlags() {
 absl::StatusOr<int> FitCsv(Context& context) {
   const Args& args = context.args();
   LOGLOG_ASSIGN_OR_RETURN(const int64_t drop, args.Int("drop-highest", 0, 1000000));
+  CsvFitOptions options;
+  LOGLOG_ASSIGN_OR_RETURN(options.confidence, args.Number("confidence", 0.5, 0.9999));
+  LOGLOG_ASSIGN_OR_RETURN(options.huber_delta, args.Number("delta", 1e-9, 1e3));
+  LOGLOG_ASSIGN_OR_RETURN(const std::vector<AskedPlace> at, AskedPlaces(args));
   LOGLOG_ASSIGN_OR_RETURN(CsvSource source, ReadCsvSource(args));
   const std::string form = args.Get("form");
   const Axis axis = source.axis;
@@ -333,22 +337,36 @@ absl::StatusOr<int> FitCsv(Context& context) {
   LOGLOG_RETURN_IF_ERROR(KeepArms(args.All("arm"), source.path, &points.arms));
   LOGLOG_RETURN_IF_ERROR(DropHighest(drop, &points));
 
-  std::vector<v1::Fit> fits;
   Plot plot = {.title = source.path,
                .x_label = absl::StrCat(AxisSymbol(axis), ": ", AxisWord(axis)),
                .y_label = source.columns.loss};
-  std::map<std::string, std::vector<v1::Fit>> by_kind;
+  struct OfKind {
+    std::vector<v1::Fit> fits;
+    std::vector<LawPredictions> predictions;
+  };
+  std::map<std::string, OfKind> by_kind;
   std::vector<std::string> kinds;
   for (const CsvArm& arm : points.arms) {
-    LOGLOG_ASSIGN_OR_RETURN(const std::vector<FitResult> own, FitsOf(arm, form, axis));
+    LOGLOG_ASSIGN_OR_RETURN(const std::vector<FitResult> own, FitsOf(arm, form, axis, options));
     for (const FitResult& fit : own) {
-      if (by_kind[fit.kind].empty()) kinds.push_back(fit.kind);
-      by_kind[fit.kind].push_back(ProtoOf(fit, arm, nullptr));
+      OfKind& kind = by_kind[fit.kind];
+      if (kind.fits.empty()) kinds.push_back(fit.kind);
+      kind.fits.push_back(ProtoOf(fit, arm, nullptr));
+      LawPredictions& predictions = kind.predictions.emplace_back();
+      LOGLOG_ASSIGN_OR_RETURN(const std::vector<Place> places, PlacesFor(at, fit.kind, axis));
+      if (places.empty()) continue;
+      LOGLOG_ASSIGN_OR_RETURN(const Law law, LawOfKind(fit.kind));
+      LOGLOG_ASSIGN_OR_RETURN(predictions,
+                              PredictLaw(arm.trials, LawOf(law, axis, options), places));
     }
-    plot.series.push_back(SeriesOf(arm, axis, own));
+    LOGLOG_ASSIGN_OR_RETURN(plot.series.emplace_back(), SeriesOf(arm, axis, options, own));
   }
+  std::vector<v1::Fit> fits;
+  std::vector<LawPredictions> predictions;
   for (const std::string& kind : kinds) {
-    fits.insert(fits.end(), by_kind[kind].begin(), by_kind[kind].end());
+    const OfKind& own = by_kind[kind];
+    fits.insert(fits.end(), own.fits.begin(), own.fits.end());
+    predictions.insert(predictions.end(), own.predictions.begin(), own.predictions.end());
   }
   const size_t n_arms = points.arms.size();
   if (n_arms > kComparedMax && form.empty()) {
@@ -357,14 +375,18 @@ absl::StatusOr<int> FitCsv(Context& context) {
                                         " arms are compared: name those with --arm A --arm B"));
   }
   if (n_arms > 1 && n_arms <= kComparedMax && form.empty()) {
-    LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Fit> compared, Comparisons(points, axis));
+    LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Fit> compared,
+                            Comparisons(points, axis, options));
     fits.insert(fits.end(), compared.begin(), compared.end());
+    predictions.resize(fits.size());
   }
   if (context.machine_output()) {
-    context.Print(FitTable(fits));
+    context.Print(at.empty() ? FitTable(fits) : PredictionTable(fits, predictions));
   } else {
-    context.Print(RenderFitReport(fits, {.detailed = context.format() == Format::kWide, .lost = {}},
-                                  context.style()));
+    context.Print(RenderFitReport(
+        fits,
+        {.detailed = context.format() == Format::kWide, .lost = {}, .predictions = predictions},
+        context.style()));
     LOGLOG_ASSIGN_OR_RETURN(const std::string sharing, SharingReport(points, form, axis));
     if (!sharing.empty()) context.Print(absl::StrCat("\n", sharing));
   }

@@ -5,6 +5,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "cli/commands_testing.h"
+#include "cli/spec_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -53,6 +54,76 @@ TEST_F(CsvFitTest, SlopesExponentsAndTheComparison) {
   EXPECT_THAT(out(),
               testing::ContainsRegex("shared E          5 parameters, AICc .* \\(least\\), l"));
   EXPECT_THAT(err(), HasSubstr("24 of 24 rows"));
+}
+
+TEST_F(CsvFitTest, LossesAtPlaces) {
+  const std::string path = WriteFile("points.csv", TwoArms());
+  const std::vector<std::string> fit = {"fit", "--csv", path, "--x", "tokens", "--by", "arm"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), fit.begin(), fit.end());
+    return Run(more);
+  };
+  ASSERT_EQ(with({"--form", "saturating", "--at", "1B", "--at", "D=25.6B"}), 0) << err();
+  EXPECT_THAT(out(),
+              testing::ContainsRegex("loss at D = 1B  3\\.[34][0-9]+  law 95% \\[3\\..*, a new"));
+  EXPECT_THAT(out(), testing::ContainsRegex("loss at D = 25.6B  2\\.[0-9]+  law 95% .*beyond"));
+  // Programs get nothing else.
+  ASSERT_EQ(with({"--form", "saturating", "--at", "1e9", "--confidence", "0.8", "-o", "json"}), 0);
+  const nlohmann::json at = nlohmann::json::parse(out())["losses"];
+  ASSERT_EQ(at.size(), 2u);
+  EXPECT_EQ(at[0]["arm"], "small");
+  EXPECT_NEAR(at[0]["loss"].get<double>(), 2 + 1.5 * std::pow(1 / 0.8, -0.4), 0.01);
+  EXPECT_LT(at[0]["trial_low"].get<double>(), at[0]["law_low"].get<double>());
+  EXPECT_EQ(at[0]["extrapolated"], false);
+  // Slope and floor each say their own; the comparison says none.
+  ASSERT_EQ(with({"--at", "1B", "-o", "json"}), 0) << err();
+  EXPECT_EQ(nlohmann::json::parse(out())["losses"].size(), 4u);
+
+  for (const char* bad : {"0", "-1", "many", "1e999", "Q=3", "D=1,D=2", "D=", "N=1e8"}) {
+    EXPECT_EQ(with({"--at", bad}), 2) << bad;
+    EXPECT_THAT(err(), HasSubstr(absl::StrCat("--at is `", bad, "`"))) << bad;
+  }
+  EXPECT_EQ(with({"--form", "joint", "--at", "D=1B"}), 2);
+  EXPECT_THAT(err(), HasSubstr("the joint law is one of N and D; it says no N"));
+}
+
+TEST_F(CsvFitTest, ConfidenceAndDelta) {
+  const std::string path = WriteFile("points.csv", TwoArms());
+  const auto run = [&](std::vector<std::string> more) {
+    std::vector<std::string> all = {"fit", "--csv", path,    "--x", "tokens", "--by",
+                                    "arm", "--arm", "small", "-o",  "json"};
+    all.insert(all.end(), more.begin(), more.end());
+    EXPECT_EQ(Run(all), 0) << err();
+    return nlohmann::json::parse(out())["fits"];
+  };
+  const nlohmann::json usual = run({}), narrow = run({"--confidence", "0.5"});
+  for (size_t i = 0; i < usual.size(); ++i) {
+    EXPECT_EQ(usual[i]["estimate"], narrow[i]["estimate"]);
+    EXPECT_LT(usual[i]["low"].get<double>(), narrow[i]["low"].get<double>());
+  }
+  // A delta beyond every residual leaves the squares.
+  const auto huber = [](const nlohmann::json& fits) {
+    return fits[0]["provenance"]["triples"]["slope"];
+  };
+  const nlohmann::json wide = huber(run({"--delta", "10"}));
+  EXPECT_NEAR(wide["huber"].get<double>(), wide["least_squares"].get<double>(), 1e-9);
+  EXPECT_NE(huber(usual)["huber"], wide["huber"]);
+  ASSERT_EQ(Run({"fit", "--csv", path, "--x", "tokens", "--by", "arm", "--confidence", "0.9"}), 0);
+  EXPECT_THAT(out(), HasSubstr("  90% ["));
+  EXPECT_THAT(out(), Not(HasSubstr("95%")));
+  EXPECT_EQ(Run({"fit", "--csv", path, "--x", "tokens", "--confidence", "95"}), 2);
+}
+
+TEST_F(CsvFitTest, PicturesShowTheBand) {
+  const std::string path = WriteFile("points.csv", TwoArms());
+  const std::string svg = WriteFile("picture.svg", "");
+  ASSERT_EQ(Run({"fit", "--csv", path, "--x", "tokens", "--by", "arm", "--form", "saturating",
+                 "--svg", svg}),
+            0)
+      << err();
+  const std::string text = ReadTextFile(svg).value();
+  EXPECT_THAT(text, HasSubstr("fill-opacity=\"0.12\""));
+  EXPECT_THAT(text, HasSubstr("stroke-dasharray"));
 }
 
 TEST_F(CsvFitTest, JsonHoldsEveryNumberAndTheProvenance) {

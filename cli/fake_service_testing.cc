@@ -278,6 +278,9 @@ struct FakeService::Impl : v1::SweepService::Service {
                                       : SlopeFit(in->arm(), -0.07, -0.08, -0.06);
     out->set_axis(in->axis());
     out->set_n_unfinished(fake->unfinished);
+    for (const v1::FitPlace& place : in->at()) {
+      AddPrediction(out, place.x(), 8.5 * std::pow(place.x(), -0.07));
+    }
     return Status::OK;
   }
   Status CompareArms(ServerContext* c, const v1::CompareArmsRequest* in, v1::Fit* out) override {

@@ -36,15 +36,17 @@ absl::Status CheckArm(const std::vector<std::string>& arms, const std::string& a
                   absl::StrCat("its arms: ", known, arms.size() > 12 ? "; ..." : ""));
 }
 
-void PrintFits(Context& context, const std::vector<v1::Fit>& fits,
-               const std::vector<v1::Trial>& trials) {
+void PrintFits(Context& context, const MadeFits& made, const std::vector<v1::Trial>& trials) {
   if (context.machine_output()) {
-    context.Print(FitTable(fits));
+    context.Print(context.args().Has("at") ? PredictionTable(made.fits, made.predictions)
+                                           : FitTable(made.fits));
     return;
   }
-  context.Print(RenderFitReport(
-      fits, {.detailed = context.format() == Format::kWide, .lost = LostByArm(trials)},
-      context.style()));
+  context.Print(RenderFitReport(made.fits,
+                                {.detailed = context.format() == Format::kWide,
+                                 .lost = LostByArm(trials),
+                                 .predictions = made.predictions},
+                                context.style()));
 }
 
 // What was made is printed already. A coordinator that is gone is the one thing to say;
@@ -89,8 +91,9 @@ absl::StatusOr<int> Fit(Context& context) {
                  {.arm = context.args().Get("arm"),
                   .axis = context.args().Get("axis"),
                   .censored = context.args().Has("with-censored")});
-  const MadeFits made = MakeFits(*client, sweep.name(), wanted);
-  if (!made.fits.empty() || made.errors.empty()) PrintFits(context, made.fits, trials);
+  LOGLOG_ASSIGN_OR_RETURN(const std::vector<AskedPlace> at, AskedPlaces(context.args()));
+  const MadeFits made = MakeFits(*client, sweep.name(), wanted, at);
+  if (!made.fits.empty() || made.errors.empty()) PrintFits(context, made, trials);
   if (!made.errors.empty()) return ReportErrors(context, made, wanted.size());
   if (!HasEnded(sweep) && !context.machine_output()) {
     context.Note(absl::StrCat("sweep ", name, " has not ended: ", sweep.counts().done(), " of ",
@@ -117,8 +120,10 @@ absl::StatusOr<int> Compare(Context& context) {
   }
   const std::string axis =
       context.args().Has("axis") ? context.args().Get("axis") : MainScale(trials);
-  LOGLOG_ASSIGN_OR_RETURN(const v1::Fit fit, client->CompareArms(sweep.name(), arm, arm_b, axis));
-  PrintFits(context, {fit}, trials);
+  MadeFits made;
+  LOGLOG_ASSIGN_OR_RETURN(made.fits.emplace_back(),
+                          client->CompareArms(sweep.name(), arm, arm_b, axis));
+  PrintFits(context, made, trials);
   context.Next({absl::StrCat("loglog plot ", ShortName(sweep.name()))});
   return kExitOk;
 }
@@ -132,6 +137,7 @@ std::vector<Command> FitCommands() {
        .help = "only this arm; of a CSV also several, which are compared",
        .repeated = true},
       kAxis,
+      AtFlag(),
       {.name = "with-censored",
        .help = "also what the estimates become with the stopped trials, held to end below "
                "their last loss"}};

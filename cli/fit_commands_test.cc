@@ -76,6 +76,18 @@ TEST_F(FitCommandsTest, FailedAndCancelledTrialsAreNotUnfinished) {
   EXPECT_THAT(out(), HasSubstr("1 unfinished\n"));
 }
 
+TEST_F(FitCommandsTest, LossesAtPlaces) {
+  EXPECT_EQ(Run({"fit", "--arm", "small", "--at", "64M", "--at", "2M"}), 0) << err();
+  EXPECT_THAT(out(), HasSubstr("loss at D = 64M  2.4"));
+  EXPECT_THAT(out(), HasSubstr("beyond the data"));
+  EXPECT_THAT(out(), HasSubstr("loss at D = 2M  3.0"));
+  EXPECT_EQ(Run({"fit", "--at", "64M", "-o", "csv"}), 0) << err();
+  EXPECT_THAT(out(), HasSubstr("kind,axis,arm,x,n_params,loss,law_low,"));
+  EXPECT_THAT(out(), HasSubstr("local_slope,D,small,6.4e+07,,2.4"));
+  EXPECT_EQ(Run({"fit", "--at", "N=64M"}), 1);
+  EXPECT_THAT(err(), HasSubstr("the local_slope fit is in D, which it does not say"));
+}
+
 TEST_F(FitCommandsTest, OneErrorDoesNotHideTheOtherFits) {
   fake_.refused_arm = "large";
   EXPECT_EQ(Run({"fit"}), 1);

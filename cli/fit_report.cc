@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "cli/predicted_losses.h"
 #include "cli/render/text.h"
 #include "cli/tables.h"
 #include "fitting/beside.h"
@@ -35,9 +36,9 @@ std::string Subject(const v1::Fit& fit) {
   return fit.arm_b().empty() ? arm : absl::StrCat(arm, " against ", fit.arm_b());
 }
 
-std::string IntervalText(const v1::Parameter& p) {
+std::string IntervalText(const v1::Parameter& p, const std::string& confidence) {
   if (std::isnan(p.low()) && std::isnan(p.high())) return "no interval";
-  return absl::StrCat("95% ", Interval(p.low(), p.high(), kDigits));
+  return absl::StrCat(confidence, " ", Interval(p.low(), p.high(), kDigits));
 }
 
 // What the parameter means for someone who has not read the form.
@@ -207,8 +208,9 @@ void AppendProvenance(const v1::Fit& fit, bool detailed, const Style& style, std
                   "\n");
 }
 
-void AppendFit(const v1::Fit& fit, const FitReportOptions& options, const Style& style,
-               std::string* out) {
+void AppendFit(const v1::Fit& fit, const LawPredictions& predictions,
+               const FitReportOptions& options, const Style& style, std::string* out) {
+  const std::string confidence = ConfidenceText(fit);
   absl::StrAppend(out, "  ", style.Bold(Subject(fit)), "  ", Verdict(fit, style), "\n");
   size_t name_width = 0;
   size_t estimate_width = 0;
@@ -220,12 +222,15 @@ void AppendFit(const v1::Fit& fit, const FitReportOptions& options, const Style&
     std::string line = absl::StrCat(
         "    ", PadRight(absl::StrReplaceAll(p.name(), {{"_", " "}}), static_cast<int>(name_width)),
         "  ", PadLeft(Significant(p.estimate(), kDigits), static_cast<int>(estimate_width)), "  ",
-        IntervalText(p));
+        IntervalText(p, confidence));
     if (const std::string meaning = Meaning(fit, p); !meaning.empty()) {
       line = absl::StrCat(PadRight(line, static_cast<int>(name_width + estimate_width) + 32), "  ",
                           style.Dim(meaning));
     }
     absl::StrAppend(out, line, "\n");
+  }
+  for (const std::string& line : PredictionLines(fit, predictions)) {
+    AppendWrapped(line, style, out);
   }
   if (const std::string conclusion = Conclusion(fit); !conclusion.empty()) {
     absl::StrAppend(out, "    ", style.Bold(conclusion), "\n");
@@ -334,7 +339,9 @@ std::string RenderFitReport(const std::vector<v1::Fit>& fits, const FitReportOpt
   std::string out;
   std::string title;
   std::string definition;
-  for (const v1::Fit& fit : fits) {
+  const LawPredictions none;
+  for (size_t i = 0; i < fits.size(); ++i) {
+    const v1::Fit& fit = fits[i];
     if (KindTitle(fit) != title) {
       title = KindTitle(fit);
       definition.clear();
@@ -349,7 +356,8 @@ std::string RenderFitReport(const std::vector<v1::Fit>& fits, const FitReportOpt
         absl::StrAppend(&out, "  ", style.Dim(line), "\n");
       }
     }
-    AppendFit(fit, options, style, &out);
+    AppendFit(fit, i < options.predictions.size() ? options.predictions[i] : none, options, style,
+              &out);
   }
   return out;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/render/style.h"
+#include "fit/law_prediction.h"
 #include "loglog/v1/common.pb.h"
 #include "nlohmann/json_fwd.hpp"
 
@@ -29,7 +30,8 @@ std::string LeftOutText(const LostTrials& lost);
 struct FitReportOptions {
   // Also the objective triple, the notes and the provenance of each fit.
   bool detailed = false;
-  std::map<std::string, LostTrials> lost = {};  // by arm
+  std::map<std::string, LostTrials> lost = {};   // by arm
+  std::vector<LawPredictions> predictions = {};  // beside the fits, where some were asked for
 };
 
 // Fits as a person reads them: which quantity each number is, its interval, the

@@ -134,8 +134,12 @@ TEST(PlotDataTest, AllTrialsMeansAndFittedLines) {
   CheckInput input = DoneSweep();
   input.trials[0].set_state(v1::Trial::DIVERGED);
   input.trials[0].set_final_loss(NAN);
-  const Plot plot =
-      BuildPlot(input.trials, {SlopeFit("small", -0.07, -0.08, -0.06)}, {.title = "demo"});
+  const PlotRequest request = {.title = "demo"};
+  v1::Fit fit = SlopeFit("small", -0.07, -0.08, -0.06);
+  for (const Place& place : PlotPlaces(input.trials, "small", request)) {
+    AddPrediction(&fit, place.x, 8.5 * std::pow(place.x, -0.07));
+  }
+  const Plot plot = BuildPlot(input.trials, {fit}, request);
   ASSERT_EQ(plot.series.size(), 2u);
   EXPECT_EQ(plot.series[0].trials.size(), 7u);
   EXPECT_EQ(plot.series[0].means.size(), 4u);
@@ -143,16 +147,33 @@ TEST(PlotDataTest, AllTrialsMeansAndFittedLines) {
   ASSERT_EQ(plot.series[0].curves.size(), 1u);
   EXPECT_NEAR(plot.series[0].curves[0].points.front().x, 1e6, 1);
   EXPECT_NEAR(plot.series[0].curves[0].points.front().y, 8.5 * std::pow(1e6, -0.07), 1e-9);
+  EXPECT_NEAR(plot.series[0].curves[0].points.back().x, 1.6e7, 1);
+  ASSERT_EQ(plot.series[0].curves[0].band_low.size(), plot.series[0].curves[0].points.size());
+  EXPECT_NEAR(plot.series[0].curves[0].band_low[3].y, 0.98 * plot.series[0].curves[0].points[3].y,
+              1e-9);
   EXPECT_EQ(plot.series[1].name, "large");
-  EXPECT_EQ(plot.note, "15 of 16 trials; 1 diverged; lines: local log-log slope");
+  EXPECT_EQ(plot.note, "15 of 16 trials; 1 diverged; lines: local log-log slope, bands 95%");
 }
 
 TEST(PlotDataTest, SaturatingCurve) {
-  const Plot plot = BuildPlot(DoneSweep().trials, {SaturatingFit("small", v1::Fit::IDENTIFIED)},
-                              {.title = "demo", .arm = "small", .curve = "saturating"});
+  const PlotRequest request = {.title = "demo", .arm = "small", .curve = "saturating"};
+  const std::vector<v1::Trial> trials = DoneSweep().trials;
+  v1::Fit fit = SaturatingFit("small", v1::Fit::IDENTIFIED);
+  for (const Place& place : PlotPlaces(trials, "small", request)) {
+    AddPrediction(&fit, place.x, 2.02 + 60 * std::pow(place.x, -0.31));
+  }
+  const Plot plot = BuildPlot(trials, {fit}, request);
   ASSERT_EQ(plot.series.size(), 1u);
-  ASSERT_EQ(plot.series[0].curves.size(), 1u);
+  // Inside, and dashed beyond.
+  ASSERT_EQ(plot.series[0].curves.size(), 2u);
   EXPECT_NEAR(plot.series[0].curves[0].points.back().y, 2.02 + 60 * std::pow(1.6e7, -0.31), 1e-9);
+  EXPECT_TRUE(plot.series[0].curves[1].dashed);
+  EXPECT_NEAR(plot.series[0].curves[1].points.back().x, 6.4e7, 1);
+  // Nobody is asked for a curve of an arm without trials.
+  EXPECT_TRUE(PlotPlaces(trials, "none", request).empty());
+  EXPECT_TRUE(BuildPlot(trials, {SaturatingFit("small", v1::Fit::IDENTIFIED)}, request)
+                  .series[0]
+                  .curves.empty());
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 #include "cli/trial_stats.h"
 #include "plan/spec.h"
 #include "plan/stop_rule.h"
@@ -68,14 +69,27 @@ std::vector<FitWanted> FitsWanted(const v1::Sweep& sweep, const std::vector<v1::
   return singles;
 }
 
-MadeFits MakeFits(Client& client, const std::string& sweep, const std::vector<FitWanted>& wanted) {
+namespace {
+
+absl::StatusOr<v1::Fit> Make(Client& client, const std::string& sweep, const FitWanted& one,
+                             const std::vector<AskedPlace>& at) {
+  if (one.kind == "comparison") {
+    return client.CompareArms(sweep, one.arm, one.arm_b, one.axis);
+  }
+  LOGLOG_ASSIGN_OR_RETURN(const Axis axis, ParseAxis(one.axis));
+  LOGLOG_ASSIGN_OR_RETURN(const std::vector<Place> places, PlacesFor(at, one.kind, axis));
+  return client.CreateFit(sweep, one.arm, one.kind, one.axis, one.censored, AsMessages(places));
+}
+
+}  // namespace
+
+MadeFits MakeFits(Client& client, const std::string& sweep, const std::vector<FitWanted>& wanted,
+                  const std::vector<AskedPlace>& at) {
   MadeFits made;
   for (const FitWanted& one : wanted) {
-    absl::StatusOr<v1::Fit> fit =
-        one.kind == "comparison"
-            ? client.CompareArms(sweep, one.arm, one.arm_b, one.axis)
-            : client.CreateFit(sweep, one.arm, one.kind, one.axis, one.censored);
+    absl::StatusOr<v1::Fit> fit = Make(client, sweep, one, at);
     if (fit.ok()) {
+      made.predictions.push_back(PredictionsOf(*fit));
       made.fits.push_back(*std::move(fit));
     } else if (IsUnreachable(fit.status())) {
       made.errors.push_back(fit.status());

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "cli/client.h"
+#include "cli/predicted_losses.h"
 
 namespace loglog::cli {
 
@@ -32,13 +33,16 @@ std::vector<FitWanted> FitsWanted(const v1::Sweep& sweep, const std::vector<v1::
                                   const FitFilter& filter);
 
 struct MadeFits {
-  std::vector<v1::Fit> fits;         // in the order wanted
-  std::vector<absl::Status> errors;  // of the others; each names its fit
+  std::vector<v1::Fit> fits;                // in the order wanted
+  std::vector<LawPredictions> predictions;  // beside them; empty where nothing was asked
+  std::vector<absl::Status> errors;         // of the others; each names its fit
 };
 
 // Asks for all of them: one that cannot be made does not hide the others. Stops when the
 // coordinator is out of reach; that error is the last.
-MadeFits MakeFits(Client& client, const std::string& sweep, const std::vector<FitWanted>& wanted);
+// `at`: where the laws' losses are wanted besides.
+MadeFits MakeFits(Client& client, const std::string& sweep, const std::vector<FitWanted>& wanted,
+                  const std::vector<AskedPlace>& at = {});
 
 // No coordinator answers, or not in time.
 bool IsUnreachable(const absl::Status& status);

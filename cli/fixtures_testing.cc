@@ -130,6 +130,19 @@ v1::Fit Base(const std::string& kind, const std::string& arm) {
 
 }  // namespace
 
+void AddPrediction(v1::Fit* fit, double x, double loss) {
+  v1::PredictedLoss* one = fit->add_predictions();
+  one->set_x(x);
+  one->set_loss(loss);
+  one->set_law_low(0.99 * loss);
+  one->set_law_high(1.01 * loss);
+  one->set_trial_low(0.97 * loss);
+  one->set_trial_high(1.03 * loss);
+  one->set_band_low(0.98 * loss);
+  one->set_band_high(1.02 * loss);
+  one->set_extrapolated(x > fit->x_max());
+}
+
 v1::Fit SlopeFit(const std::string& arm, double slope, double low, double high) {
   v1::Fit fit = Base("local_slope", arm);
   fit.set_definition("local slope d ln L / d ln D over the range fitted");

@@ -17,6 +17,8 @@ CheckInput DoneSweep();
 v1::Trial MakeTrial(int number, const std::string& arm,
                     const std::map<std::string, std::string>& axes, int64_t tokens, int64_t seed,
                     v1::Trial::State state, double loss);
+// The loss that a fit says at x, with bands a percent and more away.
+void AddPrediction(v1::Fit* fit, double x, double loss);
 v1::Fit SlopeFit(const std::string& arm, double slope, double low, double high);
 v1::Fit SaturatingFit(const std::string& arm, v1::Fit::Verdict verdict);
 v1::Fit ComparisonFit(double difference, double low, double high);

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/plot_data.h"
+#include "cli/predicted_losses.h"
 #include "cli/render/text.h"
 #include "cli/tables.h"
 #include "cli/trial_stats.h"
@@ -26,7 +27,11 @@ Table PointsTable(const Plot& plot) {
     };
     add("trial", series.trials);
     add("mean", series.means);
-    for (const PlotCurve& curve : series.curves) add("curve", curve.points);
+    for (const PlotCurve& curve : series.curves) {
+      add("curve", curve.points);
+      add("band_low", curve.band_low);
+      add("band_high", curve.band_high);
+    }
   }
   return table;
 }
@@ -47,8 +52,10 @@ absl::StatusOr<int> PlotSweep(Context& context) {
   if (request.curve != "none") {
     for (const std::string& arm : Arms(trials)) {
       if (!request.arm.empty() && arm != request.arm) continue;
-      LOGLOG_ASSIGN_OR_RETURN(v1::Fit fit,
-                              client->CreateFit(sweep.name(), arm, request.curve, request.axis));
+      LOGLOG_ASSIGN_OR_RETURN(
+          v1::Fit fit,
+          client->CreateFit(sweep.name(), arm, request.curve, request.axis,
+                            /*censored=*/false, AsMessages(PlotPlaces(trials, arm, request))));
       fits.push_back(std::move(fit));
     }
   }

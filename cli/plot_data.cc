@@ -1,17 +1,19 @@
 #include "cli/plot_data.h"
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
 #include <map>
 
 #include "absl/strings/str_cat.h"
 #include "cli/fit_report.h"
+#include "cli/predicted_losses.h"
 #include "cli/trial_stats.h"
 
 namespace loglog::cli {
 namespace {
 
-constexpr int kCurvePoints = 60;
+// How far beyond the points a law is drawn, dashed. A local slope belongs to its range alone.
+constexpr double kBeyond = 4;
 
 std::string AxisLabel(const std::string& axis) {
   if (axis == "N") return "N: parameters without embeddings";
@@ -19,29 +21,8 @@ std::string AxisLabel(const std::string& axis) {
   return "D: training tokens";
 }
 
-// Loss of a stored fit at x; NaN for forms that are not drawn.
-double LossAt(const v1::Fit& fit, double x) {
-  const auto value = [&](const char* name) {
-    const v1::Parameter* p = FindParameter(fit, name);
-    return p == nullptr ? NAN : p->estimate();
-  };
-  const double scale = fit.axis() == "N" ? value("A") : value("B");
-  if (fit.kind() == "local_slope") return scale * std::pow(x, value("slope"));
-  if (fit.kind() == "saturating") {
-    return value("E") + scale * std::pow(x, -value(fit.axis() == "N" ? "alpha" : "beta"));
-  }
-  return NAN;
-}
-
-PlotCurve CurveOf(const v1::Fit& fit, double x_low, double x_high, bool dashed) {
-  PlotCurve curve = {.dashed = dashed};
-  for (int i = 0; i <= kCurvePoints; ++i) {
-    const double x = x_low * std::pow(x_high / x_low, static_cast<double>(i) / kCurvePoints);
-    const double y = LossAt(fit, x);
-    if (!std::isfinite(y) || y <= 0) return {};
-    curve.points.push_back({x, y});
-  }
-  return curve;
+bool IsPlotted(const v1::Trial& trial, const std::string& axis) {
+  return trial.state() == v1::Trial::DONE && trial.final_loss() > 0 && ScaleOf(trial, axis) > 0;
 }
 
 std::string Legend(const std::string& arm, const v1::Fit* fit) {
@@ -50,6 +31,17 @@ std::string Legend(const std::string& arm, const v1::Fit* fit) {
 }
 
 }  // namespace
+
+std::vector<Place> PlotPlaces(const std::vector<v1::Trial>& trials, const std::string& arm,
+                              const PlotRequest& request) {
+  double low = std::numeric_limits<double>::infinity(), high = 0;
+  for (const v1::Trial& trial : trials) {
+    if (trial.arm() != arm || !IsPlotted(trial, request.axis)) continue;
+    low = std::min(low, ScaleOf(trial, request.axis));
+    high = std::max(high, ScaleOf(trial, request.axis));
+  }
+  return CurvePlaces(low, high, request.curve == "local_slope" ? 1 : kBeyond, /*n_params=*/0);
+}
 
 Plot BuildPlot(const std::vector<v1::Trial>& trials, const std::vector<v1::Fit>& fits,
                const PlotRequest& request) {
@@ -64,8 +56,8 @@ Plot BuildPlot(const std::vector<v1::Trial>& trials, const std::vector<v1::Fit>&
       if (trial.arm() != arm) continue;
       ++total;
       diverged += trial.state() == v1::Trial::DIVERGED;
+      if (!IsPlotted(trial, request.axis)) continue;
       const double x = ScaleOf(trial, request.axis);
-      if (trial.state() != v1::Trial::DONE || !(trial.final_loss() > 0) || !(x > 0)) continue;
       ++shown;
       series.trials.push_back({x, trial.final_loss()});
       by_x[x].push_back(trial.final_loss());
@@ -76,17 +68,16 @@ Plot BuildPlot(const std::vector<v1::Trial>& trials, const std::vector<v1::Fit>&
       if (fit.kind() == request.curve && fit.arm() == arm && fit.axis() == request.axis)
         drawn = &fit;
     }
-    if (drawn != nullptr && drawn->x_max() > drawn->x_min() && drawn->x_min() > 0) {
-      PlotCurve inside = CurveOf(*drawn, drawn->x_min(), drawn->x_max(), false);
-      if (!inside.points.empty()) series.curves.push_back(std::move(inside));
-    }
+    if (drawn != nullptr) series.curves = CurvesOf(PredictionsOf(*drawn), drawn->x_max());
     series.name = Legend(arm, drawn);
     plot.series.push_back(std::move(series));
   }
-  plot.note = absl::StrCat(shown, " of ", total, " trials",
-                           diverged > 0 ? absl::StrCat("; ", diverged, " diverged") : "",
-                           request.curve == "saturating" ? "; curves: L = E + B*x^-beta"
-                                                         : "; lines: local log-log slope");
+  plot.note =
+      absl::StrCat(shown, " of ", total, " trials",
+                   diverged > 0 ? absl::StrCat("; ", diverged, " diverged") : "",
+                   request.curve == "saturating"    ? "; curves: L = E + B*x^-beta, bands 95%"
+                   : request.curve == "local_slope" ? "; lines: local log-log slope, bands 95%"
+                                                    : "");
   return plot;
 }
 

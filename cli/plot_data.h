@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/render/plot.h"
+#include "fit/law_prediction.h"
 #include "loglog/v1/common.pb.h"
 
 namespace loglog::cli {
@@ -17,8 +18,13 @@ struct PlotRequest {
   std::string curve = "local_slope";
 };
 
-// Every done trial as a point, means over seeds, one curve an arm. The note says how
-// many trials are shown of how many.
+// Where the fit of `arm` must be asked for its loss to be drawn.
+std::vector<Place> PlotPlaces(const std::vector<v1::Trial>& trials, const std::string& arm,
+                              const PlotRequest& request);
+
+// Every done trial as a point, means over seeds, one curve an arm through the losses that its
+// fit says, with the band that holds the whole law. The note says how many trials are shown of
+// how many.
 Plot BuildPlot(const std::vector<v1::Trial>& trials, const std::vector<v1::Fit>& fits,
                const PlotRequest& request);
 

@@ -137,9 +137,10 @@ class Engine {
   WatchHub* stream_hub() { return &stream_hub_; }
 
   // ---- fits (engine_fits.cc)
-  // `censored`: with what its stopped trials say, whether the spec asks for it or not.
+  // `censored`: with what its stopped trials say, whether the spec asks for it or not. `at`:
+  // where the law's loss is predicted besides.
   void CreateFit(const std::string& sweep, const FitTarget& target, Reply<FitView> reply,
-                 bool censored = false);
+                 bool censored = false, std::vector<Place> at = {});
   void GetFit(const std::string& sweep, int64_t number, Reply<FitView> reply);
   void ListFits(const std::string& sweep, Reply<std::vector<FitView>> reply);
 

@@ -83,7 +83,7 @@ std::vector<FitTarget> TargetsOf(const std::vector<FitRequest>& requests, const 
 // ---- on request
 
 void Engine::CreateFit(const std::string& sweep, const FitTarget& target, Reply<FitView> reply,
-                       bool censored) {
+                       bool censored, std::vector<Place> at) {
   if (!Admit(&user_calls_, &reply)) return;
   const auto compute = [=, this](const ReadStore& store) {
     const absl::StatusOr<SweepRow> row = store.GetSweep(sweep);
@@ -94,14 +94,19 @@ void Engine::CreateFit(const std::string& sweep, const FitTarget& target, Reply<
     const absl::StatusOr<std::vector<ObservationRow>> trials =
         ReadFitTrials(store, row->sweep_id, *plan);
     if (!trials.ok()) return reply(trials.status());
-    absl::StatusOr<FitRow> fit = Fitter(*trials, *plan).Compute(target);
+    Fitter fitter(*trials, *plan);
+    absl::StatusOr<FitRow> fit = fitter.Compute(target);
     if (!fit.ok()) return reply(fit.status());
+    absl::StatusOr<LawPredictions> predictions;
+    if (!at.empty()) predictions = fitter.Predict(target, at);
+    if (!predictions.ok()) return reply(predictions.status());
     const int64_t sweep_id = row->sweep_id;
     OnStrand<FitView>(
         reply,
         [=, this]() -> absl::StatusOr<FitView> {
           FitView view;
           view.sweep = sweep;
+          view.predictions = *predictions;
           LOGLOG_ASSIGN_OR_RETURN(view.row, InsertFit(sweep_id, *fit));
           return view;
         },

@@ -97,6 +97,23 @@ TEST_F(EngineFitsTest, AStoppedTrialIsCensoredWhereTheSpecSaysSo) {
   }
 }
 
+// They are told and not stored.
+TEST_F(EngineFitsTest, LossesOnRequest) {
+  const FitTarget slope = {"local_slope", Axis::kTokens, TrainWithOneStopped(""), ""};
+  const auto make = [&](std::vector<Place> at) {
+    return Call<FitView>(
+        [&](auto reply) { engine_->CreateFit("s", slope, reply, /*censored=*/false, at); });
+  };
+  const auto with = make({{.x = 1e3}, {.x = 1e9}}), without = make({});
+  ASSERT_TRUE(with.ok()) << with.status();
+  ASSERT_EQ(with->predictions.at.size(), 2u);
+  EXPECT_GT(with->predictions.at[0].loss, 0);
+  EXPECT_TRUE(with->predictions.at[1].extrapolated);
+  EXPECT_TRUE(without->predictions.at.empty());
+  EXPECT_EQ(with->row.fit_json, without->row.fit_json);
+  EXPECT_EQ(make({{.x = -1}}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(EngineFitsTest, AStoppedTrialIsCensoredOnRequest) {
   const FitTarget slope = {"local_slope", Axis::kTokens, TrainWithOneStopped(""), ""};
   const auto make = [&](bool censored) {

@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "coordinator/scheduler_types.h"
 #include "coordinator/task_order.h"
+#include "fit/law_prediction.h"
 #include "store/rows.h"
 
 // What the engine is asked and what it answers.
@@ -156,6 +157,7 @@ struct SeriesView {
 struct FitView {
   FitRow row;
   std::string sweep;  // name
+  LawPredictions predictions;
 };
 
 struct ServerView {

@@ -259,6 +259,22 @@ TEST_F(CallLimits, TrialsThatAreNamed) {
   EXPECT_THAT(last_status_.error_message(), HasSubstr("trials: 10001 names, at most 10000"));
 }
 
+TEST_F(CallLimits, PlacesOfAFit) {
+  Submit("s");
+  v1::CreateFitRequest request;
+  request.set_sweep("sweeps/s");
+  request.set_arm("a");
+  request.set_kind("saturating");
+  for (int i = 0; i < limits::kPlacesOfFitMax; ++i) request.add_at()->set_x(1e9);
+  v1::Fit fit;
+  ASSERT_EQ(Code(sweeps_.get(), &Sweeps::CreateFit, request, &fit), grpc::OK);
+  EXPECT_EQ(fit.predictions_size(), 0);
+  EXPECT_THAT(fit.why_unpredicted(), HasSubstr("there are 0"));
+  request.add_at()->set_x(1e9);
+  EXPECT_EQ(Code(sweeps_.get(), &Sweeps::CreateFit, request), grpc::INVALID_ARGUMENT);
+  EXPECT_THAT(last_status_.error_message(), HasSubstr("at: 1001 places, at most 1000"));
+}
+
 TEST_F(CallLimits, Watchers) {
   std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
   std::vector<std::unique_ptr<grpc::ClientReader<v1::Event>>> watches;

@@ -193,6 +193,10 @@ TEST_F(RpcTest, Fits) {
   EXPECT_EQ(Code(sweeps_.get(), &Sweeps::GetFit, Named<v1::GetFitRequest>(fit.name())), grpc::OK);
   EXPECT_EQ(Code(sweeps_.get(), &Sweeps::GetFit, Named<v1::GetFitRequest>("sweeps/s/fits/99")),
             grpc::NOT_FOUND);
+  request.add_at()->set_x(-1);
+  EXPECT_EQ(Code(sweeps_.get(), &Sweeps::CreateFit, request), grpc::INVALID_ARGUMENT);
+  EXPECT_THAT(last_status_.error_message(), HasSubstr("finite positive D"));
+  request.clear_at();
   request.set_arm("none");
   EXPECT_EQ(Code(sweeps_.get(), &Sweeps::CreateFit, request), grpc::NOT_FOUND);
   EXPECT_THAT(last_status_.error_message(), HasSubstr("its arms are a, b"));

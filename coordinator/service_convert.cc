@@ -200,6 +200,21 @@ v1::Event ToProto(const EventRow& row) {
   return event;
 }
 
+v1::PredictedLoss ToProto(const PredictedLoss& loss) {
+  v1::PredictedLoss message;
+  message.set_x(loss.at.x);
+  message.set_n_params(loss.at.n_params);
+  message.set_loss(loss.loss);
+  message.set_law_low(loss.law_low);
+  message.set_law_high(loss.law_high);
+  message.set_trial_low(loss.trial_low);
+  message.set_trial_high(loss.trial_high);
+  message.set_band_low(loss.band_low);
+  message.set_band_high(loss.band_high);
+  message.set_extrapolated(loss.extrapolated);
+  return message;
+}
+
 absl::StatusOr<v1::Fit> ToProto(const FitRow& row, absl::string_view sweep) {
   v1::Fit fit;
   fit.set_name(FitName(sweep, row.number));

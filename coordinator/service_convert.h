@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "fit/law_prediction.h"
 #include "loglog/v1/common.pb.h"
 #include "store/rows.h"
 
@@ -16,6 +17,7 @@ v1::Sweep ToProto(const SweepRow& row);
 v1::Trial ToProto(const TrialRow& row);
 v1::Worker ToProto(const WorkerRow& row);
 v1::Event ToProto(const EventRow& row);
+v1::PredictedLoss ToProto(const PredictedLoss& loss);
 // `sweep` is the sweep's name. DATA_LOSS: the stored result cannot be read.
 absl::StatusOr<v1::Fit> ToProto(const FitRow& row, absl::string_view sweep);
 

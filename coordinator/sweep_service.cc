@@ -53,6 +53,8 @@ v1::Worker ToProto(const WorkerView& view) {
 
 absl::Status FillFit(const FitView& view, v1::Fit* fit) {
   LOGLOG_ASSIGN_OR_RETURN(*fit, ToProto(view.row, view.sweep));
+  for (const PredictedLoss& loss : view.predictions.at) *fit->add_predictions() = ToProto(loss);
+  fit->set_why_unpredicted(view.predictions.why);
   return absl::OkStatus();
 }
 
@@ -342,12 +344,18 @@ Unary* SweepServiceImpl::CreateFit(Context* context, const v1::CreateFitRequest*
     return Refuse(context, absl::InvalidArgumentError(
                                "kind: two arms are compared by CompareArms, not CreateFit"));
   }
+  if (request->at_size() > limits::kPlacesOfFitMax) {
+    return Refuse(context, OverLimit("at", request->at_size(), "places", limits::kPlacesOfFitMax,
+                                     "call several times"));
+  }
+  std::vector<Place> at;
+  for (const v1::FitPlace& place : request->at()) at.push_back({place.x(), place.n_params()});
   Unary* const reactor = context->DefaultReactor();
   engine_->CreateFit(
       sweep, target,
       ReplyTo<FitView>(reactor,
                        [response](const FitView& view) { return FillFit(view, response); }),
-      request->censored());
+      request->censored(), std::move(at));
   return reactor;
 }
 

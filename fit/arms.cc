@@ -19,6 +19,9 @@
 namespace loglog {
 namespace {
 
+// Held-out errors are differences of minima, which are known to so many digits.
+constexpr double kSameError = 1e-6;
+
 // Several arms' forms over one theta: arm g's component i is theta[index[g][i]].
 class TiedForm : public Form {
  public:
@@ -248,14 +251,16 @@ absl::StatusOr<ArmsFit> FitArms(absl::Span<const ArmTrials> arms, const LawOptio
     }
     fit.choices.push_back(std::move(choice));
   }
+  // Sharings come from the most parameters to the fewest: of two that predict as well, to the
+  // digits that minima have, the later one needs less.
   double aicc = std::numeric_limits<double>::infinity(), held_out = aicc;
   for (int i = 0; i < static_cast<int>(fit.choices.size()); ++i) {
     if (fit.choices[i].aicc < aicc) {
       aicc = fit.choices[i].aicc;
       fit.best_by_aicc = i;
     }
-    if (fit.choices[i].held_out_error < held_out) {
-      held_out = fit.choices[i].held_out_error;
+    if (fit.choices[i].held_out_error < held_out * (1 + kSameError)) {
+      held_out = std::min(held_out, fit.choices[i].held_out_error);
       fit.best_by_held_out = i;
     }
   }

@@ -198,8 +198,10 @@ void FillIntervalMethod(const PairedError& error, FitProvenance* provenance) {
                           " (%.3g%% of the half-width) and %d on pairs", 100 * error.means_part(),
                           error.pairs_df());
   }
-  absl::StrAppendFormat(&provenance->interval_method, ", %g%%; Fieller for the ratio",
-                        100 * provenance->confidence);
+  absl::StrAppendFormat(
+      &provenance->interval_method,
+      ", %g%%; the ratio where the difference and arm 1's curve are not told apart",
+      100 * provenance->confidence);
 }
 
 }  // namespace

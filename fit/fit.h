@@ -13,6 +13,7 @@
 #include "fit/isoflop.h"
 #include "fit/joint.h"
 #include "fit/law_fit.h"
+#include "fit/law_prediction.h"
 #include "fit/local_slope.h"
 #include "fit/next_runs.h"
 #include "fit/observation.h"

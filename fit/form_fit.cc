@@ -237,6 +237,7 @@ FormIntervals::FormIntervals(const Form& form, std::vector<double> theta, double
                              double confidence)
     : form_(form),
       theta_(std::move(theta)),
+      least_(rss),
       rss_(std::max(rss, form.total_weight() * kExactResidual * kExactResidual)),
       df_(form.size() - form.dim()),
       confidence_(confidence) {
@@ -259,7 +260,7 @@ FitParameter FormIntervals::ProfileOf(int index, std::vector<std::string>* notes
                                    : is_exponent && form_.box().low[index] > 0
                                        ? ExponentGrid(kExponentGrid)
                                        : EvenGrid(form_.box().low[index], form_.box().high[index]);
-  const ProfileInterval interval = Profile(form_, theta_, rss_, threshold, index, grid, starts);
+  const ProfileInterval interval = Profile(form_, theta_, least_, threshold, index, grid, starts);
   found_lower_ = found_lower_ || interval.found_lower;
   const auto natural = [&](double value) {
     std::vector<double> theta = theta_;

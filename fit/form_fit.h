@@ -68,7 +68,8 @@ class FormIntervals {
  private:
   const Form& form_;
   const std::vector<double> theta_;
-  const double rss_;
+  const double least_;  // of the objective
+  const double rss_;    // the same, or what rounding alone leaves
   const int df_;
   const double confidence_;
   std::vector<double> covariance_;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/str_format.h"
+#include "fit/minimize.h"
 
 namespace loglog {
 namespace {
@@ -32,7 +33,9 @@ std::vector<std::string> IdentificationFaults(const FitParameter& exponent, doub
 
 std::vector<std::string> OptimizerFaults(const FitProvenance& provenance) {
   std::vector<std::string> faults = provenance.active_bounds;
-  if (provenance.optimizer_status != "CONVERGED") {
+  if (provenance.optimizer_status == "MULTIMODAL" && provenance.starts_agreed >= kStartsToAgree) {
+    faults.push_back("the optimizer ended MULTIMODAL: a profile met a lower point than all starts");
+  } else if (provenance.optimizer_status != "CONVERGED") {
     faults.push_back(absl::StrFormat("the optimizer ended %s (%d of %d starts agree)",
                                      provenance.optimizer_status, provenance.starts_agreed,
                                      provenance.starts_polished));

@@ -172,6 +172,14 @@ std::unique_ptr<Form> MakeForm(Law law, const ConfigMeans& means) {
   return std::make_unique<PowerSum>(sample, ShapeOf(law, means.axis));
 }
 
+std::string WhyMixed(Law law, const ConfigMeans& means) {
+  if (IsJointLaw(law) || means.group_sizes.size() <= 1) return "";
+  return absl::StrFormat(
+      "the trials mix %d values of %s, and this form has one; fit each alone, or all with the "
+      "joint form",
+      means.group_sizes.size(), GroupSymbol(means.axis));
+}
+
 std::string WhyTooFew(Law law, const ConfigMeans& means) {
   const int parameters = InfoOf(law).parameters;
   const int have = static_cast<int>(means.points.size());
@@ -223,12 +231,7 @@ absl::StatusOr<FitResult> FitLaw(absl::Span<const Observation> observations,
       "sum of squares of ln residuals of means over seeds, weighted by their precision";
   result.reason = WhyTooFew(options.law, means);
   const bool too_few = !result.reason.empty();
-  if (!too_few && !IsJointLaw(options.law) && means.group_sizes.size() > 1) {
-    result.reason = absl::StrFormat(
-        "the trials mix %d values of %s, and this form has one; fit each alone, or all with the "
-        "joint form",
-        means.group_sizes.size(), GroupSymbol(means.axis));
-  }
+  if (!too_few) result.reason = WhyMixed(options.law, means);
   if (!result.reason.empty()) {
     SetFitStatus(too_few, &result);
     return result;

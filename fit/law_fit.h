@@ -52,6 +52,9 @@ absl::StatusOr<FitResult> FitLaw(absl::Span<const Observation> observations,
 std::unique_ptr<Form> MakeForm(Law law, const ConfigMeans& means);
 // The covariates of a point, as the law's form has its columns.
 std::vector<double> ColumnsOf(Law law, const ConfigMean& point);
+// Why the trials are not those of one law in one variable: they mix sizes that it does not
+// know of. Empty when they do not.
+std::string WhyMixed(Law law, const ConfigMeans& means);
 // Why these points cannot carry the law; empty when they can.
 std::string WhyTooFew(Law law, const ConfigMeans& means);
 

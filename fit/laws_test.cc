@@ -308,6 +308,44 @@ TEST(Laws, TooFewPointsAreNamedWithTheTrialThatHelps) {
   EXPECT_THAT(ParseLaw("cubic").status().message(), HasSubstr("choose one of power, saturating"));
 }
 
+// A law of N and D may want for one of them alone.
+TEST(Laws, CuresOfTheJointFormNameTheSizeThatIsMissing) {
+  const auto grid = [](std::vector<double> sizes, std::vector<double> tokens, double noise = 0.002,
+                       double d_term = 2100) {
+    Noise scatter(5);
+    std::vector<Observation> trials;
+    for (const double n : sizes) {
+      for (const double d : tokens) {
+        const double loss = 1.8 + 480 * std::pow(n, -0.35) + d_term * std::pow(d, -0.37);
+        trials.push_back(At(n, d, loss * std::exp(noise * scatter.Next())));
+      }
+    }
+    return *FitLaw(trials, {.law = Law::kJoint});
+  };
+  const FitResult two_sizes = grid({1e7, 4e7}, LogRange(1e8, 64, 5));
+  EXPECT_EQ(two_sizes.status, FitStatus::kTooFewPoints);
+  EXPECT_EQ(two_sizes.cure, "train trials at N = 1.6e+08, one step beyond the largest, at each D");
+  const FitResult two_budgets = grid(LogRange(1e7, 64, 5), {1e8, 4e8});
+  EXPECT_EQ(two_budgets.cure,
+            "train trials at D = 1.6e+09, one step beyond the largest, at each N");
+  // Sizes that hardly differ leave alpha open.
+  const FitResult narrow = grid(LogRange(1e7, 4, 4), LogRange(1e8, 100, 6));
+  EXPECT_EQ(narrow.status, FitStatus::kNotIdentified) << narrow.reason;
+  EXPECT_EQ(narrow.cure, "train trials at N = 6.4e+08, 64x the smallest");
+  const FitResult noisy = grid(LogRange(1e7, 100, 4), LogRange(1e8, 100, 5), 0.05);
+  EXPECT_THAT(noisy.cure, testing::AnyOf(HasSubstr("more seeds at each configuration"),
+                                         HasSubstr("where each term would stand out")));
+}
+
+// All losses equal: any exponent does as well, and no start is at fault.
+TEST(Laws, FlatDataAreNotMultimodal) {
+  for (const Law law : {Law::kSaturating, Law::kPower}) {
+    const FitResult flat = *FitLaw(Line([](double) { return 2.5; }, 64, 6, 0, 1), {.law = law});
+    EXPECT_NE(flat.status, FitStatus::kMultimodal) << LawName(law) << ": " << flat.reason;
+    EXPECT_THAT(flat.reason, Not(HasSubstr("MULTIMODAL"))) << LawName(law);
+  }
+}
+
 TEST(Laws, StatusesHaveWordsAndCures) {
   // A pure power law leaves no floor.
   const FitResult bound =

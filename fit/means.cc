@@ -163,13 +163,18 @@ absl::StatusOr<ConfigMeans> MeansOverSeeds(absl::Span<const Observation> observa
   return means;
 }
 
+double VarianceOfTypicalMean(absl::Span<const double> seeds) {
+  double variance = 0;
+  for (const double n : seeds) variance += 1 / (n * static_cast<double>(seeds.size()));
+  return variance;
+}
+
 std::vector<double> WeightsOfMeans(absl::Span<const double> seeds) {
   std::vector<double> weights(seeds.begin(), seeds.end());
   if (std::adjacent_find(seeds.begin(), seeds.end(), std::not_equal_to<>()) == seeds.end()) {
     return weights;
   }
-  double noise = 0;  // variance of a typical mean, in units of one trial's
-  for (const double n : seeds) noise += 1 / (n * static_cast<double>(seeds.size()));
+  const double noise = VarianceOfTypicalMean(seeds);
   for (double& weight : weights) weight *= 2 / (1 + weight * noise);
   return weights;
 }

@@ -65,6 +65,9 @@ struct ConfigMeans {
 // INVALID_ARGUMENT for an observation that no fit can use, naming it and the fix.
 absl::StatusOr<ConfigMeans> MeansOverSeeds(absl::Span<const Observation> observations, Axis axis);
 
+// The variance of a typical mean of so many seeds, in units of one trial's.
+double VarianceOfTypicalMean(absl::Span<const double> seeds);
+
 // What means over so many seeds weigh in a fit. As many as seeds where all have as many; else
 // as if a configuration's own effect were as large as the noise of a typical mean, because
 // with weights by seeds alone an effect counts as often as it was repeated, and with equal

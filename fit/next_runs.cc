@@ -95,11 +95,11 @@ struct Mean {
 // that of one trial about the law, with `df`. `pure`: between seeds.
 void FillInformation(absl::Span<const Mean> means, double variance, int df, const PureError& pure,
                      double confidence, LinearGoal* linear) {
-  double typical = 0;
-  for (const Mean& mean : means) typical += 1 / (mean.seeds * static_cast<double>(means.size()));
+  std::vector<double> seeds;
+  for (const Mean& mean : means) seeds.push_back(mean.seeds);
   const bool told = pure.df >= 1 && pure.squares > 0;
   linear->seed_variance = told ? std::min(variance, pure.squares / pure.df) : variance;
-  linear->config_variance = (variance - linear->seed_variance) * typical;
+  linear->config_variance = (variance - linear->seed_variance) * VarianceOfTypicalMean(seeds);
   linear->noise = std::sqrt(linear->seed_variance);
   // Without any scatter all that is left to compare is the design.
   if (!(variance > 0)) linear->seed_variance = 1;

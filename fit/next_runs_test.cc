@@ -230,7 +230,7 @@ TEST(NextRuns, APredictionOverSizesIsOfTheJointForm) {
   const Minimum minimum = MinimizeSquares(*form, form->Starts());
   const FormIntervals intervals(*form, minimum.theta, minimum.value, 0.95);
   const Prediction there =
-      PredictAt(*form, minimum.theta, intervals, {std::log(1e9), std::log(1e10)}, 1, 0.95);
+      PredictAt(*form, minimum.theta, &intervals, {std::log(1e9), std::log(1e10)}, 1, 0.95);
   EXPECT_NEAR(plan.estimate, there.ln_loss, 1e-9);
   EXPECT_NEAR(plan.half_width, (there.law_high - there.law_low) / 2, 1e-6 * plan.half_width);
   // Without N the largest size is meant, which is nearer to the data.

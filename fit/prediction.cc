@@ -25,7 +25,7 @@ bool Outside(const Form& form, absl::Span<const double> centred) {
 }  // namespace
 
 Prediction PredictAt(const Form& form, const std::vector<double>& theta,
-                     const FormIntervals& intervals, absl::Span<const double> ln_x, double seeds,
+                     const FormIntervals* intervals, absl::Span<const double> ln_x, double seeds,
                      double confidence) {
   LOGLOG_CHECK(seeds > 0 && static_cast<int>(ln_x.size()) == form.columns());
   std::vector<double> centred(ln_x.begin(), ln_x.end());
@@ -35,17 +35,18 @@ Prediction PredictAt(const Form& form, const std::vector<double>& theta,
   Prediction prediction;
   prediction.ln_loss = form.LnLoss(theta.data(), centred.data(), 0, gradient.data());
   prediction.extrapolated = Outside(form, centred);
-  const std::vector<double>& covariance = intervals.covariance();
+  if (intervals == nullptr) return prediction;
+  const std::vector<double>& covariance = intervals->covariance();
   if (covariance.empty()) return prediction;
   double spread = 0;
   for (int i = 0; i < n; ++i) {
     for (int j = 0; j < n; ++j) spread += gradient[i] * covariance[i * n + j] * gradient[j];
   }
-  const double variance = intervals.variance();
-  const double t = TQuantile(0.5 + confidence / 2, intervals.df());
+  const double variance = intervals->variance();
+  const double t = TQuantile(0.5 + confidence / 2, intervals->df());
   const double law = t * std::sqrt(variance * spread);
   const double fresh = t * std::sqrt(variance * (spread + 1 / seeds));
-  const double band = std::sqrt(n * FQuantile(confidence, n, intervals.df()) * variance * spread);
+  const double band = std::sqrt(n * FQuantile(confidence, n, intervals->df()) * variance * spread);
   prediction.law_low = prediction.ln_loss - law;
   prediction.law_high = prediction.ln_loss + law;
   prediction.new_low = prediction.ln_loss - fresh;

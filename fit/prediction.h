@@ -25,10 +25,10 @@ struct Prediction {
   bool extrapolated = false;
 };
 
-// `theta` and `intervals` of a least-squares minimum of `form`; ends are NaN when a bound
-// is active or the information singular.
+// `theta` and `intervals` of a least-squares minimum of `form`; ends are NaN without
+// intervals, when a bound is active or the information singular.
 Prediction PredictAt(const Form& form, const std::vector<double>& theta,
-                     const FormIntervals& intervals, absl::Span<const double> ln_x, double seeds,
+                     const FormIntervals* intervals, absl::Span<const double> ln_x, double seeds,
                      double confidence);
 
 }  // namespace loglog

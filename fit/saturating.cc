@@ -56,12 +56,7 @@ FitParameter ElasticityAtLargest(const PowerSum& form, const FormIntervals& inte
 
 std::string Refusal(const ConfigMeans& means) {
   const char* x = AxisSymbol(means.axis);
-  if (means.group_sizes.size() > 1) {
-    return absl::StrFormat(
-        "the trials mix %d values of %s, and this form has one; fit each alone, or all with the "
-        "joint form",
-        means.group_sizes.size(), GroupSymbol(means.axis));
-  }
+  if (std::string mixed = WhyMixed(Law::kSaturating, means); !mixed.empty()) return mixed;
   return absl::StrFormat(
       "a floor, a size and an exponent need %d configurations at different %s and there are %d; "
       "train %d more",

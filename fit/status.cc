@@ -3,10 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "fit/identified.h"
+#include "fit/law_fit.h"
 
 namespace loglog {
 namespace {
@@ -16,9 +21,9 @@ constexpr double kRangeThatIdentifies = 64;
 // From one support point of the best design for an exponent to the next.
 constexpr double kSupportStep = 2.6;
 
-std::vector<double> DistinctX(const FitResult& result) {
+std::vector<double> Distinct(const FitResult& result, double FitMean::*size) {
   std::vector<double> xs;
-  for (const FitMean& point : result.points) xs.push_back(point.x);
+  for (const FitMean& point : result.points) xs.push_back(point.*size);
   std::sort(xs.begin(), xs.end());
   xs.erase(std::unique(xs.begin(), xs.end()), xs.end());
   return xs;
@@ -37,12 +42,72 @@ double WidestGap(const std::vector<double>& xs) {
   return best;
 }
 
+double StepOf(const std::vector<double>& xs) {
+  return xs.size() > 1 ? std::pow(xs.back() / xs.front(), 1.0 / (xs.size() - 1)) : kSupportStep;
+}
+
+// Whether the interval of this exponent says little.
+bool IsWide(const FitResult& result, absl::string_view exponent) {
+  const FitParameter* p = result.Find(exponent);
+  return p != nullptr && !IdentificationFaults(*p, /*correlation=*/0).empty();
+}
+
+// Of a law of N and D: where both sizes have to vary.
+std::string JointCure(const FitResult& result) {
+  const std::vector<double> ds = Distinct(result, &FitMean::x);
+  const std::vector<double> ns = Distinct(result, &FitMean::other);
+  if (ds.empty()) return "train trials at several N and D";
+  constexpr size_t kValues = 3;  // of each size, to bend
+  const auto further = [](const char* symbol, const std::vector<double>& xs, const char* other) {
+    return absl::StrFormat("train trials at %s = %.3g, one step beyond the largest, at each %s",
+                           symbol, xs.back() * StepOf(xs), other);
+  };
+  switch (result.status) {
+    case FitStatus::kConverged:
+    case FitStatus::kRefused:
+      return "";
+    case FitStatus::kTooFewPoints:
+      if (ns.size() < kValues) return further("N", ns, "D");
+      return result.kind == LawName(Law::kDataConstrained) && ds.size() >= kValues
+                 ? "train on fewer unique tokens for more epochs"
+                 : further("D", ds, "N");
+    case FitStatus::kMultimodal:
+      return absl::StrFormat(
+          "train a trial at N = %.3g, D = %.3g, in the widest gaps of the points",
+          ns.size() > 1 ? WidestGap(ns) : ns.back() * kSupportStep,
+          ds.size() > 1 ? WidestGap(ds) : ds.back() * kSupportStep);
+    case FitStatus::kAtBound:
+      return absl::StrFormat(
+          "train trials at N = %.3g and at D = %.3g, where each term would stand out from the "
+          "others",
+          ns.front() / kSupportStep, ds.back() * 4);
+    case FitStatus::kNotIdentified:
+      for (const auto& [symbol, exponent, xs] :
+           {std::tuple("N", "alpha", &ns), std::tuple("D", "beta", &ds)}) {
+        // One exponent may stand for both.
+        const bool wide = IsWide(result, result.Find(exponent) != nullptr ? exponent : "beta");
+        if (!wide || xs->back() / xs->front() >= kRangeThatIdentifies) continue;
+        return absl::StrFormat("train trials at %s = %.3g, %gx the smallest", symbol,
+                               xs->front() * kRangeThatIdentifies, kRangeThatIdentifies);
+      }
+      return "train more seeds at each configuration: intervals shrink with the root of their "
+             "number";
+  }
+  return "";
+}
+
+bool IsOfNAndD(const FitResult& result) {
+  const absl::StatusOr<Law> law = ParseLaw(result.kind);
+  return law.ok() && IsJointLaw(*law);
+}
+
 std::string Cure(const FitResult& result) {
+  if (IsOfNAndD(result)) return JointCure(result);
   const char* x = AxisSymbol(result.axis);
-  const std::vector<double> xs = DistinctX(result);
+  const std::vector<double> xs = Distinct(result, &FitMean::x);
   if (xs.empty()) return absl::StrFormat("train trials at several %s", x);
   const double low = xs.front(), high = xs.back();
-  const double step = xs.size() > 1 ? std::pow(high / low, 1.0 / (xs.size() - 1)) : kSupportStep;
+  const double step = StepOf(xs);
   switch (result.status) {
     case FitStatus::kConverged:
       return "";

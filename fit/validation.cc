@@ -67,7 +67,7 @@ std::vector<FitFold> RollingOrigin(Law law, const ConfigMeans& means, double con
                                   confidence);
     for (const ConfigMean& point : means.points) {
       if (CostOf(point) != *next) continue;
-      const Prediction prediction = PredictAt(*fitted.form, fitted.minimum.theta, intervals,
+      const Prediction prediction = PredictAt(*fitted.form, fitted.minimum.theta, &intervals,
                                               ColumnsOf(law, point), point.weight, confidence);
       FitFold fold;
       fold.n_fitted = static_cast<int>(known.points.size());

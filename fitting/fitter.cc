@@ -459,6 +459,17 @@ std::string Fitter::InputsSha256(const FitTarget& target) {
   return Sha256Hex(text);
 }
 
+absl::StatusOr<LawPredictions> Fitter::Predict(const FitTarget& target,
+                                               absl::Span<const Place> at) {
+  LOGLOG_RETURN_IF_ERROR(CheckArm(target.arm));
+  LOGLOG_ASSIGN_OR_RETURN(const Law law, LawOfKind(target.kind));
+  LawPredictions refused;
+  refused.why = WhyRefused({&target.arm, 1});
+  if (!refused.why.empty()) return refused;
+  return PredictLaw(DataOf(target.arm).observations,
+                    {.law = law, .axis = target.axis, .confidence = confidence_}, at);
+}
+
 absl::StatusOr<FitRow> Fitter::Compute(const FitTarget& target) {
   if (std::find(std::begin(kKinds), std::end(kKinds), target.kind) == std::end(kKinds)) {
     return absl::InvalidArgumentError(absl::StrCat(

@@ -78,6 +78,10 @@ class Fitter {
   // trials name; says which there are.
   absl::StatusOr<FitRow> Compute(const FitTarget& target);
 
+  // Losses of the target's law, of the trials that Compute fits it to. INVALID_ARGUMENT:
+  // PredictLaw's, and a kind without a loss. NOT_FOUND: as Compute.
+  absl::StatusOr<LawPredictions> Predict(const FitTarget& target, absl::Span<const Place> at);
+
   // Why the trials of these arms cannot stand side by side: they saw different data, an arm
   // mixes values of an axis or has no trials. Empty when they can.
   std::string WhyRefused(absl::Span<const std::string> arms);

@@ -18,7 +18,11 @@ struct PlotPoint {
 
 struct PlotCurve {
   std::vector<PlotPoint> points;  // dense, in order of x
-  bool dashed = false;            // outside the range of the data
+  // Below and above the points, at the same x, where the curve has a band. A band may leave
+  // the picture: it does not widen the axes.
+  std::vector<PlotPoint> band_low = {};
+  std::vector<PlotPoint> band_high = {};
+  bool dashed = false;  // outside the range of the data
 };
 
 struct PlotSeries {

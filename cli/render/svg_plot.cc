@@ -80,6 +80,8 @@ struct Frame {
   double Y(double y) const {
     return kTop + (range.y_max - std::log(y)) / (range.y_max - range.y_min) * kPlotHeight;
   }
+  // Of something that may lie outside.
+  double YInside(double y) const { return std::clamp(Y(y), kTop, kTop + kPlotHeight); }
 };
 
 std::string Axes(const Plot& plot, const Frame& frame) {
@@ -112,9 +114,23 @@ std::string Axes(const Plot& plot, const Frame& frame) {
   return out;
 }
 
+std::string Band(const PlotCurve& curve, const char* color, const Frame& frame) {
+  std::string points;
+  const auto add = [&](const PlotPoint& p) {
+    absl::StrAppend(&points, points.empty() ? "" : " ", Number(frame.X(p.x)), ",",
+                    Number(frame.YInside(p.y)));
+  };
+  for (const PlotPoint& p : curve.band_low) add(p);
+  for (auto p = curve.band_high.rbegin(); p != curve.band_high.rend(); ++p) add(*p);
+  if (points.empty()) return "";
+  return absl::StrCat("<polygon fill=\"", color, "\" fill-opacity=\"0.12\" points=\"", points,
+                      "\"/>\n");
+}
+
 std::string Series(const PlotSeries& series, int index, const Frame& frame) {
   const char* color = kColors[index % 6];
   std::string out;
+  for (const PlotCurve& curve : series.curves) out += Band(curve, color, frame);
   for (const PlotCurve& curve : series.curves) {
     std::string points;
     for (const PlotPoint& p : curve.points) {

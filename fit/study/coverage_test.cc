@@ -169,7 +169,7 @@ TEST(CoverageStudy, PredictionBeyondTheData) {
     const Minimum minimum = MinimizeSquares(*form, form->Starts());
     const FormIntervals intervals(*form, minimum.theta, minimum.value, 0.95);
     const Prediction at =
-        PredictAt(*form, minimum.theta, intervals, {std::log(target)}, kSeeds, 0.95);
+        PredictAt(*form, minimum.theta, &intervals, {std::log(target)}, kSeeds, 0.95);
     double mean = 0;
     for (int s = 0; s < kSeeds; ++s) mean += kScatters[0].sd * noise.Next() / kSeeds;
     ASSERT_TRUE(at.extrapolated);
@@ -180,6 +180,44 @@ TEST(CoverageStudy, PredictionBeyondTheData) {
   EXPECT_GT(fresh.simulations(), kSimulations * 99 / 100);
   fresh.Check();
   curve.Check();
+}
+
+// What `--at` says, inside and beyond, and the band, which has to hold the law at every place
+// at once and is Scheffe's: it holds more often than it says.
+TEST(CoverageStudy, LossesOfALawAndItsBand) {
+  const auto law = [&](double d) { return 2 + 1.5 * std::pow(d / 8e8, -0.35); };
+  std::vector<Place> places;
+  for (const double x : EvenRatios(kFirst, kFirst * 128, 28)) places.push_back({.x = x});
+  for (const Scatter& scatter : kScatters) {
+    const uint64_t seed = 401;
+    Noise noise(seed);
+    Coverage trial(absl::StrCat("a new trial at 2x, ", scatter.name), seed);
+    Coverage curve(absl::StrCat("the law at 2x, ", scatter.name), seed);
+    Coverage band(absl::StrCat("the whole law to 2x, ", scatter.name), seed);
+    for (int i = 0; i < kSimulations; ++i) {
+      const LawPredictions said =
+          *PredictLaw(Scattered(LogRange(kFirst, 64, 6), kSeeds, scatter, &noise, law),
+                      {.law = Law::kSaturating}, places);
+      const double effect = scatter.config_effect * noise.Next();
+      const double fresh =
+          law(places.back().x) * std::exp(effect + scatter.sd * scatter.growth * noise.Next());
+      if (!said.why.empty()) continue;
+      bool within = true;
+      for (const PredictedLoss& one : said.at) {
+        const double truth = law(one.at.x);
+        within = within && one.band_low <= truth && truth <= one.band_high;
+      }
+      band.Count(within ? 0 : 1, 2, 0.5);
+      const PredictedLoss& last = said.at.back();
+      trial.Count(last.trial_low, last.trial_high, fresh);
+      curve.Count(last.law_low, last.law_high, law(last.at.x));
+    }
+    EXPECT_GT(curve.simulations(), kSimulations * 98 / 100);
+    curve.Check();
+    // Where seeds share an effect, a mean's scatter stands for more than a trial has.
+    trial.Check(0.93, scatter.config_effect > 0 ? 1 : 0.97);
+    band.Check(0.94, 1);
+  }
 }
 
 // The best size of L = 1.8 + 480*N^-.35 + 2100*D^-.37 under C = 6*N*D.
