@@ -34,9 +34,19 @@ inline Panels PanelsOfTranspose(const float* x, int64_t rows, int64_t width, flo
 inline void RowsTimes(int64_t rows, int64_t cols, int64_t inner, const MatrixView& a,
                       const Panels& b, const float* base, float* out, int64_t out_row) {
   for (int64_t j = 0; j < cols; j += kTileCols) {
-    AnyTile(rows, Min(kTileCols, cols - j), inner, a.data, a.row, a.col,
-            b.data + j / kTileCols * b.panel, b.row, base == nullptr ? nullptr : base + j, out_row,
-            out + j, out_row);
+    AnyTile(rows, Min(kTileCols, cols - j),
+            {.inner = inner,
+             .a = a.data,
+             .a_row = a.row,
+             .a_step = a.col,
+             .b = b.data + j / kTileCols * b.panel,
+             .b_row = b.row,
+             .base = base == nullptr ? nullptr : base + j,
+             .base_row = out_row,
+             .out = out + j,
+             .out_row = out_row,
+             .next_out = nullptr,
+             .next_base = nullptr});
   }
 }
 
