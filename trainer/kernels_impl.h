@@ -354,29 +354,30 @@ double SumSquares(const float* x, int64_t count) {
 }
 
 template <bool kWithSums>
-void AdamWBlock(const AdamWStep& step, int64_t count, const float* __restrict grad,
-                float* __restrict weight, float* __restrict m, float* __restrict v,
-                AdamWSums* sums) {
-  float updates[kBlock], before[kBlock], below[kBlock];
-  for (int64_t i = 0; i < count; ++i) {
-    const float g = grad[i] * step.grad_scale;
-    m[i] = step.beta1 * m[i] + (1.0f - step.beta1) * g;
-    v[i] = step.beta2 * v[i] + (1.0f - step.beta2) * g * g;
-    const float root = sqrtf(v[i]);
-    const float old = weight[i];
-    const float change =
-        -step.decay * old - step.step_size * m[i] / (root * step.inv_sqrt_bias2 + step.eps);
-    weight[i] = old + change;
+void AdamWBlock(const AdamWStep& step, int64_t count, const float* grad, float* weight, float* m,
+                float* v, AdamWSums* sums) {
+  Vector updates = {}, before = {}, below = {};
+  ForVectors(count, [&](int64_t i, auto part) {
+    const Vector g = part.Load(grad + i) * step.grad_scale, old = part.Load(weight + i);
+    const Vector mean = step.beta1 * part.Load(m + i) + (1.0f - step.beta1) * g;
+    const Vector squares = step.beta2 * part.Load(v + i) + (1.0f - step.beta2) * g * g;
+    const Vector root = SquareRoot(squares);
+    const Vector change = -step.decay * old -
+                          step.step_size * mean * Reciprocal(root * step.inv_sqrt_bias2 + step.eps);
+    part.Store(m + i, mean);
+    part.Store(v + i, squares);
+    part.Store(weight + i, old + change);
     if constexpr (kWithSums) {
-      updates[i] = change;
-      before[i] = old;
-      below[i] = root < step.eps ? 1.0f : 0.0f;
+      updates += change * change;
+      before += old * old;
+      below += part.Keep(root < step.eps ? All(1.0f) : Vector{}, 0);
     }
-  }
+  });
   if constexpr (kWithSums) {
-    sums->update_squares += SumSquares(updates, count);
-    sums->weight_squares += SumSquares(before, count);
-    sums->below_eps += static_cast<double>(Sum(count, [&](int64_t i) { return below[i]; }));
+    const auto add = [](Vector x, Vector y) { return x + y; };
+    sums->update_squares += static_cast<double>(Fold(updates, add)[0]);
+    sums->weight_squares += static_cast<double>(Fold(before, add)[0]);
+    sums->below_eps += static_cast<double>(Fold(below, add)[0]);
   }
 }
 
