@@ -318,7 +318,10 @@ void Engine::Impl::Update(int member, int64_t step, bool with_metrics, StepResul
     }
     return squares;
   };
-  GatherStepMetrics(member, *result, sums, {optimizer_->WeightSquares(member), of_layer});
+  WeightSquares squares = {.all = {}, .of_layer = of_layer};
+  for (size_t group = 0; group < kTensorGroups; ++group)
+    squares.all[group] = sums[group].new_squares;
+  GatherStepMetrics(member, *result, sums, squares);
 }
 
 void Engine::Impl::GatherStepMetrics(int member, const StepResult& result, const GroupSums& sums,

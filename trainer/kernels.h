@@ -61,6 +61,7 @@ struct AdamWStep {
 struct AdamWSums {
   double update_squares = 0;
   double weight_squares = 0;  // before the step
+  double new_squares = 0;     // after it
   double below_eps = 0;       // entries with sqrt(v) < eps, after the step
 };
 

@@ -356,7 +356,7 @@ double SumSquares(const float* x, int64_t count) {
 template <bool kWithSums>
 void AdamWBlock(const AdamWStep& step, int64_t count, const float* grad, float* weight, float* m,
                 float* v, AdamWSums* sums) {
-  Vector updates = {}, before = {}, below = {};
+  Vector updates = {}, before = {}, after = {}, below = {};
   ForVectors(count, [&](int64_t i, auto part) {
     const Vector g = part.Load(grad + i) * step.grad_scale, old = part.Load(weight + i);
     const Vector mean = step.beta1 * part.Load(m + i) + (1.0f - step.beta1) * g;
@@ -366,10 +366,12 @@ void AdamWBlock(const AdamWStep& step, int64_t count, const float* grad, float* 
                           step.step_size * mean * Reciprocal(root * step.inv_sqrt_bias2 + step.eps);
     part.Store(m + i, mean);
     part.Store(v + i, squares);
-    part.Store(weight + i, old + change);
+    const Vector now = old + change;
+    part.Store(weight + i, now);
     if constexpr (kWithSums) {
       updates += change * change;
       before += old * old;
+      after += now * now;
       below += part.Keep(root < step.eps ? All(1.0f) : Vector{}, 0);
     }
   });
@@ -377,6 +379,7 @@ void AdamWBlock(const AdamWStep& step, int64_t count, const float* grad, float* 
     const auto add = [](Vector x, Vector y) { return x + y; };
     sums->update_squares += static_cast<double>(Fold(updates, add)[0]);
     sums->weight_squares += static_cast<double>(Fold(before, add)[0]);
+    sums->new_squares += static_cast<double>(Fold(after, add)[0]);
     sums->below_eps += static_cast<double>(Fold(below, add)[0]);
   }
 }

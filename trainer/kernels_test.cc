@@ -308,10 +308,12 @@ TEST_P(KernelsTest, AdamW) {
     EXPECT_NEAR(new_weight[i], weight[i] + change, 2e-6 * (1 + std::abs(change)));
     expected.update_squares += change * change;
     expected.weight_squares += static_cast<double>(weight[i]) * weight[i];
+    expected.new_squares += static_cast<double>(new_weight[i]) * new_weight[i];
     expected.below_eps += std::sqrt(v_i) < 1e-3 ? 1 : 0;
   }
   EXPECT_NEAR(sums.update_squares, expected.update_squares, 1e-4 * expected.update_squares);
   EXPECT_NEAR(sums.weight_squares, expected.weight_squares, 1e-5 * expected.weight_squares);
+  EXPECT_NEAR(sums.new_squares, expected.new_squares, 1e-5 * expected.new_squares);
   EXPECT_NEAR(sums.below_eps, expected.below_eps, 2);
 
   auto quiet_weight = weight, quiet_m = m, quiet_v = v;

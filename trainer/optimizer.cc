@@ -148,15 +148,7 @@ void AdamW::StepSegment(int64_t member, const Segment& segment, const AdamWStep&
     sums->below_eps += Number((root < step.eps).sum());
   }
   weight.add_(change);
-}
-
-std::array<double, kTensorGroups> AdamW::WeightSquares(int64_t member) const {
-  std::array<double, kTensorGroups> squares = {};
-  for (const Segment& segment : segments_) {
-    squares[static_cast<size_t>(segment.group)] +=
-        WeightSquares(member, segment.begin, segment.size);
-  }
-  return squares;
+  if (sums != nullptr) sums->new_squares += Number(SquareSum(weight));
 }
 
 double AdamW::WeightSquares(int64_t member, int64_t begin, int64_t size) const {
