@@ -34,15 +34,25 @@ inline Panels PanelsOfTranspose(const float* x, int64_t rows, int64_t width, flo
 inline void RowsTimes(int64_t rows, int64_t cols, int64_t inner, const MatrixView& a,
                       const Panels& b, const float* base, float* out, int64_t out_row) {
   for (int64_t j = 0; j < cols; j += kTileCols) {
-    AnyTile(rows, Min(kTileCols, cols - j), inner, a.data, a.row, a.col,
-            b.data + j / kTileCols * b.panel, b.row, base == nullptr ? nullptr : base + j, out_row,
-            out + j, out_row);
+    AnyTile(rows, Min(kTileCols, cols - j),
+            {.inner = inner,
+             .a = a.data,
+             .a_row = a.row,
+             .a_step = a.col,
+             .b = b.data + j / kTileCols * b.panel,
+             .b_row = b.row,
+             .base = base == nullptr ? nullptr : base + j,
+             .base_row = out_row,
+             .out = out + j,
+             .out_row = out_row,
+             .next_out = nullptr,
+             .next_base = nullptr});
   }
 }
 
 // For each group of rows of x [length, width]: weights = x across, over whole tiles of the keys
-// that its last row sees; then row(i) of each, which puts zeros beyond the row's own key; then
-// out = weights b, unless out is null.
+// that its last row sees; then row(i, keys of those tiles), which puts zeros beyond the row's own
+// key; then out = weights b, unless out is null. Beyond those tiles nothing is written or read.
 template <typename Row>
 inline void ThroughWeights(int64_t length, int64_t width, const float* x, const Panels& across,
                            float* weights, Row row, const Panels& b, float* out) {
@@ -51,7 +61,7 @@ inline void ThroughWeights(int64_t length, int64_t width, const float* x, const 
     const int64_t computed = Min(Parts(seen, kTileCols) * kTileCols, length);
     RowsTimes(rows, computed, width, {x + t * width, width, 1}, across, nullptr,
               weights + t * length, length);
-    for (int64_t i = t; i < seen; ++i) row(i);
+    for (int64_t i = t; i < seen; ++i) row(i, computed);
     if (out == nullptr) continue;
     RowsTimes(rows, width, seen, {weights + t * length, length, 1}, b, nullptr, out + t * width,
               width);
@@ -65,7 +75,9 @@ void CausalAttention(const AttentionShape& shape, const float* q, const float* k
   const Panels keys = PanelsOfTranspose(k, length, width, &scratch);
   const Panels values = PanelsOfRows(v, length, width, &scratch);
   for (int64_t head = 0; head < shape.group; ++head) {
-    const auto softmax = [&](int64_t i) { SoftmaxRow(p + i * length, i + 1, length, scale); };
+    const auto softmax = [&](int64_t i, int64_t computed) {
+      SoftmaxRow(p + i * length, i + 1, computed, scale);
+    };
     ThroughWeights(length, width, q, keys, p, softmax, values, out);
     q += length * width;
     p += length * length;
@@ -81,8 +93,8 @@ void CausalAttentionBackward(const AttentionShape& shape, const float* q, const 
   const Panels values = PanelsOfTranspose(v, length, width, &scratch);
   const Panels keys = PanelsOfRows(k, length, width, &scratch);
   for (int64_t head = 0; head < shape.group; ++head) {
-    const auto softmax = [&](int64_t i) {
-      SoftmaxRowBackward(p + i * length, ds + i * length, i + 1, length, scale);
+    const auto softmax = [&](int64_t i, int64_t computed) {
+      SoftmaxRowBackward(p + i * length, ds + i * length, i + 1, computed, scale);
     };
     ThroughWeights(length, width, dout, values, ds, softmax, keys, dq);
     // A group of keys meets the queries from its first key on.

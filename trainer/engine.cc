@@ -79,7 +79,7 @@ Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& optio
   at::globalContext().setFlushDenormal(true);
   // On a CPU small parts keep activations in the second-level cache; a GPU wants large ones.
   constexpr int64_t kMegabyte = 1 << 20;
-  chunk_tokens_ = device_.is_cpu() ? kCpuChunkTokens : 32768;
+  chunk_tokens_ = device_.is_cpu() ? CpuChunkTokens(model_.d_model) : 32768;
   limits_ = device_.is_cpu() ? WorkspaceLimits{kCpuKeptProbabilityBytes, kCpuAttentionBlockBytes}
                              : WorkspaceLimits{2048 * kMegabyte, 512 * kMegabyte};
   if (options.chunk_tokens > 0) chunk_tokens_ = options.chunk_tokens;
@@ -318,7 +318,10 @@ void Engine::Impl::Update(int member, int64_t step, bool with_metrics, StepResul
     }
     return squares;
   };
-  GatherStepMetrics(member, *result, sums, {optimizer_->WeightSquares(member), of_layer});
+  WeightSquares squares = {.all = {}, .of_layer = of_layer};
+  for (size_t group = 0; group < kTensorGroups; ++group)
+    squares.all[group] = sums[group].new_squares;
+  GatherStepMetrics(member, *result, sums, squares);
 }
 
 void Engine::Impl::GatherStepMetrics(int member, const StepResult& result, const GroupSums& sums,

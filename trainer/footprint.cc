@@ -22,7 +22,8 @@ std::string Gigabytes(double bytes) {
 
 double WorkspacesOf(const MemberConfig& member) {
   const int64_t seq_len = member.model.seq_len;
-  const int64_t chunk = ChunkSequences(member.SequencesPerStep(), seq_len, kCpuChunkTokens);
+  const int64_t chunk =
+      ChunkSequences(member.SequencesPerStep(), seq_len, CpuChunkTokens(member.model.d_model));
   // One to train with, and what an evaluation or a probe adds for a while.
   return 2 * WorkspaceBytes(member.model, chunk);
 }

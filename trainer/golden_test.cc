@@ -23,7 +23,8 @@ constexpr int64_t kSteps = 200, kEvery = 20, kSequences = 4, kSeqLen = 20;
 // stay within 1e-5 here.
 constexpr double kTolerance = 1e-4;
 // With ReLU a unit within rounding of zero falls to either side, and its gradient is there or not.
-// On a GPU's way one does at step 32 of anchor_b; from other seeds it stays within 1e-5.
+// In anchor_b one does, from one processor or way to another; from other seeds the ways stay within
+// 1e-5 of each other.
 constexpr double kReluTolerance = 2e-3;
 
 struct Golden {
@@ -154,7 +155,7 @@ TEST(Golden, TwoHundredStepsOfEachConfiguration) {
     gpu.gpu_kernel_threads = 1;
     for (const EngineOptions& options : {EngineOptions(), composed, gpu}) {
       const std::vector<double> losses = Losses(golden, options);
-      const bool relu = golden.name == "anchor_b" && options.gpu_kernel_threads > 0;
+      const bool relu = golden.name == "anchor_b";
       const double tolerance = relu ? kReluTolerance : kTolerance;
       ASSERT_EQ(losses.size(), found->second.size()) << golden.name;
       for (size_t i = 0; i < losses.size(); ++i) {

@@ -61,6 +61,7 @@ struct AdamWStep {
 struct AdamWSums {
   double update_squares = 0;
   double weight_squares = 0;  // before the step
+  double new_squares = 0;     // after it
   double below_eps = 0;       // entries with sqrt(v) < eps, after the step
 };
 
@@ -102,11 +103,11 @@ struct Kernels {
                  const float* base, int64_t base_row, float* out, int64_t out_row, float* scratch);
 
   // q [G, T, E], k and v [T, E] -> p [G, T, T] = softmax(q k^T / sqrt(E)) over keys up to the
-  // query's own, 0 beyond, and out [G, T, E] = p v, which may be null. `scratch` holds
+  // query's own, anything beyond, and out [G, T, E] = p v, which may be null. `scratch` holds
   // AttentionScratch(shape) floats, here and below.
   void (*causal_attention)(const AttentionShape& shape, const float* q, const float* k,
                            const float* v, float* p, float* out, float* scratch);
-  // ds [G, T, T] becomes the gradient of q k^T; writes dq, dk and dv.
+  // ds [G, T, T] becomes the gradient of q k^T, where p is one; writes dq, dk and dv.
   void (*causal_attention_backward)(const AttentionShape& shape, const float* q, const float* k,
                                     const float* v, const float* p, const float* dout, float* ds,
                                     float* dq, float* dk, float* dv, float* scratch);

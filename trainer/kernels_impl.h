@@ -4,9 +4,11 @@
 // Everything here has internal linkage and no standard-library function template is
 // instantiated: a shared inline function compiled for AVX-512 could otherwise be the
 // copy that the linker keeps for the whole program.
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 #include <math.h>
 
-#include <bit>
 #include <utility>
 
 #include "trainer/kernels.h"
@@ -18,7 +20,6 @@ constexpr int kLanes = 16;
 
 inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t Parts(int64_t count, int64_t most) { return (count + most - 1) / most; }
-inline float Larger(float a, float b) { return b > a ? b : a; }
 
 // Adds up the lanes in a fixed order.
 inline float Fold(const float (&lanes)[kLanes]) {
@@ -42,49 +43,29 @@ inline float Sum(int64_t count, Term term) {
   return Fold(lanes) + tail;
 }
 
-inline float Max(const float* x, int64_t count) {
-  float best = x[0];
-  int64_t i = 0;
-  if (count >= kLanes) {
-    float lanes[kLanes];
-    for (int j = 0; j < kLanes; ++j) lanes[j] = x[j];
-    for (i = kLanes; i + kLanes <= count; i += kLanes) {
-      for (int j = 0; j < kLanes; ++j) lanes[j] = Larger(lanes[j], x[i + j]);
-    }
-    for (int j = 0; j < kLanes; ++j) best = Larger(best, lanes[j]);
-  }
-  for (; i < count; ++i) best = Larger(best, x[i]);
-  return best;
-}
+#include "trainer/vectors_impl.h"
 
-// e^x within 2 units in the last place for |x| <= 87, saturating outside; NaN stays NaN.
-// x = n ln 2 + r with |r| <= ln 2 / 2, and a polynomial for e^r.
-inline float Exp(float x) {
-  x = x < -87.0f ? -87.0f : x;
-  x = x > 88.0f ? 88.0f : x;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  const float shifted = x * 1.44269504f + kRound;
-  const float n = shifted - kRound;
-  float r = x - n * 0.693359375f;
-  r = r + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  const uint32_t exponent = (std::bit_cast<uint32_t>(shifted) << 23) + 0x3f800000u;
-  return p * std::bit_cast<float>(exponent);
+// Asks for `rows` x `cols` floats, rows `row` floats apart, before they are read (or written).
+template <int kWrites>
+inline void Prefetch(const float* x, int64_t row, int64_t rows, int64_t cols) {
+  for (int64_t i = 0; i < rows; ++i, x += row) {
+    for (int64_t j = 0; j < cols; j += 16) __builtin_prefetch(x + j, kWrites);
+    __builtin_prefetch(x + cols - 1, kWrites);
+  }
 }
 
 void RmsNorm(const float* x, const float* gain, float eps, int64_t rows, int64_t width, float* y,
              float* rstd) {
   for (int64_t row = 0; row < rows; ++row, x += width, y += width) {
-    const float squares = Sum(width, [x](int64_t i) { return x[i] * x[i]; });
-    const float scale = 1.0f / sqrtf(squares / static_cast<float>(width) + eps);
+    const Vector squares = VectorSum(width, [=](int64_t i, auto part) {
+      const Vector value = part.Load(x + i);
+      return value * value;
+    });
+    const float scale = 1.0f / sqrtf(squares[0] / static_cast<float>(width) + eps);
     rstd[row] = scale;
-    for (int64_t i = 0; i < width; ++i) y[i] = x[i] * scale * gain[i];
+    ForVectors(width, [=](int64_t i, auto part) {
+      part.Store(y + i, part.Load(x + i) * scale * part.Load(gain + i));
+    });
   }
 }
 
@@ -92,12 +73,15 @@ void RmsNormBackward(const float* dy, const float* x, const float* gain, const f
                      int64_t rows, int64_t width, float* dx, float* dgain) {
   for (int64_t row = 0; row < rows; ++row, dy += width, x += width, dx += width) {
     const float scale = rstd[row];
-    const float dot = Sum(width, [=](int64_t i) { return dy[i] * gain[i] * x[i]; });
-    const float pull = dot * scale * scale * scale / static_cast<float>(width);
-    for (int64_t i = 0; i < width; ++i) {
-      dgain[i] += dy[i] * x[i] * scale;
-      dx[i] += dy[i] * gain[i] * scale - x[i] * pull;
-    }
+    const Vector dot = VectorSum(width, [=](int64_t i, auto part) {
+      return part.Load(dy + i) * part.Load(gain + i) * part.Load(x + i);
+    });
+    const float pull = dot[0] * scale * scale * scale / static_cast<float>(width);
+    ForVectors(width, [=](int64_t i, auto part) {
+      const Vector grad = part.Load(dy + i) * scale, value = part.Load(x + i);
+      part.Store(dgain + i, part.Load(dgain + i) + grad * value);
+      part.Store(dx + i, part.Load(dx + i) + (grad * part.Load(gain + i) - value * pull));
+    });
   }
 }
 
@@ -132,21 +116,46 @@ void LayerNormBackward(const float* dy, const float* x, const float* gain, const
   }
 }
 
+template <int kCount>
+struct Floats {
+  typedef float Type __attribute__((vector_size(4 * kCount)));
+};
+
+// Runs body(i, vector of that many entries) over blocks of 16 entries, then of 8 and of 1: no loop
+// of a few entries has a long remainder or asks first whether arrays overlap.
+template <typename Body>
+[[gnu::always_inline]] inline void InBlocks(int64_t count, Body body) {
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) body(i, Floats<16>());
+  if (i + 8 <= count) {
+    body(i, Floats<8>());
+    i += 8;
+  }
+  for (; i < count; ++i) body(i, Floats<1>());
+}
+
 // Rotates by the angle whose cosine and sine are given; `turn` -1 rotates back. The last of an
 // odd number of entries has no partner and stays.
 inline void Rotate(const float* from, const float* cos, const float* sin, float turn, int64_t width,
                    float* to) {
   const int64_t half = width / 2;
   if (width % 2 != 0) to[width - 1] = from[width - 1];
-  for (int64_t i = 0; i < half; ++i) {
-    const float a = from[i], b = from[i + half];
-    to[i] = a * cos[i] - turn * b * sin[i];
-    to[i + half] = b * cos[i] + turn * a * sin[i];
-  }
+  InBlocks(half, [=](int64_t i, auto floats) {
+    typename decltype(floats)::Type a, b, c, s;
+    __builtin_memcpy(&a, from + i, sizeof a);
+    __builtin_memcpy(&b, from + i + half, sizeof b);
+    __builtin_memcpy(&c, cos + i, sizeof c);
+    __builtin_memcpy(&s, sin + i, sizeof s);
+    const auto low = a * c - turn * b * s, high = b * c + turn * a * s;
+    __builtin_memcpy(to + i, &low, sizeof low);
+    __builtin_memcpy(to + i + half, &high, sizeof high);
+  });
 }
 
 inline void Copy(const float* from, int64_t count, float* to) {
-  for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+  InBlocks(count, [=](int64_t i, auto floats) {
+    __builtin_memcpy(to + i, from + i, sizeof(typename decltype(floats)::Type));
+  });
 }
 
 #include "trainer/matmul_impl.h"
@@ -213,30 +222,37 @@ void RowsToHeads(const float* rows, const HeadShape& shape, float* heads) {
   }
 }
 
-// The keys in whole groups of lanes, where there is room: loops without a remainder.
-inline int64_t WholeLanes(int64_t keys, int64_t positions) {
-  return Min(Parts(keys, kLanes) * kLanes, positions);
+// Zeros beyond the keys, but for the vector that they end in, where there is room for a whole one.
+inline void ZeroBeyond(float* x, int64_t keys, int64_t positions) {
+  const int64_t whole = Parts(keys, kVector) * kVector, begin = whole <= positions ? whole : keys;
+  ForVectors(positions - begin, [=](int64_t i, auto part) { part.Store(x + begin + i, Vector{}); });
 }
 
 // scores [positions] of a query, in place: softmax(scale * score) over the first `keys`, 0 beyond.
 inline void SoftmaxRow(float* scores, int64_t keys, int64_t positions, float scale) {
-  const int64_t whole = WholeLanes(keys, positions);
-  for (int64_t i = keys; i < whole; ++i) scores[i] = -INFINITY;
-  const float top = Max(scores, whole);
-  for (int64_t i = 0; i < whole; ++i) scores[i] = Exp((scores[i] - top) * scale);
-  for (int64_t i = keys; i < positions; ++i) scores[i] = 0;
-  const float* p = scores;
-  const float inverse = 1.0f / Sum(whole, [p](int64_t i) { return p[i]; });
-  for (int64_t i = 0; i < whole; ++i) scores[i] *= inverse;
+  const Vector top = VectorMax(scores, keys, positions);
+  const Vector total = VectorSum(keys, positions, [=](int64_t i, auto part) {
+    const Vector power = part.Keep(Exp((part.Load(scores + i) - top) * scale), 0);
+    part.Store(scores + i, power);
+    return power;
+  });
+  const Vector inverse = 1.0f / total;
+  ForVectors(keys, positions, [=](int64_t i, auto part) {
+    part.Store(scores + i, part.Load(scores + i) * inverse);
+  });
+  ZeroBeyond(scores, keys, positions);
 }
 
 // dp in place: the gradient of the unscaled scores from that of p, which is 0 beyond the keys.
 inline void SoftmaxRowBackward(const float* p, float* dp, int64_t keys, int64_t positions,
                                float scale) {
-  const int64_t whole = WholeLanes(keys, positions);
-  const float dot = Sum(whole, [p, dp](int64_t i) { return p[i] * dp[i]; });
-  for (int64_t i = 0; i < whole; ++i) dp[i] = p[i] * (dp[i] - dot) * scale;
-  for (int64_t i = keys; i < positions; ++i) dp[i] = 0;
+  const Vector dot = VectorSum(
+      keys, positions, [=](int64_t i, auto part) { return part.Load(p + i) * part.Load(dp + i); });
+  ForVectors(keys, positions, [=](int64_t i, auto part) {
+    const Vector grad = part.Load(p + i) * (part.Load(dp + i) - dot) * scale;
+    part.Store(dp + i, part.Keep(grad, 0));
+  });
+  ZeroBeyond(dp, keys, positions);
 }
 
 void CausalSoftmax(float* scores, int64_t blocks, int64_t positions, float scale) {
@@ -256,11 +272,10 @@ void CausalSoftmaxBackward(const float* p, float* dp, int64_t blocks, int64_t po
 
 void SwiGlu(const float* gate_up, int64_t rows, int64_t width, float* out) {
   for (int64_t row = 0; row < rows; ++row, gate_up += 2 * width, out += width) {
-    const float* up = gate_up + width;
-    for (int64_t i = 0; i < width; ++i) {
-      const float gate = gate_up[i];
-      out[i] = gate / (1.0f + Exp(-gate)) * up[i];
-    }
+    ForVectors(width, [=](int64_t i, auto part) {
+      const Vector gate = part.Load(gate_up + i), up = part.Load(gate_up + width + i);
+      part.Store(out + i, gate * Reciprocal(1.0f + Exp(-gate)) * up);
+    });
   }
 }
 
@@ -268,30 +283,30 @@ void SwiGluBackward(const float* dout, const float* gate_up, int64_t rows, int64
                     float* dgate_up) {
   for (int64_t row = 0; row < rows;
        ++row, dout += width, gate_up += 2 * width, dgate_up += 2 * width) {
-    const float* up = gate_up + width;
-    float* dup = dgate_up + width;
-    for (int64_t i = 0; i < width; ++i) {
-      const float gate = gate_up[i];
-      const float sigmoid = 1.0f / (1.0f + Exp(-gate));
-      const float silu = gate * sigmoid;
-      dgate_up[i] = dout[i] * up[i] * (sigmoid + silu * (1.0f - sigmoid));
-      dup[i] = dout[i] * silu;
-    }
+    ForVectors(width, [=](int64_t i, auto part) {
+      const Vector gate = part.Load(gate_up + i), up = part.Load(gate_up + width + i);
+      const Vector grad = part.Load(dout + i);
+      const Vector sigmoid = Reciprocal(1.0f + Exp(-gate)), silu = gate * sigmoid;
+      part.Store(dgate_up + i, grad * up * (sigmoid + silu * (1.0f - sigmoid)));
+      part.Store(dgate_up + width + i, grad * silu);
+    });
   }
 }
 
 void SigmoidGate(const float* x, const float* gate, int64_t count, float* out) {
-  for (int64_t i = 0; i < count; ++i) out[i] = x[i] / (1.0f + Exp(-gate[i]));
+  ForVectors(count, [=](int64_t i, auto part) {
+    part.Store(out + i, part.Load(x + i) * Reciprocal(1.0f + Exp(-part.Load(gate + i))));
+  });
 }
 
 void SigmoidGateBackward(const float* dout, const float* x, const float* gate, int64_t count,
                          float* dx, float* dgate) {
-  for (int64_t i = 0; i < count; ++i) {
-    const float grad = dout[i];
-    const float sigmoid = 1.0f / (1.0f + Exp(-gate[i]));
-    dgate[i] = grad * x[i] * sigmoid * (1.0f - sigmoid);
-    dx[i] = grad * sigmoid;
-  }
+  ForVectors(count, [=](int64_t i, auto part) {
+    const Vector grad = part.Load(dout + i);
+    const Vector sigmoid = Reciprocal(1.0f + Exp(-part.Load(gate + i)));
+    part.Store(dgate + i, grad * part.Load(x + i) * sigmoid * (1.0f - sigmoid));
+    part.Store(dx + i, grad * sigmoid);
+  });
 }
 
 double CrossEntropy(float* logits, const int32_t* targets, int64_t rows, int64_t vocab, float scale,
@@ -304,22 +319,23 @@ double CrossEntropy(float* logits, const int32_t* targets, int64_t rows, int64_t
       }
       continue;
     }
-    const float* x = logits;
-    const float top = Max(x, vocab);
+    float* x = logits;
+    const Vector top = VectorMax(x, vocab, vocab);
     const float at_target = x[targets[row]];
-    float sum;
+    const float sum = VectorSum(vocab, [=](int64_t i, auto part) {
+      const Vector power = Exp(part.Load(x + i) - top);
+      if (gradient) part.Store(x + i, power);
+      return power;
+    })[0];
     if (gradient) {
-      for (int64_t i = 0; i < vocab; ++i) logits[i] = Exp(logits[i] - top);
-      sum = Sum(vocab, [x](int64_t i) { return x[i]; });
       float factor = scale / sum;
-      if (z_loss != 0) factor *= 1.0f + 2.0f * z_loss * (logf(sum) + top);
-      for (int64_t i = 0; i < vocab; ++i) logits[i] *= factor;
-      logits[targets[row]] -= scale;
-    } else {
-      sum = Sum(vocab, [x, top](int64_t i) { return Exp(x[i] - top); });
+      if (z_loss != 0) factor *= 1.0f + 2.0f * z_loss * (logf(sum) + top[0]);
+      ForVectors(vocab,
+                 [=](int64_t i, auto part) { part.Store(x + i, part.Load(x + i) * factor); });
+      x[targets[row]] -= scale;
     }
-    total +=
-        log(static_cast<double>(sum)) + (static_cast<double>(top) - static_cast<double>(at_target));
+    total += log(static_cast<double>(sum)) +
+             (static_cast<double>(top[0]) - static_cast<double>(at_target));
   }
   return total;
 }
@@ -338,29 +354,33 @@ double SumSquares(const float* x, int64_t count) {
 }
 
 template <bool kWithSums>
-void AdamWBlock(const AdamWStep& step, int64_t count, const float* __restrict grad,
-                float* __restrict weight, float* __restrict m, float* __restrict v,
-                AdamWSums* sums) {
-  float updates[kBlock], before[kBlock], below[kBlock];
-  for (int64_t i = 0; i < count; ++i) {
-    const float g = grad[i] * step.grad_scale;
-    m[i] = step.beta1 * m[i] + (1.0f - step.beta1) * g;
-    v[i] = step.beta2 * v[i] + (1.0f - step.beta2) * g * g;
-    const float root = sqrtf(v[i]);
-    const float old = weight[i];
-    const float change =
-        -step.decay * old - step.step_size * m[i] / (root * step.inv_sqrt_bias2 + step.eps);
-    weight[i] = old + change;
+void AdamWBlock(const AdamWStep& step, int64_t count, const float* grad, float* weight, float* m,
+                float* v, AdamWSums* sums) {
+  Vector updates = {}, before = {}, after = {}, below = {};
+  ForVectors(count, [&](int64_t i, auto part) {
+    const Vector g = part.Load(grad + i) * step.grad_scale, old = part.Load(weight + i);
+    const Vector mean = step.beta1 * part.Load(m + i) + (1.0f - step.beta1) * g;
+    const Vector squares = step.beta2 * part.Load(v + i) + (1.0f - step.beta2) * g * g;
+    const Vector root = SquareRoot(squares);
+    const Vector change = -step.decay * old -
+                          step.step_size * mean * Reciprocal(root * step.inv_sqrt_bias2 + step.eps);
+    part.Store(m + i, mean);
+    part.Store(v + i, squares);
+    const Vector now = old + change;
+    part.Store(weight + i, now);
     if constexpr (kWithSums) {
-      updates[i] = change;
-      before[i] = old;
-      below[i] = root < step.eps ? 1.0f : 0.0f;
+      updates += change * change;
+      before += old * old;
+      after += now * now;
+      below += part.Keep(root < step.eps ? All(1.0f) : Vector{}, 0);
     }
-  }
+  });
   if constexpr (kWithSums) {
-    sums->update_squares += SumSquares(updates, count);
-    sums->weight_squares += SumSquares(before, count);
-    sums->below_eps += static_cast<double>(Sum(count, [&](int64_t i) { return below[i]; }));
+    const auto add = [](Vector x, Vector y) { return x + y; };
+    sums->update_squares += static_cast<double>(Fold(updates, add)[0]);
+    sums->weight_squares += static_cast<double>(Fold(before, add)[0]);
+    sums->new_squares += static_cast<double>(Fold(after, add)[0]);
+    sums->below_eps += static_cast<double>(Fold(below, add)[0]);
   }
 }
 

@@ -4,13 +4,7 @@
 // inner dimension runs. `b` is first copied into panels [inner, kTileCols], so that a step of
 // the inner dimension reads two vectors of b and kTileRows numbers of a.
 
-#if defined(__AVX512F__)
-constexpr int kVector = 16, kTileRows = 12;
-#elif defined(__AVX2__)
-constexpr int kVector = 8, kTileRows = 6;
-#else
-constexpr int kVector = 4, kTileRows = 4;
-#endif
+constexpr int kTileRows = kVector == 16 ? 12 : kVector == 8 ? 6 : 4;
 constexpr int kTileCols = 2 * kVector;
 
 // A block of a and one panel of b should fit into a second-level cache of 1 MB beside each other,
@@ -20,77 +14,109 @@ constexpr int64_t kRowBlock = 43 * 12;
 constexpr int64_t kColBlock = 1024;
 static_assert(kInnerBlock * kColBlock + kRowBlock * (kInnerBlock + kVector) <= kMatMulScratch);
 
-typedef float Vector __attribute__((vector_size(4 * kVector)));
-typedef float LooseVector __attribute__((vector_size(4 * kVector), aligned(4), may_alias));
+// out = base + a b, or a b without a base, of at most kTileRows x kTileCols.
+struct TileTask {
+  int64_t inner;
+  const float* a;  // entry (i, k) at i * a_row + k * a_step
+  int64_t a_row, a_step;
+  const float* b;
+  int64_t b_row;
+  const float* base;
+  int64_t base_row;
+  float* out;
+  int64_t out_row;
+  // Of the tile after this one: kTileRows rows as of out and of base are asked for meanwhile.
+  const float *next_out, *next_base;
+};
 
-inline Vector Load(const float* from) { return *reinterpret_cast<const LooseVector*>(from); }
-inline void Store(float* to, Vector value) { *reinterpret_cast<LooseVector*>(to) = value; }
+inline void PrefetchTileRow(const float* x) {
+  for (int64_t j = 0; j < kTileCols; j += 16) __builtin_prefetch(x + j);
+}
 
-// a [kRows, inner], entry (i, k) at i * a_row + k * a_step; b [inner, kVectors * kVector];
-// out = base + a b, or a b without a base.
 template <int kRows, int kVectors>
-inline void Tile(int64_t inner, const float* a, int64_t a_row, int64_t a_step, const float* b,
-                 int64_t b_row, const float* base, int64_t base_row, float* out, int64_t out_row) {
+inline void Tile(const TileTask& task) {
+  const int64_t a_row = task.a_row, a_step = task.a_step, b_row = task.b_row;
   Vector sums[kRows][kVectors] = {};
-  if (base != nullptr) {
+  if (task.base != nullptr) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-      for (int j = 0; j < kVectors; ++j) sums[i][j] = Load(base + i * base_row + j * kVector);
+      for (int j = 0; j < kVectors; ++j) {
+        sums[i][j] = Load(task.base + i * task.base_row + j * kVector);
+      }
     }
   }
-  for (int64_t k = 0; k < inner; ++k, a += a_step, b += b_row) {
+  // Four pointers and one distance reach twelve rows; the compiler, left alone, keeps twelve
+  // distances, for which there are no registers.
+  const float* third[(kRows + 2) / 3];
+#pragma GCC unroll 4
+  for (int i = 0; i < (kRows + 2) / 3; ++i) third[i] = task.a + 3 * i * a_row;
+  const float* b = task.b;
+  const auto step = [&]() __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (int i = 0; i < (kRows + 2) / 3; ++i) asm("" : "+r"(third[i]));
+    asm("" : "+r"(b));
     Vector row[kVectors];
 #pragma GCC unroll 2
     for (int j = 0; j < kVectors; ++j) row[j] = Load(b + j * kVector);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-      for (int j = 0; j < kVectors; ++j) sums[i][j] += a[i * a_row] * row[j];
+      for (int j = 0; j < kVectors; ++j) sums[i][j] += third[i / 3][i % 3 * a_row] * row[j];
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < (kRows + 2) / 3; ++i) third[i] += a_step;
+    b += b_row;
+  };
+  int64_t k = 0;
+  if (task.next_out != nullptr) {
+    const int64_t steps = Min(kTileRows, task.inner);
+    const float *next_out = task.next_out, *next_base = task.next_base;
+    for (; k < steps; ++k, next_out += task.out_row, next_base += task.base_row) {
+      PrefetchTileRow(next_out);
+      PrefetchTileRow(next_base);
+      step();
     }
   }
+  for (; k < task.inner; ++k) step();
+  float* out = task.out;
+  const int64_t out_row = task.out_row;
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
+  for (int i = 0; i < kRows; ++i, out += out_row) {
 #pragma GCC unroll 2
-    for (int j = 0; j < kVectors; ++j) Store(out + i * out_row + j * kVector, sums[i][j]);
+    for (int j = 0; j < kVectors; ++j) Store(out + j * kVector, sums[i][j]);
   }
 }
 
 // The same for any number of rows up to kTileRows.
 template <int kVectors, int kRows = kTileRows>
-inline void TileOfRows(int64_t rows, int64_t inner, const float* a, int64_t a_row, int64_t a_step,
-                       const float* b, int64_t b_row, const float* base, int64_t base_row,
-                       float* out, int64_t out_row) {
-  if (rows == kRows) {
-    return Tile<kRows, kVectors>(inner, a, a_row, a_step, b, b_row, base, base_row, out, out_row);
-  }
-  if constexpr (kRows > 1) {
-    TileOfRows<kVectors, kRows - 1>(rows, inner, a, a_row, a_step, b, b_row, base, base_row, out,
-                                    out_row);
-  }
+inline void TileOfRows(int64_t rows, const TileTask& task) {
+  if (rows == kRows) return Tile<kRows, kVectors>(task);
+  if constexpr (kRows > 1) TileOfRows<kVectors, kRows - 1>(rows, task);
 }
 
 // The same for any number of columns up to kTileCols; b has kTileCols readable columns.
-inline void AnyTile(int64_t rows, int64_t cols, int64_t inner, const float* a, int64_t a_row,
-                    int64_t a_step, const float* b, int64_t b_row, const float* base,
-                    int64_t base_row, float* out, int64_t out_row) {
-  if (cols == kTileCols) {
-    return TileOfRows<2>(rows, inner, a, a_row, a_step, b, b_row, base, base_row, out, out_row);
-  }
-  if (cols == kVector) {
-    return TileOfRows<1>(rows, inner, a, a_row, a_step, b, b_row, base, base_row, out, out_row);
-  }
+[[gnu::noinline]] void AnyTile(int64_t rows, int64_t cols, const TileTask& task) {
+  if (cols == kTileCols) return TileOfRows<2>(rows, task);
+  if (cols == kVector) return TileOfRows<1>(rows, task);
   float edge[kTileRows * kTileCols];
-  const float* start = base == nullptr ? nullptr : edge;
-  if (base != nullptr) {
-    for (int64_t i = 0; i < rows; ++i) Copy(base + i * base_row, cols, edge + i * kTileCols);
+  TileTask inside = task;
+  inside.out = edge;
+  inside.out_row = kTileCols;
+  inside.next_out = nullptr;
+  if (task.base != nullptr) {
+    for (int64_t i = 0; i < rows; ++i) {
+      Copy(task.base + i * task.base_row, cols, edge + i * kTileCols);
+    }
+    inside.base = edge;
+    inside.base_row = kTileCols;
   }
   if (cols < kVector) {
-    TileOfRows<1>(rows, inner, a, a_row, a_step, b, b_row, start, kTileCols, edge, kTileCols);
+    TileOfRows<1>(rows, inside);
   } else {
-    TileOfRows<2>(rows, inner, a, a_row, a_step, b, b_row, start, kTileCols, edge, kTileCols);
+    TileOfRows<2>(rows, inside);
   }
-  for (int64_t i = 0; i < rows; ++i) Copy(edge + i * kTileCols, cols, out + i * out_row);
+  for (int64_t i = 0; i < rows; ++i) Copy(edge + i * kTileCols, cols, task.out + i * task.out_row);
 }
 
 // In a square of vectors, swaps what lies off the diagonal of each square of 2 kHalf.
@@ -174,12 +200,23 @@ inline void CopyApart(const float* from, int64_t row, int64_t rows, int64_t inne
   }
 }
 
-// Asks for `rows` x `cols` floats, rows `row` floats apart, before they are read (or written).
-template <int kWrites>
-inline void Prefetch(const float* x, int64_t row, int64_t rows, int64_t cols) {
-  for (int64_t i = 0; i < rows; ++i, x += row) {
-    for (int64_t j = 0; j < cols; j += 16) __builtin_prefetch(x + j, kWrites);
-    __builtin_prefetch(x + cols - 1, kWrites);
+// Where a is stored by columns, each step of a tile reads another of its rows in memory, and of a
+// large matrix each is in another page. From so many entries on, tiles read a copy.
+constexpr int64_t kFarFloats = 1 << 18;
+
+// From a row of such a group to the next: groups whose distance is a multiple of 4 KB would push
+// each other out of the first-level cache while they are written.
+inline int64_t GroupRow(int64_t inner) { return inner + kVector; }
+
+// The transpose of from [inner, rows] in groups of kTileRows rows, each [inner, kTileRows].
+inline void CopyGroups(const float* from, int64_t col, int64_t rows, int64_t inner, float* to) {
+  const int64_t whole = rows / kTileRows * kTileRows;
+  for (int64_t k = 0; k < inner; ++k, from += col) {
+    float* group = to + k * kTileRows;
+    for (int64_t i = 0; i < whole; i += kTileRows, group += GroupRow(inner) * kTileRows) {
+      __builtin_memcpy(group, from + i, kTileRows * sizeof(float));
+    }
+    Copy(from + whole, rows - whole, group);
   }
 }
 
@@ -197,6 +234,8 @@ void MatMul(const MatMulShape& shape, const MatrixView& a, const MatrixView& b, 
   float* panels = scratch;
   float* copy = scratch + kInnerBlock * kColBlock;
   const bool copies = Collides(a) && shape.cols > 4 * kTileCols;
+  const bool groups =
+      a.row == 1 && shape.rows * shape.inner > kFarFloats && shape.cols >= 4 * kTileCols;
   for (int64_t col = 0; col < shape.cols; col += kColBlock) {
     const int64_t cols = Min(kColBlock, shape.cols - col);
     for (int64_t k = 0; k < shape.inner; k += inner_block) {
@@ -208,6 +247,10 @@ void MatMul(const MatMulShape& shape, const MatrixView& a, const MatrixView& b, 
           CopyApart(part.data, part.row, rows, inner, copy);
           part = {copy, kInnerBlock + kVector, 1};
         }
+        if (groups) {
+          CopyGroups(part.data, part.col, rows, inner, copy);
+          part = {copy, GroupRow(inner), kTileRows};
+        }
         for (int64_t j = 0; j < cols; j += kTileCols) {
           const int64_t width = Min(kTileCols, cols - j);
           float* panel = shape.rows > kRowBlock ? panels + j * inner : panels;
@@ -216,11 +259,8 @@ void MatMul(const MatMulShape& shape, const MatrixView& a, const MatrixView& b, 
           const int64_t next_width = row == 0 ? Min(kTileCols, cols - j - kTileCols) : 0;
           for (int64_t i = 0; i < rows; i += kTileRows) {
             const int64_t next = i + kTileRows, next_rows = Min(kTileRows, rows - next);
-            if (next_rows > 0) {
-              Prefetch<1>(out + (row + next) * out_row + col + j, out_row, next_rows, width);
-              if (j == 0 && !copies) {
-                PrefetchMatrix({part.data + next * part.row, part.row, part.col}, next_rows, inner);
-              }
+            if (next_rows > 0 && j == 0 && !copies && !groups) {
+              PrefetchMatrix({part.data + next * part.row, part.row, part.col}, next_rows, inner);
             }
             if (next_width > 0) {
               const int64_t first = inner * i / rows, last = inner * Min(next, rows) / rows;
@@ -229,9 +269,24 @@ void MatMul(const MatMulShape& shape, const MatrixView& a, const MatrixView& b, 
             }
             float* to = out + (row + i) * out_row + col + j;
             const float* from = base == nullptr ? nullptr : base + (row + i) * base_row + col + j;
-            AnyTile(Min(kTileRows, rows - i), width, inner, part.data + i * part.row, part.row,
-                    part.col, panel, kTileCols, k > 0 ? to : from, k > 0 ? out_row : base_row, to,
-                    out_row);
+            TileTask task = {.inner = inner,
+                             .a = part.data + i * part.row,
+                             .a_row = groups ? 1 : part.row,
+                             .a_step = part.col,
+                             .b = panel,
+                             .b_row = kTileCols,
+                             .base = k > 0 ? to : from,
+                             .base_row = k > 0 ? out_row : base_row,
+                             .out = to,
+                             .out_row = out_row,
+                             .next_out = nullptr,
+                             .next_base = nullptr};
+            if (next_rows == kTileRows) {
+              task.next_out = to + kTileRows * out_row;
+              task.next_base =
+                  task.base == nullptr ? task.next_out : task.base + kTileRows * task.base_row;
+            }
+            AnyTile(Min(kTileRows, rows - i), width, task);
           }
         }
       }

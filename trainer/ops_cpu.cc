@@ -10,11 +10,17 @@ namespace {
 const float* In(const at::Tensor& tensor) { return tensor.const_data_ptr<float>(); }
 float* Out(const at::Tensor& tensor) { return tensor.mutable_data_ptr<float>(); }
 
-// The first float of a matrix of a contiguous [n, rows, cols].
+// The first float of an index of the first dimension. No view of it is made: that takes longer than
+// some of the loops.
 const float* At(const at::Tensor& tensor, int64_t index) {
   return In(tensor) + index * tensor.stride(0);
 }
 float* At(at::Tensor& tensor, int64_t index) { return Out(tensor) + index * tensor.stride(0); }
+
+// Of [K, M].
+const int32_t* IdsOf(const at::Tensor& tensor, int64_t member) {
+  return tensor.const_data_ptr<int32_t>() + member * tensor.stride(0);
+}
 
 MatrixView ViewOf(const at::Tensor& tensor, int64_t index) {
   return {At(tensor, index), tensor.stride(1), tensor.stride(2)};
@@ -50,9 +56,9 @@ class CpuOps final : public Ops {
   void Embed(const at::Tensor& table, const TokenBatch& tokens, at::Tensor& out) const override {
     const int64_t width = out.size(2);
     for (int64_t member = 0; member < out.size(0); ++member) {
-      const float* rows = In(table.select(0, member));
-      const int32_t* ids = tokens.ids.select(0, member).const_data_ptr<int32_t>();
-      float* to = Out(out.select(0, member));
+      const float* rows = At(table, member);
+      const int32_t* ids = IdsOf(tokens.ids, member);
+      float* to = At(out, member);
       for (int64_t i = 0; i < out.size(1); ++i) {
         std::copy_n(rows + ids[i] * width, width, to + i * width);
       }
@@ -63,9 +69,9 @@ class CpuOps final : public Ops {
                      at::Tensor& dtable) const override {
     const int64_t width = dout.size(2);
     for (int64_t member = 0; member < dout.size(0); ++member) {
-      const float* from = In(dout.select(0, member));
-      const int32_t* ids = tokens.ids.select(0, member).const_data_ptr<int32_t>();
-      float* rows = Out(dtable.select(0, member));
+      const float* from = At(dout, member);
+      const int32_t* ids = IdsOf(tokens.ids, member);
+      float* rows = At(dtable, member);
       for (int64_t i = 0; i < dout.size(1); ++i) {
         float* row = rows + ids[i] * width;
         for (int64_t j = 0; j < width; ++j) row[j] += from[i * width + j];
@@ -76,28 +82,25 @@ class CpuOps final : public Ops {
   void RmsNorm(const at::Tensor& x, const at::Tensor& gain, double eps, at::Tensor& y,
                at::Tensor& rstd) const override {
     for (int64_t member = 0; member < x.size(0); ++member) {
-      kernels_.rms_norm(In(x.select(0, member)), In(gain.select(0, member)),
-                        static_cast<float>(eps), x.size(1), x.size(2), Out(y.select(0, member)),
-                        Out(rstd.select(0, member)));
+      kernels_.rms_norm(At(x, member), At(gain, member), static_cast<float>(eps), x.size(1),
+                        x.size(2), At(y, member), At(rstd, member));
     }
   }
 
   void RmsNormBackward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& gain,
                        const at::Tensor& rstd, at::Tensor& dx, at::Tensor& dgain) const override {
     for (int64_t member = 0; member < x.size(0); ++member) {
-      kernels_.rms_norm_backward(In(dy.select(0, member)), In(x.select(0, member)),
-                                 In(gain.select(0, member)), In(rstd.select(0, member)), x.size(1),
-                                 x.size(2), Out(dx.select(0, member)),
-                                 Out(dgain.select(0, member)));
+      kernels_.rms_norm_backward(At(dy, member), At(x, member), At(gain, member), At(rstd, member),
+                                 x.size(1), x.size(2), At(dx, member), At(dgain, member));
     }
   }
 
   void LayerNorm(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias, double eps,
                  at::Tensor& y, at::Tensor& rstd) const override {
     for (int64_t member = 0; member < x.size(0); ++member) {
-      kernels_.layer_norm(In(x.select(0, member)), In(gain.select(0, member)),
-                          In(bias.select(0, member)), static_cast<float>(eps), x.size(1), x.size(2),
-                          Out(y.select(0, member)), Out(rstd.select(0, member)));
+      kernels_.layer_norm(At(x, member), At(gain, member), At(bias, member),
+                          static_cast<float>(eps), x.size(1), x.size(2), At(y, member),
+                          At(rstd, member));
     }
   }
 
@@ -105,10 +108,9 @@ class CpuOps final : public Ops {
                          const at::Tensor& rstd, at::Tensor& dx, at::Tensor& dgain,
                          at::Tensor& dbias) const override {
     for (int64_t member = 0; member < x.size(0); ++member) {
-      kernels_.layer_norm_backward(In(dy.select(0, member)), In(x.select(0, member)),
-                                   In(gain.select(0, member)), In(rstd.select(0, member)),
-                                   x.size(1), x.size(2), Out(dx.select(0, member)),
-                                   Out(dgain.select(0, member)), Out(dbias.select(0, member)));
+      kernels_.layer_norm_backward(At(dy, member), At(x, member), At(gain, member),
+                                   At(rstd, member), x.size(1), x.size(2), At(dx, member),
+                                   At(dgain, member), At(dbias, member));
     }
   }
 
@@ -118,14 +120,13 @@ class CpuOps final : public Ops {
     const int64_t q_width = shape.heads * shape.head_dim, k_width = shape.kv_heads * shape.head_dim;
     const float eps32 = static_cast<float>(eps);
     for (int64_t member = 0; member < qkv.size(0); ++member) {
-      const float* from = In(qkv.select(0, member));
-      float* to = Out(out.select(0, member));
-      float* scale = Out(rstd.select(0, member));
+      const float* from = At(qkv, member);
+      float* to = At(out, member);
+      float* scale = At(rstd, member);
       for (int64_t i = 0; i < qkv.size(1); ++i) {
-        kernels_.rms_norm(from, In(q_gain.select(0, member)), eps32, shape.heads, shape.head_dim,
-                          to, scale);
-        kernels_.rms_norm(from + q_width, In(k_gain.select(0, member)), eps32, shape.kv_heads,
-                          shape.head_dim, to + q_width, scale + shape.heads);
+        kernels_.rms_norm(from, At(q_gain, member), eps32, shape.heads, shape.head_dim, to, scale);
+        kernels_.rms_norm(from + q_width, At(k_gain, member), eps32, shape.kv_heads, shape.head_dim,
+                          to + q_width, scale + shape.heads);
         std::copy_n(from + q_width + k_width, k_width, to + q_width + k_width);
         from += qkv.size(2);
         to += qkv.size(2);
@@ -139,17 +140,17 @@ class CpuOps final : public Ops {
                         at::Tensor& dqkv, at::Tensor& dq_gain, at::Tensor& dk_gain) const override {
     const int64_t q_width = shape.heads * shape.head_dim, k_width = shape.kv_heads * shape.head_dim;
     for (int64_t member = 0; member < qkv.size(0); ++member) {
-      const float* grad = In(dout.select(0, member));
-      const float* x = In(qkv.select(0, member));
-      const float* scale = In(rstd.select(0, member));
-      float* to = Out(dqkv.select(0, member));
+      const float* grad = At(dout, member);
+      const float* x = At(qkv, member);
+      const float* scale = At(rstd, member);
+      float* to = At(dqkv, member);
       for (int64_t i = 0; i < qkv.size(1); ++i) {
         std::fill_n(to, q_width + k_width, 0.0f);
-        kernels_.rms_norm_backward(grad, x, In(q_gain.select(0, member)), scale, shape.heads,
-                                   shape.head_dim, to, Out(dq_gain.select(0, member)));
-        kernels_.rms_norm_backward(grad + q_width, x + q_width, In(k_gain.select(0, member)),
+        kernels_.rms_norm_backward(grad, x, At(q_gain, member), scale, shape.heads, shape.head_dim,
+                                   to, At(dq_gain, member));
+        kernels_.rms_norm_backward(grad + q_width, x + q_width, At(k_gain, member),
                                    scale + shape.heads, shape.kv_heads, shape.head_dim,
-                                   to + q_width, Out(dk_gain.select(0, member)));
+                                   to + q_width, At(dk_gain, member));
         std::copy_n(grad + q_width + k_width, k_width, to + q_width + k_width);
         grad += qkv.size(2);
         x += qkv.size(2);
@@ -247,9 +248,8 @@ class CpuOps final : public Ops {
     double* sums = loss_sum.mutable_data_ptr<double>();
     for (int64_t member = 0; member < logits.size(0); ++member) {
       sums[member] += kernels_.cross_entropy(
-          Out(logits.select(0, member)), targets.select(0, member).const_data_ptr<int32_t>(),
-          logits.size(1), logits.size(2), In(terms.scale)[member], In(terms.z_loss)[member],
-          gradient);
+          At(logits, member), IdsOf(targets, member), logits.size(1), logits.size(2),
+          In(terms.scale)[member], In(terms.z_loss)[member], gradient);
     }
   }
 

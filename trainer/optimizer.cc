@@ -120,19 +120,22 @@ void AdamW::Step(int64_t member, const TrainConfig& train, int64_t step, double 
 
 void AdamW::StepSegment(int64_t member, const Segment& segment, const AdamWStep& step,
                         double into_gradient, AdamWSums* sums) {
+  if (!composed_ && into_gradient == 0) {
+    const auto row = [&](at::Tensor& flat) {
+      return flat.mutable_data_ptr<float>() + member * flat.stride(0) + segment.begin;
+    };
+    CpuKernels().adamw(step, segment.size, row(state_.grads), row(state_.weights), row(state_.m),
+                       row(state_.v), sums);
+    return;
+  }
   const auto part = [&](const at::Tensor& flat) {
     return flat.select(0, member).narrow(0, segment.begin, segment.size);
   };
   const at::Tensor weight = part(state_.weights), grad = part(state_.grads);
-  const at::Tensor m = part(state_.m), v = part(state_.v);
   // Clipping is of the loss's gradient alone, as with PyTorch's Adam.
   if (into_gradient != 0) grad.add_(weight, into_gradient / step.grad_scale);
-  if (!composed_) {
-    CpuKernels().adamw(step, segment.size, grad.const_data_ptr<float>(),
-                       weight.mutable_data_ptr<float>(), m.mutable_data_ptr<float>(),
-                       v.mutable_data_ptr<float>(), sums);
-    return;
-  }
+  if (!composed_) return StepSegment(member, segment, step, 0, sums);
+  const at::Tensor m = part(state_.m), v = part(state_.v);
   const at::Tensor scaled = grad * step.grad_scale;
   m.mul_(step.beta1).add_(scaled, 1 - step.beta1);
   v.mul_(step.beta2).addcmul_(scaled, scaled, 1 - step.beta2);
@@ -145,21 +148,16 @@ void AdamW::StepSegment(int64_t member, const Segment& segment, const AdamWStep&
     sums->below_eps += Number((root < step.eps).sum());
   }
   weight.add_(change);
-}
-
-std::array<double, kTensorGroups> AdamW::WeightSquares(int64_t member) const {
-  std::array<double, kTensorGroups> squares = {};
-  for (const Segment& segment : segments_) {
-    squares[static_cast<size_t>(segment.group)] +=
-        WeightSquares(member, segment.begin, segment.size);
-  }
-  return squares;
+  if (sums != nullptr) sums->new_squares += Number(SquareSum(weight));
 }
 
 double AdamW::WeightSquares(int64_t member, int64_t begin, int64_t size) const {
-  const at::Tensor part = state_.weights.select(0, member).narrow(0, begin, size);
-  return composed_ ? Number(SquareSum(part))
-                   : CpuKernels().sum_squares(part.const_data_ptr<float>(), size);
+  if (composed_) {
+    return Number(SquareSum(state_.weights.select(0, member).narrow(0, begin, size)));
+  }
+  const at::Tensor& weights = state_.weights;
+  return CpuKernels().sum_squares(
+      weights.const_data_ptr<float>() + member * weights.stride(0) + begin, size);
 }
 
 }  // namespace loglog

@@ -48,9 +48,7 @@ class AdamW {
   void Step(int64_t member, const TrainConfig& train, int64_t step, double grad_scale,
             GroupSums* sums);
 
-  // Sums of squared weights of one member by group.
-  std::array<double, kTensorGroups> WeightSquares(int64_t member) const;
-  // Of `size` floats of its row from `begin` on.
+  // The sum of squared weights of one member, of `size` floats of its row from `begin` on.
   double WeightSquares(int64_t member, int64_t begin, int64_t size) const;
 
  private:
