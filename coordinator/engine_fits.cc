@@ -97,7 +97,7 @@ void Engine::CreateFit(const std::string& sweep, const FitTarget& target, Reply<
     Fitter fitter(*trials, *plan);
     absl::StatusOr<FitRow> fit = fitter.Compute(target);
     if (!fit.ok()) return reply(fit.status());
-    absl::StatusOr<LawPredictions> predictions;
+    absl::StatusOr<LawPredictions> predictions = LawPredictions();
     if (!at.empty()) predictions = fitter.Predict(target, at);
     if (!predictions.ok()) return reply(predictions.status());
     const int64_t sweep_id = row->sweep_id;
