@@ -296,28 +296,19 @@ absl::Status Engine::Reload() {
 }
 
 absl::Status Engine::LoadInto(Scheduler* scheduler, Progress* progress) {
-  LOGLOG_ASSIGN_OR_RETURN(LiveState live, store_->LoadLive());
+  LOGLOG_ASSIGN_OR_RETURN(const LiveState live, store_->LoadLive());
   for (const SweepRow& sweep : live.sweeps) {
     LOGLOG_ASSIGN_OR_RETURN(const SpecInfo* spec, SpecOf(sweep.sweep_id));
     scheduler->AddSweep(sweep.sweep_id, sweep.name, sweep.state == SweepState::kPaused,
                         spec->schedule);
     MarkForRefit(sweep.sweep_id, "");
   }
-  for (const OpenTrial& trial : live.trials) {
-    scheduler->AddTrial(trial);
-    progress->AddTrial(trial);
-  }
-  live.trials = {};
-  for (const TaskRow& task : live.tasks) {
-    LOGLOG_ASSIGN_OR_RETURN(const TaskContext context, ContextOf(task));
-    scheduler->AddTask(task, context, now_ms_);
-  }
-  live.tasks = {};
+  LOGLOG_RETURN_IF_ERROR(AddOpen(0, scheduler));
   for (const WorkerRow& worker : live.workers) scheduler->AddWorker(worker, now_ms_);
   for (const AttemptRow& attempt : live.attempts) {
     scheduler->AddAttempt(attempt, now_ms_);
-    for (const int64_t trial_id : scheduler->OpenTrialsOf(attempt.task_id)) {
-      progress->AttemptStarted(attempt.attempt_id, trial_id, now_ms_);
+    if (const std::optional<Work> work = scheduler->WorkOf(attempt.task_id)) {
+      progress->AttemptStarted(attempt.attempt_id, *work, now_ms_);
     }
   }
   // Sweeps that ended lately: the last fit may have been cut off.
@@ -445,7 +436,6 @@ void Engine::ApplyOne(const PutTask& action) {
                      {"failure_count", action.failure_count},
                      {"lost_count", action.lost_count},
                      {"wait_ms", action.wait_ms}}));
-    if (failed) progress_->TrialEnded(trial_id);
   }
   if (failed) {
     Log(spdlog::level::err, absl::StrCat("task ", action.task_id, " failed: ", action.message));
@@ -475,7 +465,6 @@ void Engine::ApplyOne(const EndSweep& action) {
                    {"failed", sweep->counts.failed},
                    {"cancelled", sweep->counts.cancelled},
                    {"stopped", sweep->counts.stopped}}));
-  progress_->RemoveSweep(action.sweep_id);
   Log(spdlog::level::info, absl::StrCat("sweeps/", sweep->name, " is done"));
 }
 

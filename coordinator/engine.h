@@ -247,7 +247,8 @@ class Engine {
   // ---- sweeps
   absl::StatusOr<const SpecInfo*> SpecOf(int64_t sweep_id);
   absl::StatusOr<TaskContext> ContextOf(const TaskRow& task);
-  absl::Status AddOpen(int64_t sweep_id);
+  // The open trials and tasks of a sweep (0: of all).
+  absl::Status AddOpen(int64_t sweep_id, Scheduler* scheduler);
   // RESOURCE_EXHAUSTED when so many trials cannot be open as well.
   absl::Status CheckRoomForTrials(int64_t trials) const;
   absl::StatusOr<CreateAnswer> ApplyCreate(NewSweep* sweep, const SpecInfo& info,

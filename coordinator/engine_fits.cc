@@ -247,6 +247,9 @@ Engine::Refits Engine::ComputeRefits(int64_t sweep_id, const std::set<std::strin
     spdlog::error("no fits of sweep {}: {}", sweep_id, plan.status().ToString());
     return refits;
   }
+  // After a start all sweeps are looked at, and the trials of one may be a million.
+  const TrialCounts& counts = sweep->counts;
+  if (counts.pending + counts.running == counts.total) return refits;
   const absl::StatusOr<std::vector<ObservationRow>> trials = ReadFitTrials(store, sweep_id, *plan);
   if (!trials.ok()) {
     spdlog::error("no fits of sweep {}: {}", sweep_id, trials.status().ToString());
@@ -283,13 +286,13 @@ absl::Status Engine::EndByRule(int64_t sweep_id, const StopLook& look) {
   if (sweep.state != SweepState::kActive && sweep.state != SweepState::kPaused) {
     return absl::OkStatus();
   }
-  LOGLOG_ASSIGN_OR_RETURN(const std::vector<TaskRow> tasks, store_->read().ListOpenTasks(sweep_id));
   std::vector<int64_t> own;
-  for (const TaskRow& task : tasks) {
+  LOGLOG_RETURN_IF_ERROR(store_->read().EachOpenTask(sweep_id, [&](const TaskRow& task) {
     for (const int64_t trial_id : scheduler_->OpenTrialsOf(task.task_id)) {
       if (scheduler_->SweepsOf(trial_id).size() == 1) own.push_back(trial_id);
     }
-  }
+    return absl::OkStatus();
+  }));
   if (own.empty()) return absl::OkStatus();
   LOGLOG_RETURN_IF_ERROR(EnsureTransaction());
   LOGLOG_ASSIGN_OR_RETURN(const CancelResult ended, store_->StopTrials(own, look.reason, wall_ms_));
@@ -302,7 +305,6 @@ absl::Status Engine::EndByRule(int64_t sweep_id, const StopLook& look) {
   Actions actions;
   scheduler_->Cancel(ended, absl::StrCat("stopped: ", look.reason), &actions);
   Apply(actions);
-  for (const int64_t trial_id : ended.trials) progress_->TrialEnded(trial_id);
   MarkForRefit(sweep_id, "");
   Log(spdlog::level::info, absl::StrCat("sweeps/", sweep.name, ": ", look.reason, "; ",
                                         ended.trials.size(), " trials are stopped"));

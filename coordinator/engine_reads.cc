@@ -21,7 +21,8 @@ absl::StatusOr<SweepView> ReadSweep(const ReadStore& store, SweepRow row, int64_
 
 void Engine::FillSweep(SweepView* view) const {
   const int64_t sweep_id = view->row.sweep_id;
-  const Progress::Left left = progress_->LeftOf(sweep_id);
+  const Progress::Left left =
+      progress_->LeftOf(scheduler_->OpenTokensOf(sweep_id), scheduler_->LiveAttemptsOf(sweep_id));
   view->tokens_per_second = left.tokens_per_second;
   view->slot_seconds_left = left.seconds;
   view->slot_seconds_left_low = left.low;

@@ -169,7 +169,7 @@ absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, const SpecInfo
                    .dump());
     scheduler_->AddSweep(sweep_id, created.sweep.name, /*paused=*/false, info.schedule);
     specs_[sweep_id] = info;
-    Must(AddOpen(sweep_id));
+    Must(AddOpen(sweep_id, scheduler_.get()));
     if (created.trials_reused > 0) MarkForRefit(sweep_id, "");
     Actions actions;
     scheduler_->EndIfEmpty(sweep_id, &actions);
@@ -191,19 +191,16 @@ absl::Status Engine::CheckRoomForTrials(int64_t trials) const {
                              " open trials; wait until some have ended, or cancel a sweep"));
 }
 
-absl::Status Engine::AddOpen(int64_t sweep_id) {
-  LOGLOG_ASSIGN_OR_RETURN(const std::vector<OpenTrial> trials,
-                          store_->read().ListOpenTrials(sweep_id));
-  for (const OpenTrial& trial : trials) {
-    scheduler_->AddTrial(trial);
-    progress_->AddTrial(trial);
-  }
-  LOGLOG_ASSIGN_OR_RETURN(const std::vector<TaskRow> tasks, store_->read().ListOpenTasks(sweep_id));
-  for (const TaskRow& task : tasks) {
+absl::Status Engine::AddOpen(int64_t sweep_id, Scheduler* scheduler) {
+  LOGLOG_RETURN_IF_ERROR(store_->read().EachOpenTrial(sweep_id, [&](const OpenTrial& trial) {
+    scheduler->AddTrial(trial);
+    return absl::OkStatus();
+  }));
+  return store_->read().EachOpenTask(sweep_id, [&](const TaskRow& task) -> absl::Status {
     LOGLOG_ASSIGN_OR_RETURN(const TaskContext context, ContextOf(task));
-    scheduler_->AddTask(task, context, now_ms_);
-  }
-  return absl::OkStatus();
+    scheduler->AddTask(task, context, now_ms_);
+    return absl::OkStatus();
+  });
 }
 
 // ---- steering
@@ -256,8 +253,6 @@ absl::StatusOr<SweepView> Engine::ApplyVerb(SweepVerb verb, const std::string& n
     scheduler_->RemoveSweep(sweep_id);
     scheduler_->Cancel(*cancelled, WithReason("cancelled", reason), &actions);
     Apply(actions);
-    for (const int64_t trial_id : cancelled->trials) progress_->TrialEnded(trial_id);
-    progress_->RemoveSweep(sweep_id);
   } else {
     scheduler_->SetSweepPaused(sweep_id, verb == SweepVerb::kPause);
   }
@@ -325,7 +320,7 @@ absl::StatusOr<int64_t> Engine::ApplyRetry(const std::string& name,
     if (reopen) Must(store_->SetSweepState(sweep.sweep_id, SweepState::kActive, 0).status());
     LOGLOG_ASSIGN_OR_RETURN(const SpecInfo* spec, SpecOf(sweep.sweep_id));
     scheduler_->AddSweep(sweep.sweep_id, name, sweep.state == SweepState::kPaused, spec->schedule);
-    Must(AddOpen(sweep.sweep_id));
+    Must(AddOpen(sweep.sweep_id, scheduler_.get()));
     for (const int64_t trial_id : result.trials) {
       scheduler_->ClearFailures(trial_id);
       TrialEvent("trial.retried", trial_id, 0, "", Dump(detail));
@@ -376,7 +371,6 @@ absl::StatusOr<TrialView> Engine::ApplyEndTrial(TrialVerb verb, const std::strin
   Actions actions;
   scheduler_->Cancel(ended, WithReason(word, reason), &actions);
   Apply(actions);
-  progress_->TrialEnded(trial_id);
   // Fits say how many were left out, and why.
   if (stop) MarkTrialForRefit(trial_id);
   RememberServed(request_id, what, "");

@@ -322,7 +322,9 @@ absl::Status Engine::Execute(const Grant& grant) {
   if (grant.slots.size() > 1) detail["slots"] = grant.slots;
   for (const int64_t trial_id : scheduler_->OpenTrialsOf(grant.task_id)) {
     TrialEvent("attempt.leased", trial_id, leased.attempt_id, grant.worker_id, Dump(detail));
-    progress_->AttemptStarted(leased.attempt_id, trial_id, now_ms_);
+  }
+  if (const std::optional<Work> work = scheduler_->WorkOf(grant.task_id)) {
+    progress_->AttemptStarted(leased.attempt_id, *work, now_ms_);
   }
   return absl::OkStatus();
 }
@@ -437,7 +439,6 @@ void Engine::AfterBatch(const BatchRequest& request, const BatchResult& result) 
                request.worker_id,
                diverged ? std::string("{}") : Dump({{"final_loss", ended.final_loss}}));
     MarkTrialForRefit(ended.trial_id);
-    progress_->TrialEnded(ended.trial_id);
     scheduler_->TrialEnded(ended.trial_id, &actions);
   }
   Apply(actions);

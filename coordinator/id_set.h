@@ -4,15 +4,14 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "absl/container/inlined_vector.h"
+#include "coordinator/few.h"
 
 namespace loglog {
 
-// A few ids, in order; mostly one, which takes no memory of its own: there may be a million
-// such sets. Any change ends all iterators.
+// A few ids, in order; mostly one. Any change ends all iterators.
 class IdSet {
  public:
-  using const_iterator = absl::InlinedVector<int64_t, 1>::const_iterator;
+  using const_iterator = Few<int64_t>::const_iterator;
 
   const_iterator begin() const { return ids_.begin(); }
   const_iterator end() const { return ids_.end(); }
@@ -23,18 +22,18 @@ class IdSet {
 
   // Whether it is new.
   bool insert(int64_t id) {
-    const auto at = std::lower_bound(ids_.begin(), ids_.end(), id);
+    const auto* const at = std::lower_bound(ids_.begin(), ids_.end(), id);
     if (at != ids_.end() && *at == id) return false;
     ids_.insert(at, id);
     return true;
   }
   void erase(int64_t id) {
-    const auto at = std::lower_bound(ids_.begin(), ids_.end(), id);
+    const auto* const at = std::lower_bound(ids_.begin(), ids_.end(), id);
     if (at != ids_.end() && *at == id) ids_.erase(at);
   }
 
  private:
-  absl::InlinedVector<int64_t, 1> ids_;
+  Few<int64_t> ids_;
 };
 
 }  // namespace loglog

@@ -28,36 +28,8 @@ double Progress::Speed::spread() const {
   return std::max(kSpreadLeast, std::sqrt(sum_squares / (n - 1)));
 }
 
-void Progress::AddTrial(const OpenTrial& open) {
-  Trial& trial = trials_[open.trial_id];
-  trial.tokens = open.tokens;
-  trial.shape = open.tokens > 0 ? open.flops / static_cast<double>(open.tokens) : 0;
-  for (const SweepOfTrial& of : open.sweeps) {
-    if (trial.sweeps.insert(of.sweep_id)) {
-      tokens_left_[of.sweep_id][trial.shape] += trial.tokens;
-    }
-  }
-}
-
-void Progress::TrialEnded(int64_t trial_id) {
-  const auto node = trials_.extract(trial_id);
-  if (node.empty()) return;
-  const Trial& trial = node.mapped();
-  for (const int64_t sweep_id : trial.sweeps) {
-    const auto left = tokens_left_.find(sweep_id);
-    if (left != tokens_left_.end()) left->second[trial.shape] -= trial.tokens;
-  }
-}
-
-void Progress::RemoveSweep(int64_t sweep_id) { tokens_left_.erase(sweep_id); }
-
-void Progress::AttemptStarted(int64_t attempt_id, int64_t trial_id, int64_t now_ms) {
-  const auto trial = trials_.find(trial_id);
-  if (trial == trials_.end()) return;
-  attempts_[attempt_id] = {.trial_id = trial_id,
-                           .shape = trial->second.shape,
-                           .planned = trial->second.tokens,
-                           .start_ms = now_ms};
+void Progress::AttemptStarted(int64_t attempt_id, const Work& work, int64_t now_ms) {
+  attempts_[attempt_id] = {.work = work, .start_ms = now_ms};
 }
 
 double Progress::TokensArrived(int64_t attempt_id, int64_t tokens, int64_t now_ms) {
@@ -83,13 +55,14 @@ void Progress::AttemptEnded(int64_t attempt_id, bool complete, int64_t now_ms) {
   if (node.empty()) return;
   const Attempt& attempt = node.mapped();
   const int64_t ms = now_ms - attempt.start_ms;
-  if (!complete || attempt.planned <= 0 || ms <= 0) return;
+  const Work& work = attempt.work;
+  if (!complete || work.tokens <= 0 || ms <= 0) return;
   // A resumed attempt trains only from where its first row lies on.
   const int64_t trained = attempt.tokens - std::max<int64_t>(attempt.first_tokens, 0);
-  if (2 * trained < attempt.planned) return;
+  if (2 * trained < work.tokens) return;
   const double rate = static_cast<double>(trained) * 1000.0 / static_cast<double>(ms);
-  speeds_[attempt.shape].Add(rate);
-  flops_.Add(rate * attempt.shape);
+  speeds_[work.shape].Add(rate);
+  flops_.Add(rate * work.shape);
 }
 
 double Progress::TokensPerSecond(int64_t attempt_id) const {
@@ -97,33 +70,30 @@ double Progress::TokensPerSecond(int64_t attempt_id) const {
   return attempt == attempts_.end() ? 0 : attempt->second.rate;
 }
 
-Progress::Speed Progress::SpeedOf(double shape) const {
+Progress::Speed Progress::SpeedOf(float shape) const {
   const auto own = speeds_.find(shape);
   if (own != speeds_.end() && own->second.n > 0) return own->second;
   Speed live;
   for (const auto& [id, attempt] : attempts_) {
-    if (attempt.shape == shape) live.Add(attempt.rate);
+    if (attempt.work.shape == shape) live.Add(attempt.rate);
   }
   if (live.n > 0 || flops_.n == 0 || shape <= 0) return live;
   Speed other = flops_;
-  other.mean -= std::log(shape);
+  other.mean -= std::log(static_cast<double>(shape));
   // As if every measurement had lain that far off.
   other.n = 3;
   other.sum_squares = 2 * kSpreadOtherShape * kSpreadOtherShape;
   return other;
 }
 
-Progress::Left Progress::LeftOf(int64_t sweep_id) const {
+Progress::Left Progress::LeftOf(std::map<float, int64_t> tokens,
+                                absl::Span<const int64_t> attempts) const {
   Left left;
-  const auto sweep = tokens_left_.find(sweep_id);
-  if (sweep == tokens_left_.end()) return left;
-  std::map<double, int64_t> tokens = sweep->second;
-  for (const auto& [id, attempt] : attempts_) {
-    const auto trial = trials_.find(attempt.trial_id);
-    if (trial == trials_.end()) continue;
-    if (!trial->second.sweeps.contains(sweep_id)) continue;
-    left.tokens_per_second += attempt.rate;
-    tokens[trial->second.shape] -= attempt.tokens;
+  for (const int64_t attempt_id : attempts) {
+    const auto attempt = attempts_.find(attempt_id);
+    if (attempt == attempts_.end()) continue;
+    left.tokens_per_second += attempt->second.rate;
+    tokens[attempt->second.work.shape] -= attempt->second.tokens;
   }
   for (const auto& [shape, count] : tokens) {
     if (count <= 0) continue;

@@ -4,14 +4,13 @@
 #include <cstdint>
 #include <map>
 
-#include "absl/container/btree_map.h"
-#include "coordinator/id_set.h"
-#include "store/rows.h"
+#include "absl/types/span.h"
+#include "coordinator/scheduler_types.h"
 
 namespace loglog {
 
-// How fast trials train and how much is left, from what arrives. Speeds are kept for
-// each shape (FLOPs per token) and forgotten when the coordinator stops.
+// How fast trials train and how long the rest will take, from what arrives. Speeds are kept
+// for each shape (FLOPs per token) and forgotten when the coordinator stops.
 // Confined to one thread (the strand).
 class Progress {
  public:
@@ -23,30 +22,19 @@ class Progress {
     double tokens_per_second = 0;  // of the live attempts together
   };
 
-  // An open trial of these sweeps; again when one more sweep wants it.
-  void AddTrial(const OpenTrial& trial);
-  void TrialEnded(int64_t trial_id);
-  void RemoveSweep(int64_t sweep_id);
-
-  void AttemptStarted(int64_t attempt_id, int64_t trial_id, int64_t now_ms);
+  void AttemptStarted(int64_t attempt_id, const Work& work, int64_t now_ms);
   // Rows up to `tokens` have arrived. Returns tokens per second so far, 0 while unknown.
   double TokensArrived(int64_t attempt_id, int64_t tokens, int64_t now_ms);
   // With `complete` its whole duration, start-up included, is what such a trial takes.
   void AttemptEnded(int64_t attempt_id, bool complete, int64_t now_ms);
   double TokensPerSecond(int64_t attempt_id) const;
 
-  Left LeftOf(int64_t sweep_id) const;
+  // Of trials with so many tokens of each shape, at which these attempts are live.
+  Left LeftOf(std::map<float, int64_t> tokens, absl::Span<const int64_t> attempts) const;
 
  private:
-  struct Trial {
-    double shape = 0;
-    int64_t tokens = 0;
-    IdSet sweeps;
-  };
   struct Attempt {
-    int64_t trial_id = 0;
-    double shape = 0;
-    int64_t planned = 0;  // tokens of the trial
+    Work work;
     int64_t start_ms = 0;
     int64_t first_tokens = -1;
     int64_t first_ms = 0;
@@ -62,13 +50,11 @@ class Progress {
     double spread() const;
   };
   // The speed of a shape: its own, else that of its FLOPs; n = 0 when unknown.
-  Speed SpeedOf(double shape) const;
+  Speed SpeedOf(float shape) const;
 
-  absl::btree_map<int64_t, Trial> trials_;
-  std::map<int64_t, std::map<double, int64_t>> tokens_left_;  // by sweep, by shape
-  std::map<int64_t, Attempt> attempts_;                       // live ones
-  std::map<double, Speed> speeds_;                            // by shape, tokens per second
-  Speed flops_;                                               // FLOPs per second
+  std::map<int64_t, Attempt> attempts_;  // live ones
+  std::map<float, Speed> speeds_;        // by shape, tokens per second
+  Speed flops_;                          // FLOPs per second
 };
 
 }  // namespace loglog

@@ -1,33 +1,32 @@
 #include "coordinator/ready_queue.h"
 
+#include <vector>
+
+#include "base/check.h"
+
 namespace loglog {
 
-const ReadyQueue::Places& ReadyQueue::Put(int64_t task_id, Places places) {
-  Remove(task_id);
+void ReadyQueue::Insert(int64_t task_id, const Places& places) {
   for (const Place& place : places) {
     Queue& queue = queues_[place.sweep_id];
     ++queue.size;
     queue.bands[place.band][place.shape].insert({-place.tokens, place.number, task_id});
   }
-  return places_[task_id] = std::move(places);
 }
 
-std::vector<int64_t> ReadyQueue::Remove(int64_t task_id) {
-  std::vector<int64_t> sweeps;
-  const auto it = places_.find(task_id);
-  if (it == places_.end()) return sweeps;
-  for (const Place& place : it->second) {
-    sweeps.push_back(place.sweep_id);
+void ReadyQueue::Remove(int64_t task_id, const Places& places) {
+  for (const Place& place : places) {
     const auto queue = queues_.find(place.sweep_id);
+    LOGLOG_CHECK(queue != queues_.end());
     const auto band = queue->second.bands.find(place.band);
+    LOGLOG_CHECK(band != queue->second.bands.end());
     const auto shape = band->second.find(place.shape);
-    shape->second.erase({-place.tokens, place.number, task_id});
+    LOGLOG_CHECK(shape != band->second.end());
+    LOGLOG_CHECK(shape->second.erase({-place.tokens, place.number, task_id}) == 1);
     if (shape->second.empty()) band->second.erase(shape);
     if (band->second.empty()) queue->second.bands.erase(band);
     if (--queue->second.size == 0) queues_.erase(queue);
   }
-  places_.erase(it);
-  return sweeps;
 }
 
 size_t ReadyQueue::SizeOf(int64_t sweep_id) const {

@@ -4,10 +4,6 @@
 #include <compare>
 #include <cstdint>
 #include <map>
-#include <utility>
-#include <vector>
-
-#include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
@@ -34,13 +30,10 @@ class ReadyQueue {
   // How long so many tokens of a shape take.
   using Seconds = absl::FunctionRef<double(float shape, double tokens)>;
 
-  // Replaces the places of a task that is queued already, and returns them. Without places
-  // the task waits in no queue and never comes up.
-  const Places& Put(int64_t task_id, Places places);
-  // Returns the sweeps that it was queued for.
-  std::vector<int64_t> Remove(int64_t task_id);
-  bool Contains(int64_t task_id) const { return places_.contains(task_id); }
-  size_t size() const { return places_.size(); }
+  // A task that is not queued. Without places it waits in no queue and never comes up.
+  void Insert(int64_t task_id, const Places& places);
+  // With the places that it was inserted with, which are not kept: a million may be queued.
+  void Remove(int64_t task_id, const Places& places);
   // Tasks in the queue of this sweep.
   size_t SizeOf(int64_t sweep_id) const;
 
@@ -65,7 +58,6 @@ class ReadyQueue {
     std::map<int32_t, Shapes> bands;  // no empty ones
   };
 
-  absl::btree_map<int64_t, Places> places_;     // by task
   absl::flat_hash_map<int64_t, Queue> queues_;  // by sweep; no empty ones
 };
 

@@ -36,9 +36,11 @@ void Scheduler::AddSweep(int64_t sweep_id, absl::string_view name, bool paused,
 
 void Scheduler::AddTrial(const OpenTrial& open) {
   Trial& trial = trials_[open.trial_id];
+  for (const int64_t task_id : trial.tasks) RemoveReady(task_id, &tasks_.at(task_id));
   trial.cell_id = open.cell_id;
   trial.task_id = open.task_id;
   trial.seed = open.seed;
+  trial.tokens = open.tokens;
   trial.steps = static_cast<int32_t>(open.steps);
   // A float, so that one shape is one number whatever it was divided by.
   if (open.tokens > 0)
@@ -46,39 +48,47 @@ void Scheduler::AddTrial(const OpenTrial& open) {
   for (const SweepOfTrial& of : open.sweeps) {
     const auto sweep = sweeps_.find(of.sweep_id);
     if (sweep == sweeps_.end()) continue;
-    if (!trial.WantedBy(of.sweep_id)) trial.sweeps.push_back({of.sweep_id, of.number});
-    sweep->second.open.insert(open.trial_id);
+    if (!trial.WantedBy(of.sweep_id)) {
+      trial.sweeps.push_back({static_cast<int32_t>(of.sweep_id), static_cast<int32_t>(of.number)});
+    }
+    if (sweep->second.open.insert(open.trial_id).second) {
+      sweep->second.open_tokens[trial.shape] += trial.tokens;
+    }
   }
   for (const int64_t task_id : trial.tasks) {
-    const Task& task = tasks_.at(task_id);
-    if (ready_.Contains(task_id)) PutReady(task_id, task);
-    if (task.attempt_id != 0) ChargeFor(&attempts_.at(task.attempt_id));
+    Task& task = tasks_.at(task_id);
+    if (task.state == Task::State::kReady) PutReady(task_id, &task);
+    if (task.attempt_id() != 0) ChargeFor(&attempts_.at(task.attempt_id()));
   }
 }
 
 void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t now_ms) {
   const bool is_new = !tasks_.contains(row.task_id);
   Task& task = tasks_[row.task_id];
-  task.failures_max = context.failures_max;
+  RemoveReady(row.task_id, &task);
+  task.failures_max = static_cast<int16_t>(context.failures_max);
   task.losses_max = context.losses_max;
   task.cancelled = false;
-  task.failure_count = row.failure_count;
-  task.lost_count = row.lost_count;
-  if (!row.message.empty() || task.has_past()) task.mutable_past()->message = row.message;
-  if (!context.checkpoint_worker.empty() || task.has_past()) {
-    task.mutable_past()->checkpoint_worker = context.checkpoint_worker;
-    task.mutable_past()->checkpoint_scope = context.checkpoint_scope;
-    task.mutable_past()->branches = context.branches;
+  const bool tried = row.failure_count > 0 || row.lost_count > 0 || !row.message.empty() ||
+                     context.wait_ms > 0 || !context.checkpoint_worker.empty();
+  if (tried || task.has_past()) {
+    Past& past = *task.mutable_past();
+    past.failure_count = row.failure_count;
+    past.lost_count = row.lost_count;
+    past.message = row.message;
+    past.checkpoint_worker = context.checkpoint_worker;
+    past.checkpoint_scope = context.checkpoint_scope;
+    past.branches = context.branches;
   }
   task.tokens = row.token_end - row.token_begin;
   std::set<int64_t> cells;
   for (const TaskMember& member : row.members) {
-    const auto trial = trials_.find(member.trial_id);
-    if (trial == trials_.end()) continue;  // it has ended
+    Trial* const trial = trials_.find(member.trial_id);
+    if (trial == nullptr) continue;  // it has ended
     task.open.insert(member.trial_id);
-    cells.insert(trial->second.cell_id);
-    if (trial->second.task_id == row.task_id) task.ends_trials = true;
-    trial->second.tasks.insert(row.task_id);
+    cells.insert(trial->cell_id);
+    if (trial->task_id == row.task_id) task.ends_trials = true;
+    trial->tasks.insert(row.task_id);
   }
   // Its results came in before the coordinator was started: only its end is still to come.
   if (task.open.empty()) task.ends_trials = true;
@@ -86,8 +96,8 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
   for (const std::string& worker_id : context.failed_on) {
     failed_on_[task.failure_key].insert(worker_id);
   }
-  if (!is_new && task.attempt_id != 0) {  // goes on, or is queued when it has stopped
-    ChargeFor(&attempts_.at(task.attempt_id));
+  if (!is_new && task.attempt_id() != 0) {  // goes on, or is queued when it has stopped
+    ChargeFor(&attempts_.at(task.attempt_id()));
     return;
   }
   // What it waited for when it was added before may have ended since, or come back.
@@ -95,13 +105,14 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
   const bool waits = tasks_.contains(row.parent_task_id) && !context.branches;
   task.parent_task_id = waits ? row.parent_task_id : 0;
   if (waits) children_[task.parent_task_id].push_back(row.task_id);
-  backoffs_.erase({task.not_before_ms, row.task_id});
-  // The wall clock that the store keeps may have been set back: nobody waits for longer
-  // than what is left of a wait can be.
-  const int64_t wait_ms = BackoffBeforeJitter(std::max(row.failure_count, row.lost_count));
-  task.not_before_ms = now_ms + std::min(context.wait_ms, wait_ms + wait_ms / 4);
-  if (!context.checkpoint_worker.empty()) {
-    task.mutable_past()->prefer_until_ms = now_ms + 2 * LeaseMs();
+  if (task.has_past()) {
+    Past& past = *task.mutable_past();
+    backoffs_.erase({past.not_before_ms, row.task_id});
+    // The wall clock that the store keeps may have been set back: nobody waits for longer
+    // than what is left of a wait can be.
+    const int64_t wait_ms = BackoffBeforeJitter(std::max(row.failure_count, row.lost_count));
+    past.not_before_ms = now_ms + std::min(context.wait_ms, wait_ms + wait_ms / 4);
+    if (!past.checkpoint_worker.empty()) past.prefer_until_ms = now_ms + 2 * LeaseMs();
   }
   Enqueue(row.task_id, &task, now_ms);
 }
@@ -116,7 +127,7 @@ ReadyQueue::Places Scheduler::PlacesOf(const Task& task) const {
       const auto wants = sweeps_.find(sweep_id);
       if (wants == sweeps_.end()) continue;  // it is being removed
       const Sweep& sweep = wants->second;
-      ReadyQueue::Place place{.sweep_id = sweep_id, .number = static_cast<int32_t>(number)};
+      ReadyQueue::Place place{.sweep_id = sweep_id, .number = number};
       if (!sweep.bands.empty()) {
         const auto band = sweep.bands.find(trial.seed);
         place.band = band == sweep.bands.end() ? INT32_MAX : band->second;
@@ -136,41 +147,48 @@ ReadyQueue::Places Scheduler::PlacesOf(const Task& task) const {
   return places;
 }
 
-void Scheduler::PutReady(int64_t task_id, const Task& task) {
-  RemoveReady(task_id);
-  for (const ReadyQueue::Place& place : ready_.Put(task_id, PlacesOf(task))) {
-    UpdateTurn(place.sweep_id);
-  }
+void Scheduler::PutReady(int64_t task_id, Task* task) {
+  LOGLOG_CHECK(!task->queued);
+  task->queued = true;
+  const ReadyQueue::Places places = PlacesOf(*task);
+  ready_.Insert(task_id, places);
+  for (const ReadyQueue::Place& place : places) UpdateTurn(place.sweep_id);
 }
 
-void Scheduler::RemoveReady(int64_t task_id) {
-  for (const int64_t sweep_id : ready_.Remove(task_id)) UpdateTurn(sweep_id);
+// Before anything changes that its places follow from.
+void Scheduler::RemoveReady(int64_t task_id, Task* task) {
+  if (!task->queued) return;
+  task->queued = false;
+  const ReadyQueue::Places places = PlacesOf(*task);
+  ready_.Remove(task_id, places);
+  for (const ReadyQueue::Place& place : places) UpdateTurn(place.sweep_id);
 }
 
 void Scheduler::Enqueue(int64_t task_id, Task* task, int64_t now_ms) {
-  LOGLOG_CHECK(task->attempt_id == 0);
-  RemoveReady(task_id);
+  LOGLOG_CHECK(task->attempt_id() == 0);
+  RemoveReady(task_id, task);
+  const int64_t not_before_ms = task->past().not_before_ms;
   if (task->parent_task_id != 0) {
     task->state = Task::State::kBlocked;
-  } else if (task->not_before_ms > now_ms) {
+  } else if (not_before_ms > now_ms) {
     task->state = Task::State::kBackoff;
-    backoffs_.insert({task->not_before_ms, task_id});
+    backoffs_.insert({not_before_ms, task_id});
   } else {
     task->state = Task::State::kReady;
-    PutReady(task_id, *task);
+    PutReady(task_id, task);
   }
 }
 
 void Scheduler::Requeue(int64_t task_id, Task* task, int64_t wait_ms, absl::string_view message,
                         int64_t now_ms, Actions* actions) {
-  task->not_before_ms = now_ms + wait_ms;
   Past& past = *task->mutable_past();
+  past.not_before_ms = now_ms + wait_ms;
   past.message = std::string(message);
   if (!past.checkpoint_worker.empty()) {
-    past.prefer_until_ms = task->not_before_ms + 2 * LeaseMs();
+    past.prefer_until_ms = past.not_before_ms + 2 * LeaseMs();
   }
   Enqueue(task_id, task, now_ms);
-  actions->push_back(PutTask{task_id, TaskState::kPending, task->failure_count, task->lost_count,
+  actions->push_back(PutTask{task_id, TaskState::kPending, past.failure_count, past.lost_count,
                              wait_ms, std::string(message), OpenTrialsOf(task_id)});
 }
 
@@ -189,43 +207,42 @@ int64_t Scheduler::Backoff(int count) {
 // ---- ends
 
 void Scheduler::EraseTask(int64_t task_id) {
-  const auto it = tasks_.find(task_id);
-  if (it == tasks_.end()) return;
-  const Task& task = it->second;
-  LOGLOG_CHECK(task.attempt_id == 0);
-  RemoveReady(task_id);
-  backoffs_.erase({task.not_before_ms, task_id});
-  for (const int64_t trial_id : task.open) {
-    const auto trial = trials_.find(trial_id);
-    if (trial != trials_.end()) trial->second.tasks.erase(task_id);
+  Task* const task = tasks_.find(task_id);
+  if (task == nullptr) return;
+  LOGLOG_CHECK(task->attempt_id() == 0);
+  RemoveReady(task_id, task);
+  backoffs_.erase({task->past().not_before_ms, task_id});
+  for (const int64_t trial_id : task->open) {
+    Trial* const trial = trials_.find(trial_id);
+    if (trial != nullptr) trial->tasks.erase(task_id);
   }
-  if (task.parent_task_id != 0) {
-    const auto siblings = children_.find(task.parent_task_id);
+  if (task->parent_task_id != 0) {
+    const auto siblings = children_.find(task->parent_task_id);
     if (siblings != children_.end()) std::erase(siblings->second, task_id);
   }
-  tasks_.erase(it);
+  tasks_.erase(task_id);
   // No checkpoint will come any more for those that still wait: they train all of it themselves.
   const auto children = children_.extract(task_id);
   if (children.empty()) return;
   for (const int64_t child_id : children.mapped()) {
     Task& child = tasks_.at(child_id);
     child.parent_task_id = 0;
-    if (child.attempt_id == 0) Enqueue(child_id, &child, child.not_before_ms);
+    if (child.attempt_id() == 0) Enqueue(child_id, &child, child.past().not_before_ms);
   }
 }
 
 void Scheduler::FinishTask(int64_t task_id, Actions* actions) {
   const Task& task = tasks_.at(task_id);
-  actions->push_back(
-      PutTask{task_id, TaskState::kDone, task.failure_count, task.lost_count, 0, "", {}});
+  actions->push_back(PutTask{
+      task_id, TaskState::kDone, task.past().failure_count, task.past().lost_count, 0, "", {}});
   failed_on_.erase(task.failure_key);
   EraseTask(task_id);
 }
 
 void Scheduler::FailTask(int64_t task_id, absl::string_view message, Actions* actions) {
-  const Task& task = tasks_.at(task_id);
+  const Past& past = tasks_.at(task_id).past();
   const std::vector<int64_t> trials = OpenTrialsOf(task_id);
-  actions->push_back(PutTask{task_id, TaskState::kFailed, task.failure_count, task.lost_count, 0,
+  actions->push_back(PutTask{task_id, TaskState::kFailed, past.failure_count, past.lost_count, 0,
                              std::string(message), trials});
   const auto children = children_.extract(task_id);
   EraseTask(task_id);
@@ -239,15 +256,19 @@ void Scheduler::FailTask(int64_t task_id, absl::string_view message, Actions* ac
 }
 
 void Scheduler::TrialEnded(int64_t trial_id, Actions* actions) {
-  const auto node = trials_.extract(trial_id);
-  if (node.empty()) return;
-  const Trial& trial = node.mapped();
-  for (const int64_t task_id : trial.tasks) {
+  Trial* const found = trials_.find(trial_id);
+  if (found == nullptr) return;
+  for (const int64_t task_id : found->tasks) {
     Task& task = tasks_.at(task_id);
+    RemoveReady(task_id, &task);
     task.open.erase(trial_id);
-    if (!task.open.empty()) {
-      if (ready_.Contains(task_id)) PutReady(task_id, task);
-    } else if (task.attempt_id == 0 && !task.cancelled) {
+    if (task.state == Task::State::kReady && !task.open.empty()) PutReady(task_id, &task);
+  }
+  const Trial trial = std::move(*found);
+  trials_.erase(trial_id);
+  for (const int64_t task_id : trial.tasks) {
+    const Task& task = tasks_.at(task_id);
+    if (task.open.empty() && task.attempt_id() == 0 && !task.cancelled) {
       // The result of an attempt that had been given up came in after all.
       FinishTask(task_id, actions);
     }
@@ -255,18 +276,20 @@ void Scheduler::TrialEnded(int64_t trial_id, Actions* actions) {
   for (const auto& [sweep_id, number] : trial.sweeps) {
     const auto sweep = sweeps_.find(sweep_id);
     if (sweep == sweeps_.end()) continue;
-    sweep->second.open.erase(trial_id);
+    if (sweep->second.open.erase(trial_id) > 0) {
+      sweep->second.open_tokens[trial.shape] -= trial.tokens;
+    }
     EndIfEmpty(sweep_id, actions);
   }
 }
 
 void Scheduler::Cancel(const CancelResult& cancelled, absl::string_view why, Actions* actions) {
   for (const int64_t task_id : cancelled.tasks) {
-    const auto it = tasks_.find(task_id);
-    if (it == tasks_.end()) continue;
-    it->second.cancelled = true;
-    if (it->second.attempt_id != 0) {
-      Stop(it->second.attempt_id, StopCause::kUnwanted, why, actions);
+    Task* const task = tasks_.find(task_id);
+    if (task == nullptr) continue;
+    task->cancelled = true;
+    if (task->attempt_id() != 0) {
+      Stop(task->attempt_id(), StopCause::kUnwanted, why, actions);
     } else {
       EraseTask(task_id);
     }
@@ -284,6 +307,11 @@ void Scheduler::EndIfEmpty(int64_t sweep_id, Actions* actions) {
 void Scheduler::RemoveSweep(int64_t sweep_id) {
   const auto it = sweeps_.find(sweep_id);
   if (it == sweeps_.end()) return;
+  for (const int64_t trial_id : it->second.open) {
+    for (const int64_t task_id : trials_.at(trial_id).tasks) {
+      RemoveReady(task_id, &tasks_.at(task_id));
+    }
+  }
   const Sweep sweep = std::move(it->second);
   sweeps_.erase(it);
   if (sweep.turn.has_value()) turns_.erase(*sweep.turn);
@@ -294,11 +322,15 @@ void Scheduler::RemoveSweep(int64_t sweep_id) {
   }
   for (const int64_t trial_id : sweep.open) {
     Trial& trial = trials_.at(trial_id);
-    const auto wish = std::find_if(trial.sweeps.begin(), trial.sweeps.end(),
-                                   [&](const Wish& one) { return one.sweep_id == sweep_id; });
+    const auto* const wish =
+        std::find_if(trial.sweeps.begin(), trial.sweeps.end(),
+                     [&](const Wish& one) { return one.sweep_id == sweep_id; });
     if (wish != trial.sweeps.end()) trial.sweeps.erase(wish);
-    for (const int64_t task_id : trial.tasks) {
-      if (ready_.Contains(task_id)) PutReady(task_id, tasks_.at(task_id));
+  }
+  for (const int64_t trial_id : sweep.open) {
+    for (const int64_t task_id : trials_.at(trial_id).tasks) {
+      Task& task = tasks_.at(task_id);
+      if (task.state == Task::State::kReady && !task.queued) PutReady(task_id, &task);
     }
   }
 }
@@ -311,10 +343,10 @@ void Scheduler::SetSweepPaused(int64_t sweep_id, bool paused) {
 }
 
 void Scheduler::ClearFailures(int64_t trial_id) {
-  const auto trial = trials_.find(trial_id);
-  if (trial == trials_.end()) return;
-  failed_on_.erase(trial->second.cell_id);
-  for (const int64_t task_id : trial->second.tasks) failed_on_.erase(-task_id);
+  const Trial* const trial = trials_.find(trial_id);
+  if (trial == nullptr) return;
+  failed_on_.erase(trial->cell_id);
+  for (const int64_t task_id : trial->tasks) failed_on_.erase(-task_id);
 }
 
 // ---- time
@@ -372,20 +404,33 @@ std::vector<int64_t> Scheduler::Sweeps() const {
 
 std::vector<int64_t> Scheduler::SweepsOf(int64_t trial_id) const {
   std::vector<int64_t> sweeps;
-  const auto trial = trials_.find(trial_id);
-  if (trial == trials_.end()) return sweeps;
-  for (const auto& [sweep_id, number] : trial->second.sweeps) sweeps.push_back(sweep_id);
+  const Trial* const trial = trials_.find(trial_id);
+  if (trial == nullptr) return sweeps;
+  for (const auto& [sweep_id, number] : trial->sweeps) sweeps.push_back(sweep_id);
   return sweeps;
 }
 
 std::vector<int64_t> Scheduler::OpenTrialsOf(int64_t task_id) const {
-  const auto task = tasks_.find(task_id);
-  if (task == tasks_.end()) return {};
-  return std::vector<int64_t>(task->second.open.begin(), task->second.open.end());
+  const Task* const task = tasks_.find(task_id);
+  if (task == nullptr) return {};
+  return std::vector<int64_t>(task->open.begin(), task->open.end());
+}
+
+std::optional<Work> Scheduler::WorkOf(int64_t task_id) const {
+  const Task* const task = tasks_.find(task_id);
+  if (task == nullptr || task->open.empty()) return std::nullopt;
+  return Work{trials_.at(task->open.front()).shape, task->tokens};
+}
+
+std::map<float, int64_t> Scheduler::OpenTokensOf(int64_t sweep_id) const {
+  const auto sweep = sweeps_.find(sweep_id);
+  if (sweep == sweeps_.end()) return {};
+  return sweep->second.open_tokens;
 }
 
 std::vector<int64_t> Scheduler::LiveAttemptsOf(int64_t sweep_id) const {
   std::vector<int64_t> live;
+  if (!sweeps_.contains(sweep_id)) return live;
   for (const auto& [attempt_id, attempt] : attempts_) {
     const IdSet& open = tasks_.at(attempt.task_id).open;
     if (std::any_of(open.begin(), open.end(),

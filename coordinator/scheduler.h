@@ -14,14 +14,14 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
-#include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "coordinator/few.h"
+#include "coordinator/id_map.h"
 #include "coordinator/id_set.h"
 #include "coordinator/ready_queue.h"
 #include "coordinator/scheduler_types.h"
@@ -114,6 +114,10 @@ class Scheduler {
   std::vector<int64_t> SweepsOf(int64_t trial_id) const;
   // Trials of the task that are open.
   std::vector<int64_t> OpenTrialsOf(int64_t task_id) const;
+  // What an attempt at the task trains; nothing when none of its trials is open.
+  std::optional<Work> WorkOf(int64_t task_id) const;
+  // Tokens of the sweep's open trials, by shape.
+  std::map<float, int64_t> OpenTokensOf(int64_t sweep_id) const;
   // Live attempts at trials of this sweep.
   std::vector<int64_t> LiveAttemptsOf(int64_t sweep_id) const;
   // The slots that they hold.
@@ -154,34 +158,45 @@ class Scheduler {
     SweepSchedule schedule;
     absl::flat_hash_map<int64_t, int32_t> bands;  // by seed
     bool paused = false;
-    absl::btree_set<int64_t> open;  // trials
+    absl::btree_set<int64_t> open;         // trials
+    std::map<float, int64_t> open_tokens;  // of those, by shape
     // Of live attempts at its trials, whoever they were granted for.
     int64_t trials_live = 0;
     int slots_busy = 0;
     int64_t served = 0;        // when it was last given a slot, in grants
     std::optional<Turn> turn;  // its place in turns_
   };
+  // A sweep that wants a trial. Both numbers have limits far below 2^31.
   struct Wish {
-    int64_t sweep_id = 0;
-    int64_t number = 0;
+    int32_t sweep_id = 0;
+    int32_t number = 0;
+    bool operator==(const Wish&) const = default;
   };
+  // A million of these and of Task may be there: what few of them have lies elsewhere.
   struct Trial {
     int64_t cell_id = 0;
     int64_t task_id = 0;  // whose end is its end
     int64_t seed = 0;
+    int64_t tokens = 0;
     float shape = 0;  // FLOPs per token
     int32_t steps = 0;
-    absl::InlinedVector<Wish, 1> sweeps;  // those that want it
-    IdSet tasks;                          // all that train it
+    Few<Wish> sweeps;  // those that want it
+    IdSet tasks;       // all that train it
 
     bool WantedBy(int64_t sweep_id) const {
       return std::any_of(sweeps.begin(), sweeps.end(),
                          [&](const Wish& wish) { return wish.sweep_id == sweep_id; });
     }
   };
-  // Of a task that was tried before. Most were not, and a million may be open.
+  // Of a task that is or was tried.
   struct Past {
-    std::string message;  // why it was tried again
+    int64_t attempt_id = 0;  // live one
+    int failure_count = 0;
+    int lost_count = 0;
+    int64_t not_before_ms = 0;
+    bool preempted = false;  // once
+    bool made_room = false;  // its last attempt was
+    std::string message;     // why it was tried again
     // Who can read its newest usable checkpoint: this worker, and others of its scope. They
     // come first for a while.
     std::string checkpoint_worker;
@@ -192,23 +207,19 @@ class Scheduler {
     bool branches = false;
   };
   struct Task {
-    enum class State { kBlocked, kBackoff, kReady, kLive };
-    State state = State::kBlocked;
-    int failures_max = 0;
-    int losses_max = 0;
+    enum class State : uint8_t { kBlocked, kBackoff, kReady, kLive };
     IdSet open;                  // trials
     int64_t failure_key = 0;     // its cell; with several cells, the task itself
     int64_t parent_task_id = 0;  // 0 once that has left a checkpoint for it, or has ended
-    bool ends_trials = false;    // else a trunk, whose end is its own report
-    bool cancelled = false;      // waits for its attempt to stop
-    bool preempted = false;      // once
-    bool made_room = false;      // its last attempt was
-    int failure_count = 0;
-    int lost_count = 0;
     int64_t tokens = 0;
-    int64_t not_before_ms = 0;
-    int64_t attempt_id = 0;  // live one
+    int32_t losses_max = 0;
+    int16_t failures_max = 0;
+    State state = State::kBlocked;
+    bool ends_trials : 1 = false;  // else a trunk, whose end is its own report
+    bool cancelled : 1 = false;    // waits for its attempt to stop
+    bool queued : 1 = false;       // in ready_, while which its trials stay as they are
 
+    int64_t attempt_id() const { return past().attempt_id; }  // live one
     bool has_past() const { return past_ != nullptr; }
     const Past& past() const {
       static const Past* const none = new Past();
@@ -289,8 +300,8 @@ class Scheduler {
 
   // scheduler.cc: tasks and trials
   ReadyQueue::Places PlacesOf(const Task& task) const;
-  void PutReady(int64_t task_id, const Task& task);
-  void RemoveReady(int64_t task_id);
+  void PutReady(int64_t task_id, Task* task);
+  void RemoveReady(int64_t task_id, Task* task);
   void Enqueue(int64_t task_id, Task* task, int64_t now_ms);
   void Requeue(int64_t task_id, Task* task, int64_t wait_ms, absl::string_view message,
                int64_t now_ms, Actions* actions);
@@ -384,10 +395,8 @@ class Scheduler {
   const SchedulerOptions options_;
   std::mt19937_64 random_;
   absl::flat_hash_map<int64_t, Sweep> sweeps_;
-  // Ordered maps, whose nodes are full: a hash table of a million has as much room again. As in
-  // one, references hold until something is added or erased.
-  absl::btree_map<int64_t, Trial> trials_;
-  absl::btree_map<int64_t, Task> tasks_;
+  IdMap<Trial> trials_;
+  IdMap<Task> tasks_;
   absl::flat_hash_map<int64_t, std::vector<int64_t>> children_;  // tasks by parent
   absl::flat_hash_map<int64_t, Attempt> attempts_;               // live ones
   Workers workers_;

@@ -55,8 +55,7 @@ void Scheduler::AddAttempt(const AttemptRow& row, int64_t now_ms) {
   attempt.start_ms = now_ms;
   attempt.state = row.state;
   LOGLOG_FAILPOINT("lease.found_at_start");
-  const auto it = tasks_.find(row.task_id);
-  if (it == tasks_.end()) {
+  if (!tasks_.contains(row.task_id)) {
     LOGLOG_FAILPOINT("lease.found_cancelled");
     // Its task was cancelled: it only has to stop, and its slot has to be seen empty.
     Task& task = tasks_[row.task_id];
@@ -65,10 +64,10 @@ void Scheduler::AddAttempt(const AttemptRow& row, int64_t now_ms) {
     task.failure_key = -row.task_id;
   }
   Task& task = tasks_.at(row.task_id);
-  RemoveReady(row.task_id);
-  backoffs_.erase({task.not_before_ms, row.task_id});
+  RemoveReady(row.task_id, &task);
+  backoffs_.erase({task.past().not_before_ms, row.task_id});
   task.state = Task::State::kLive;
-  task.attempt_id = row.attempt_id;
+  task.mutable_past()->attempt_id = row.attempt_id;
   if (task.cancelled) {
     attempt.cause = StopCause::kUnwanted;
     attempt.stop_reason = row.message.empty() ? "cancelled" : row.message;
@@ -129,7 +128,7 @@ void Scheduler::Close(int64_t attempt_id, AttemptState state, const ReportedOutc
   Worker& worker = workers_.find(attempt.worker_id)->second;
   for (const int slot : attempt.slots) worker.slots[slot].attempt_id = 0;
   Discharge(attempt);
-  tasks_.at(attempt.task_id).attempt_id = 0;
+  tasks_.at(attempt.task_id).mutable_past()->attempt_id = 0;
   actions->push_back(EndAttempt{attempt_id, attempt.task_id, attempt.worker_id, state,
                                 outcome.exit_code, outcome.signal, outcome.message});
   RefreshIdle(attempt.worker_id, &worker);
@@ -178,8 +177,9 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
   if (made_to_leave &&
       (outcome.kind == OutcomeKind::kStopped || outcome.kind == OutcomeKind::kLost)) {
     LOGLOG_FAILPOINT("lease.outcome_made_room");
-    task.made_room = attempt.cause == StopCause::kPreempted;
-    task.preempted = task.preempted || task.made_room;
+    Past& past = *task.mutable_past();
+    past.made_room = attempt.cause == StopCause::kPreempted;
+    past.preempted = past.preempted || past.made_room;
     Requeue(task_id, &task, 0,
             absl::StrCat("stopped on workers/", attempt.worker_id, ": ", attempt.stop_reason),
             now_ms, actions);
@@ -207,7 +207,7 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
       CountLoss(
           task_id, &task,
           absl::StrCat("fault of the host workers/", attempt.worker_id, ", ", Describe(outcome)),
-          Backoff(task.lost_count + 1), now_ms, actions);
+          Backoff(task.past().lost_count + 1), now_ms, actions);
       break;
     case OutcomeKind::kStopped:
       LOGLOG_FAILPOINT("lease.outcome_stopped");
@@ -225,7 +225,7 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
       }
       CountLoss(task_id, &task,
                 absl::StrCat("lost on workers/", attempt.worker_id, ", ", Describe(outcome)),
-                Backoff(task.lost_count + 1), now_ms, actions);
+                Backoff(task.past().lost_count + 1), now_ms, actions);
       break;
   }
 }
@@ -241,16 +241,16 @@ void Scheduler::ApplyLateOutcome(int64_t attempt_id, const EndedAttempt& ended,
     LOGLOG_FAILPOINT("lease.late_cancelled");
     return;
   }
-  const auto task = tasks_.find(ended.task_id);
+  const Task* const task = tasks_.find(ended.task_id);
   // With results still missing it has not done its work, whatever it says.
-  if (task != tasks_.end() && (task->second.ends_trials || task->second.attempt_id != 0)) {
+  if (task != nullptr && (task->ends_trials || task->attempt_id() != 0)) {
     LOGLOG_FAILPOINT("lease.late_incomplete");
     return;
   }
   LOGLOG_FAILPOINT("lease.late_outcome");
   actions->push_back(EndAttempt{attempt_id, ended.task_id, "", StateOf(outcome.kind),
                                 outcome.exit_code, outcome.signal, outcome.message});
-  if (task != tasks_.end()) FinishTask(ended.task_id, actions);
+  if (task != nullptr) FinishTask(ended.task_id, actions);
 }
 
 void Scheduler::Lose(int64_t attempt_id, absl::string_view why, int64_t now_ms, Actions* actions) {
@@ -268,18 +268,18 @@ void Scheduler::Lose(int64_t attempt_id, absl::string_view why, int64_t now_ms, 
     FinishTask(task_id, actions);
   } else {
     LOGLOG_FAILPOINT("lease.lost");
-    CountLoss(task_id, &task, why, Backoff(task.lost_count + 1), now_ms, actions);
+    CountLoss(task_id, &task, why, Backoff(task.past().lost_count + 1), now_ms, actions);
   }
 }
 
 void Scheduler::CountLoss(int64_t task_id, Task* task, absl::string_view message, int64_t wait_ms,
                           int64_t now_ms, Actions* actions) {
-  ++task->lost_count;
-  if (task->lost_count >= task->losses_max) {
+  const int lost_count = ++task->mutable_past()->lost_count;
+  if (lost_count >= task->losses_max) {
     LOGLOG_FAILPOINT("lease.losses_spent");
     FailTask(
         task_id,
-        absl::StrCat("lost ", task->lost_count, " times (retries.losses is ", task->losses_max,
+        absl::StrCat("lost ", lost_count, " times (retries.losses is ", task->losses_max,
                      "), at last: ", message, "; when the workers are well again, retry the trial"),
         actions);
     return;
@@ -289,7 +289,7 @@ void Scheduler::CountLoss(int64_t task_id, Task* task, absl::string_view message
 
 void Scheduler::CountFailure(int64_t task_id, Task* task, const std::string& worker_id,
                              absl::string_view message, int64_t now_ms, Actions* actions) {
-  ++task->failure_count;
+  const int failure_count = ++task->mutable_past()->failure_count;
   std::set<std::string>& failed_on = failed_on_[task->failure_key];
   failed_on.insert(worker_id);
   const size_t workers = failed_on.size();
@@ -301,18 +301,18 @@ void Scheduler::CountFailure(int64_t task_id, Task* task, const std::string& wor
                           " workers, so it is the cell and not the worker: ", message,
                           "; correct its cause, then retry the trial"),
              actions);
-  } else if (task->failure_count >= task->failures_max) {
+  } else if (failure_count >= task->failures_max) {
     LOGLOG_FAILPOINT("lease.failures_spent");
     FailTask(task_id,
-             absl::StrCat("failed ", task->failure_count, " times (retries.failures is ",
+             absl::StrCat("failed ", failure_count, " times (retries.failures is ",
                           task->failures_max, "), at last on workers/", worker_id, ": ", message,
                           "; correct its cause, then retry the trial"),
              actions);
   } else {
     LOGLOG_FAILPOINT("lease.failure_retried");
-    Requeue(task_id, task, Backoff(task->failure_count),
-            absl::StrCat("failure ", task->failure_count, " of ", task->failures_max,
-                         " on workers/", worker_id, ": ", message),
+    Requeue(task_id, task, Backoff(failure_count),
+            absl::StrCat("failure ", failure_count, " of ", task->failures_max, " on workers/",
+                         worker_id, ": ", message),
             now_ms, actions);
   }
 }

@@ -164,7 +164,7 @@ std::optional<Grant> Scheduler::NextGrant(int64_t now_ms) {
   for (const Turn& turn : turns_) {
     std::optional<Grant> grant = PlaceFor(turn.sweep_id, now_ms);
     if (grant.has_value()) {
-      RemoveReady(grant->task_id);
+      RemoveReady(grant->task_id, &tasks_.at(grant->task_id));
       return grant;
     }
     // Before those that come after it are served: they would take slot after slot from it.
@@ -178,9 +178,10 @@ void Scheduler::Granted(const Grant& grant, int64_t attempt_id, int64_t resume_s
   Task& task = tasks_.at(grant.task_id);
   Worker& worker = workers_.find(grant.worker_id)->second;
   task.state = Task::State::kLive;
-  task.made_room = false;
-  task.attempt_id = attempt_id;
-  if (resume_step == 0 && task.has_past()) task.mutable_past()->checkpoint_worker.clear();
+  Past& past = *task.mutable_past();
+  past.made_room = false;
+  past.attempt_id = attempt_id;
+  if (resume_step == 0) past.checkpoint_worker.clear();
   Attempt& attempt = attempts_[attempt_id];
   attempt.task_id = grant.task_id;
   attempt.worker_id = grant.worker_id;
@@ -212,10 +213,10 @@ void Scheduler::NoteSpeed(int64_t attempt_id, double tokens_per_second) {
 }
 
 void Scheduler::NoteCheckpoint(int64_t task_id, absl::string_view worker_id) {
-  const auto task = tasks_.find(task_id);
+  Task* const task = tasks_.find(task_id);
   const auto worker = workers_.find(worker_id);
-  if (task == tasks_.end() || worker == workers_.end()) return;
-  Past* const past = task->second.mutable_past();
+  if (task == nullptr || worker == workers_.end()) return;
+  Past* const past = task->mutable_past();
   past->checkpoint_worker = std::string(worker_id);
   past->checkpoint_scope = worker->second.scope;
   past->branches = false;
@@ -227,18 +228,17 @@ bool Scheduler::HasWaitingBranches(int64_t trunk_task_id) const {
 }
 
 void Scheduler::NoteBranchPoint(int64_t task_id, absl::string_view worker_id, int64_t now_ms) {
-  const auto it = tasks_.find(task_id);
+  Task* const task = tasks_.find(task_id);
   const auto worker = workers_.find(worker_id);
-  if (it == tasks_.end() || worker == workers_.end() || it->second.parent_task_id == 0) return;
-  Task& task = it->second;
-  std::erase(children_[task.parent_task_id], task_id);
-  task.parent_task_id = 0;
-  if (task.attempt_id != 0) return;
-  Past* const past = task.mutable_past();
+  if (task == nullptr || worker == workers_.end() || task->parent_task_id == 0) return;
+  std::erase(children_[task->parent_task_id], task_id);
+  task->parent_task_id = 0;
+  if (task->attempt_id() != 0) return;
+  Past* const past = task->mutable_past();
   past->checkpoint_worker = std::string(worker_id);
   past->checkpoint_scope = worker->second.scope;
   past->branches = true;
-  Enqueue(task_id, &task, now_ms);
+  Enqueue(task_id, task, now_ms);
 }
 
 }  // namespace loglog

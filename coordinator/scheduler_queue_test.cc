@@ -147,6 +147,43 @@ TEST_F(QueueTest, ABranchWaitsForItsTrunk) {
   EXPECT_TRUE(SweepEnded(1));
 }
 
+TEST_F(QueueTest, ATrialThatEndsTakesItsWaitingTrunkAndBranchAlong) {
+  scheduler_.AddSweep(1, "s", false);
+  OpenTrial trial;
+  trial.trial_id = 1;
+  trial.cell_id = 1;
+  trial.task_id = 11;
+  trial.sweeps = {{1, 1, "arm"}};
+  scheduler_.AddTrial(trial);
+  TaskRow row;
+  row.task_id = 10;
+  row.members = {{0, 1}};
+  scheduler_.AddTask(row, {}, now());
+  row.task_id = 11;
+  row.parent_task_id = 10;
+  scheduler_.AddTask(row, {}, now());
+  EndTrial(1);
+  EXPECT_EQ(Task(10).state, TaskState::kDone);
+  EXPECT_EQ(Task(11).state, TaskState::kDone);
+  EXPECT_TRUE(SweepEnded(1));
+}
+
+TEST_F(QueueTest, AQueuedTaskFollowsTheSweepsThatWantIt) {
+  AddSweep(1, 1, 1);
+  scheduler_.AddSweep(2, "second", false);
+  OpenTrial trial;
+  trial.trial_id = 1;
+  trial.cell_id = 1;
+  trial.task_id = 1;
+  trial.sweeps = {{1, 1, "arm"}, {2, 7, "arm"}};
+  scheduler_.AddTrial(trial);
+  scheduler_.RemoveSweep(1);
+  EXPECT_THAT(scheduler_.SweepsOf(1), ElementsAre(2));
+  Register("w");
+  EXPECT_EQ(TaskOf(Start("w")), 1);
+  EXPECT_EQ(scheduler_.SlotsBusyFor(2), 1);
+}
+
 TEST_F(QueueTest, AFailedTrunkFailsItsBranches) {
   scheduler_.AddSweep(1, "s", false);
   OpenTrial trial;

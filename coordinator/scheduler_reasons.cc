@@ -151,7 +151,7 @@ std::string Scheduler::WhyNoSlot(const Task& task, int64_t sweep_id, const Sweep
   }
   const std::string behind = WhyBehind(sweep);
   if (!behind.empty()) absl::StrAppend(&text, ", ", behind);
-  if (task.made_room) {
+  if (task.past().made_room) {
     text = absl::StrCat(task.past().message, "; ", text);
   }
   return text;
@@ -204,31 +204,30 @@ Scheduler::Obstacle Scheduler::ObstacleOf(const Task& task, int64_t sweep_id,
 }
 
 std::string Scheduler::PendingReason(int64_t trial_id, int64_t now_ms) const {
-  const auto trial = trials_.find(trial_id);
-  if (trial == trials_.end()) return "";
-  const auto it = tasks_.find(trial->second.task_id);
-  if (it == tasks_.end()) return "";
-  const Task& task = it->second;
-  if (task.attempt_id != 0) {
-    const Attempt& attempt = attempts_.at(task.attempt_id);
+  const Trial* const trial = trials_.find(trial_id);
+  if (trial == nullptr) return "";
+  const Task* const task = tasks_.find(trial->task_id);
+  if (task == nullptr) return "";
+  if (task->attempt_id() != 0) {
+    const Attempt& attempt = attempts_.at(task->attempt_id());
     return attempt.stop_reason.empty()
                ? ""
-               : absl::StrCat("its earlier attempt ", task.attempt_id, " on workers/",
+               : absl::StrCat("its earlier attempt ", task->attempt_id(), " on workers/",
                               attempt.worker_id, " is stopping (", attempt.stop_reason, ")");
   }
-  const auto& sweeps = trial->second.sweeps;
+  const Few<Wish>& sweeps = trial->sweeps;
   if (!sweeps.empty() && std::all_of(sweeps.begin(), sweeps.end(), [this](const auto& sweep) {
         return sweeps_.at(sweep.sweep_id).paused;
       })) {
     const std::string& name = sweeps_.at(sweeps.front().sweep_id).name;
     return absl::StrCat("the sweep is paused; `loglog sweep resume ", name, "`");
   }
-  switch (task.state) {
+  switch (task->state) {
     case Task::State::kBlocked:
-      return absl::StrCat("waits for task ", task.parent_task_id, ", which it continues");
+      return absl::StrCat("waits for task ", task->parent_task_id, ", which it continues");
     case Task::State::kBackoff:
-      return absl::StrCat("tried again ", InSeconds(task.not_before_ms - now_ms), ": ",
-                          task.past().message);
+      return absl::StrCat("tried again ", InSeconds(task->past().not_before_ms - now_ms), ": ",
+                          task->past().message);
     case Task::State::kReady:
     case Task::State::kLive:
       break;
@@ -237,7 +236,7 @@ std::string Scheduler::PendingReason(int64_t trial_id, int64_t now_ms) const {
   Obstacle closest;
   for (const auto& [sweep_id, number] : sweeps) {
     if (sweeps_.at(sweep_id).paused) continue;
-    Obstacle obstacle = ObstacleOf(task, sweep_id, now_ms);
+    Obstacle obstacle = ObstacleOf(*task, sweep_id, now_ms);
     if (obstacle.stage > closest.stage) closest = std::move(obstacle);
   }
   return closest.text;

@@ -137,7 +137,7 @@ std::optional<Scheduler::Room> Scheduler::RoomOn(const std::string& worker_id, c
     if (worker.owed.contains(it->first)) continue;
     if (attempt.lead() != i || PriorityOf(attempt) >= sweep.schedule.priority) continue;
     const int64_t may_ms = attempt.start_ms + options_.preempt_again_ms;
-    if (tasks_.at(attempt.task_id).preempted && now_ms < may_ms) {
+    if (tasks_.at(attempt.task_id).past().preempted && now_ms < may_ms) {
       dispatch_again_ms_ = std::min(dispatch_again_ms_, may_ms);
       continue;
     }

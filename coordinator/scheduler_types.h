@@ -125,6 +125,12 @@ struct Grant {
   std::vector<int> slots;  // the lead first
 };
 
+// What an attempt at a task trains.
+struct Work {
+  float shape = 0;  // FLOPs per token
+  int64_t tokens = 0;
+};
+
 // ---- what the engine then writes, in this order and in the same transaction
 
 struct EndAttempt {

@@ -152,8 +152,10 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const std::string& 
   std::unique_ptr<Connection> connection(new Connection(db, path));
   sqlite3_busy_timeout(db, kBusyTimeoutMs);
   LOGLOG_RETURN_IF_ERROR(connection->Script(
-      "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;"
-      "PRAGMA cache_size = -32000;"));
+      "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;"));
+  // In KiB, for each connection; what a reader misses is mostly in the system's cache.
+  LOGLOG_RETURN_IF_ERROR(connection->Script(mode == Mode::kRead ? "PRAGMA cache_size = -8000"
+                                                                : "PRAGMA cache_size = -32000"));
   if (mode == Mode::kInspect) {
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
     LOGLOG_RETURN_IF_ERROR(

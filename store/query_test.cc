@@ -229,7 +229,11 @@ void UseEverything(Store* store) {
   ASSERT_TRUE(read.GetTrial(id, 1).ok());
   ASSERT_TRUE(read.ListTrials(id, 0, {}, 10).ok());
   ASSERT_TRUE(read.ListObservations(id).ok());
-  ASSERT_TRUE(read.ListOpenTrials(id).ok());
+  const auto any = [](const auto&) { return absl::OkStatus(); };
+  for (const int64_t sweep_id : {int64_t{0}, id}) {
+    ASSERT_TRUE(read.EachOpenTrial(sweep_id, any).ok());
+    ASSERT_TRUE(read.EachOpenTask(sweep_id, any).ok());
+  }
   ASSERT_TRUE(read.ListSweepsOfTrial(1).ok());
   ASSERT_TRUE(read.ListSweepIdsOfTrial(1).ok());
   ASSERT_TRUE(read.ListTrialsOfTask(1).ok());

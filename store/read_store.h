@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -57,14 +58,19 @@ class ReadStore {
   absl::StatusOr<std::vector<ObservationRow>> ListObservations(int64_t sweep_id) const;
   // Sets `stopped_loss` of the STOPPED ones: a read of one curve for each.
   absl::Status ReadStoppedLosses(std::vector<ObservationRow>* observations) const;
-  // Open trials with the sweeps that count them; for those a verb just made or reopened.
-  absl::StatusOr<std::vector<OpenTrial>> ListOpenTrials(int64_t sweep_id) const;
+  // Open trials with the sweeps that count them, one by one, as there may be a million: by
+  // number, or with a `sweep_id` of 0 those of all sweeps by id. Ends with the first error of
+  // `take`.
+  absl::Status EachOpenTrial(int64_t sweep_id,
+                             absl::FunctionRef<absl::Status(const OpenTrial&)> take) const;
   absl::StatusOr<std::vector<SweepOfTrial>> ListSweepsOfTrial(int64_t trial_id) const;
   absl::StatusOr<std::vector<int64_t>> ListSweepIdsOfTrial(int64_t trial_id) const;
 
   // ---- tasks and attempts
   absl::StatusOr<TaskRow> GetTask(int64_t task_id) const;
-  // PENDING and RUNNING tasks with a trial of this sweep, by id.
+  // PENDING and RUNNING tasks with a trial of this sweep (0: all), by id.
+  absl::Status EachOpenTask(int64_t sweep_id,
+                            absl::FunctionRef<absl::Status(const TaskRow&)> take) const;
   absl::StatusOr<std::vector<TaskRow>> ListOpenTasks(int64_t sweep_id) const;
   absl::StatusOr<std::vector<MemberConfig>> ListMemberConfigs(int64_t task_id) const;
   // By member.

@@ -125,8 +125,6 @@ absl::StatusOr<LiveState> Store::LoadLive() const {
   LiveState live;
   ReadScope scope(db_.get());
   LOGLOG_ASSIGN_OR_RETURN(live.sweeps, ReadLiveSweeps(db_.get()));
-  LOGLOG_ASSIGN_OR_RETURN(live.tasks, ReadOpenTasks(db_.get(), 0));
-  LOGLOG_ASSIGN_OR_RETURN(live.trials, ReadOpenTrials(db_.get(), 0));
   LOGLOG_ASSIGN_OR_RETURN(live.attempts, ReadLiveAttempts(db_.get()));
   LOGLOG_ASSIGN_OR_RETURN(live.workers, ReadPresentWorkers(db_.get()));
   Cursor row = db_->Query("SELECT coalesce(max(event_id), 0) FROM events");

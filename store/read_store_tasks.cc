@@ -129,69 +129,7 @@ absl::StatusOr<std::vector<int64_t>> ReadIds(Cursor row) {
   return ids;
 }
 
-absl::StatusOr<std::vector<SweepOfTrial>> ReadSweepsOfTrial(Connection* db, int64_t trial_id) {
-  std::vector<SweepOfTrial> sweeps;
-  Cursor row = db->Query(
-      "SELECT st.sweep_id, st.number, sc.arm FROM sweep_trials st "
-      "CROSS JOIN trials t ON t.trial_id = st.trial_id "
-      "CROSS JOIN sweep_cells sc ON sc.sweep_id = st.sweep_id AND sc.cell_id = t.cell_id "
-      "WHERE st.trial_id = ?1 ORDER BY st.sweep_id",
-      trial_id);
-  while (row.Next()) sweeps.push_back({row.Int(0), row.Int(1), row.Text(2)});
-  LOGLOG_RETURN_IF_ERROR(row.status());
-  return sweeps;
-}
-
 }  // namespace
-
-absl::StatusOr<std::vector<TaskRow>> ReadOpenTasks(Connection* db, int64_t sweep_id) {
-  std::vector<TaskRow> tasks;
-  Cursor row =
-      sweep_id == 0
-          ? db->Query(LOGLOG_TASK_COLUMNS
-                      "WHERE k.state IN ('PENDING', 'RUNNING') ORDER BY k.task_id")
-          : db->Query(LOGLOG_TASK_COLUMNS
-                      "WHERE k.task_id IN (SELECT tm.task_id FROM sweep_trials st CROSS JOIN "
-                      "task_members tm ON tm.trial_id = st.trial_id WHERE st.sweep_id = ?1) AND "
-                      "+k.state IN ('PENDING', 'RUNNING') ORDER BY k.task_id",
-                      sweep_id);
-  while (row.Next()) {
-    tasks.push_back(TaskOf(row));
-    LOGLOG_RETURN_IF_ERROR(AddMembers(db, &tasks.back()));
-  }
-  LOGLOG_RETURN_IF_ERROR(row.status());
-  return tasks;
-}
-
-absl::StatusOr<std::vector<OpenTrial>> ReadOpenTrials(Connection* db, int64_t sweep_id) {
-  std::vector<OpenTrial> trials;
-  Cursor row =
-      sweep_id == 0
-          ? db->Query(
-                "SELECT t.trial_id, t.cell_id, t.seed, t.state, t.task_id, c.tokens, c.steps, "
-                "c.flops FROM trials t CROSS JOIN cells c ON c.cell_id = t.cell_id "
-                "WHERE t.state IN ('PENDING', 'RUNNING') ORDER BY t.trial_id")
-          : db->Query(
-                "SELECT t.trial_id, t.cell_id, t.seed, t.state, t.task_id, c.tokens, c.steps, "
-                "c.flops FROM sweep_trials st CROSS JOIN trials t ON t.trial_id = st.trial_id "
-                "CROSS JOIN cells c ON c.cell_id = t.cell_id WHERE st.sweep_id = ?1 AND "
-                "+t.state IN ('PENDING', 'RUNNING') ORDER BY st.number",
-                sweep_id);
-  while (row.Next()) {
-    trials.push_back({row.Int(0),
-                      row.Int(1),
-                      row.Int(2),
-                      TrialStateOf(row.Text(3)),
-                      row.Int(4),
-                      row.Int(5),
-                      row.Int(6),
-                      row.Real(7),
-                      {}});
-    LOGLOG_ASSIGN_OR_RETURN(trials.back().sweeps, ReadSweepsOfTrial(db, row.Int(0)));
-  }
-  LOGLOG_RETURN_IF_ERROR(row.status());
-  return trials;
-}
 
 absl::StatusOr<std::vector<AttemptRow>> ReadLiveAttempts(Connection* db) {
   std::vector<AttemptRow> attempts;
@@ -211,13 +149,46 @@ absl::StatusOr<std::vector<WorkerRow>> ReadPresentWorkers(Connection* db) {
   return workers;
 }
 
-absl::StatusOr<std::vector<OpenTrial>> ReadStore::ListOpenTrials(int64_t sweep_id) const {
+absl::Status ReadStore::EachOpenTrial(
+    int64_t sweep_id, absl::FunctionRef<absl::Status(const OpenTrial&)> take) const {
   ReadScope scope(db_);
-  return ReadOpenTrials(db_, sweep_id);
+  Cursor row =
+      sweep_id == 0
+          ? db_->Query(
+                "SELECT t.trial_id, t.cell_id, t.seed, t.state, t.task_id, c.tokens, c.steps, "
+                "c.flops FROM trials t CROSS JOIN cells c ON c.cell_id = t.cell_id "
+                "WHERE t.state IN ('PENDING', 'RUNNING') ORDER BY t.trial_id")
+          : db_->Query(
+                "SELECT t.trial_id, t.cell_id, t.seed, t.state, t.task_id, c.tokens, c.steps, "
+                "c.flops FROM sweep_trials st CROSS JOIN trials t ON t.trial_id = st.trial_id "
+                "CROSS JOIN cells c ON c.cell_id = t.cell_id WHERE st.sweep_id = ?1 AND "
+                "+t.state IN ('PENDING', 'RUNNING') ORDER BY st.number",
+                sweep_id);
+  while (row.Next()) {
+    OpenTrial trial{row.Int(0), row.Int(1), row.Int(2), TrialStateOf(row.Text(3)),
+                    row.Int(4), row.Int(5), row.Int(6), row.Real(7),
+                    {}};
+    Cursor sweep = db_->Query(
+        "SELECT sweep_id, number FROM sweep_trials WHERE trial_id = ?1 ORDER BY sweep_id",
+        trial.trial_id);
+    while (sweep.Next()) trial.sweeps.push_back({sweep.Int(0), sweep.Int(1), ""});
+    LOGLOG_RETURN_IF_ERROR(sweep.status());
+    LOGLOG_RETURN_IF_ERROR(take(trial));
+  }
+  return row.status();
 }
 
 absl::StatusOr<std::vector<SweepOfTrial>> ReadStore::ListSweepsOfTrial(int64_t trial_id) const {
-  return ReadSweepsOfTrial(db_, trial_id);
+  std::vector<SweepOfTrial> sweeps;
+  Cursor row = db_->Query(
+      "SELECT st.sweep_id, st.number, sc.arm FROM sweep_trials st "
+      "CROSS JOIN trials t ON t.trial_id = st.trial_id "
+      "CROSS JOIN sweep_cells sc ON sc.sweep_id = st.sweep_id AND sc.cell_id = t.cell_id "
+      "WHERE st.trial_id = ?1 ORDER BY st.sweep_id",
+      trial_id);
+  while (row.Next()) sweeps.push_back({row.Int(0), row.Int(1), row.Text(2)});
+  LOGLOG_RETURN_IF_ERROR(row.status());
+  return sweeps;
 }
 
 absl::StatusOr<std::vector<int64_t>> ReadStore::ListSweepIdsOfTrial(int64_t trial_id) const {
@@ -242,9 +213,33 @@ absl::StatusOr<TaskRow> ReadStore::GetTask(int64_t task_id) const {
   return task;
 }
 
-absl::StatusOr<std::vector<TaskRow>> ReadStore::ListOpenTasks(int64_t sweep_id) const {
+absl::Status ReadStore::EachOpenTask(int64_t sweep_id,
+                                     absl::FunctionRef<absl::Status(const TaskRow&)> take) const {
   ReadScope scope(db_);
-  return ReadOpenTasks(db_, sweep_id);
+  Cursor row =
+      sweep_id == 0
+          ? db_->Query(LOGLOG_TASK_COLUMNS
+                       "WHERE k.state IN ('PENDING', 'RUNNING') ORDER BY k.task_id")
+          : db_->Query(LOGLOG_TASK_COLUMNS
+                       "WHERE k.task_id IN (SELECT tm.task_id FROM sweep_trials st CROSS JOIN "
+                       "task_members tm ON tm.trial_id = st.trial_id WHERE st.sweep_id = ?1) AND "
+                       "+k.state IN ('PENDING', 'RUNNING') ORDER BY k.task_id",
+                       sweep_id);
+  while (row.Next()) {
+    TaskRow task = TaskOf(row);
+    LOGLOG_RETURN_IF_ERROR(AddMembers(db_, &task));
+    LOGLOG_RETURN_IF_ERROR(take(task));
+  }
+  return row.status();
+}
+
+absl::StatusOr<std::vector<TaskRow>> ReadStore::ListOpenTasks(int64_t sweep_id) const {
+  std::vector<TaskRow> tasks;
+  LOGLOG_RETURN_IF_ERROR(EachOpenTask(sweep_id, [&](const TaskRow& task) {
+    tasks.push_back(task);
+    return absl::OkStatus();
+  }));
+  return tasks;
 }
 
 absl::StatusOr<std::vector<MemberConfig>> ReadStore::ListMemberConfigs(int64_t task_id) const {

@@ -169,7 +169,7 @@ struct OpenTrial {
   int64_t tokens = 0;   // planned
   int64_t steps = 0;
   double flops = 0;
-  std::vector<SweepOfTrial> sweeps;  // all that count it, ended ones too
+  std::vector<SweepOfTrial> sweeps;  // all that count it, ended ones too; without arms
 };
 
 // What a trainer is told about a member.
@@ -492,10 +492,9 @@ struct ObservationRow {
 
 // ---- start of a coordinator
 
+// Beside the open trials and tasks (ReadStore::EachOpenTrial and EachOpenTask).
 struct LiveState {
-  std::vector<SweepRow> sweeps;  // ACTIVE and PAUSED, with specs and counts
-  std::vector<TaskRow> tasks;    // PENDING and RUNNING, by id
-  std::vector<OpenTrial> trials;
+  std::vector<SweepRow> sweeps;      // ACTIVE and PAUSED, with specs and counts
   std::vector<AttemptRow> attempts;  // live ones
   std::vector<WorkerRow> workers;    // all but GONE
   int64_t last_event_id = 0;

@@ -11,9 +11,6 @@
 namespace loglog {
 
 absl::StatusOr<std::vector<SweepRow>> ReadLiveSweeps(Connection* db);
-// With members. `sweep_id` 0: of all sweeps.
-absl::StatusOr<std::vector<TaskRow>> ReadOpenTasks(Connection* db, int64_t sweep_id);
-absl::StatusOr<std::vector<OpenTrial>> ReadOpenTrials(Connection* db, int64_t sweep_id);
 absl::StatusOr<std::vector<AttemptRow>> ReadLiveAttempts(Connection* db);
 absl::StatusOr<std::vector<WorkerRow>> ReadPresentWorkers(Connection* db);
 

@@ -64,9 +64,8 @@ WorkerRow Host() {
 
 // Task `index` of the sweep, leased to slot `index`.
 int64_t Lease(Store* store, int64_t index) {
-  const LiveState live = Must(store->LoadLive());
   NewAttempt attempt;
-  attempt.task_id = live.tasks.at(index).task_id;
+  attempt.task_id = Must(store->read().ListOpenTasks(0)).at(index).task_id;
   attempt.worker_id = "host-a";
   attempt.slot = static_cast<int>(index);
   attempt.session_epoch = 1;

@@ -349,7 +349,7 @@ void CheckGolden(Store* store) {
   EXPECT_EQ(store->read().ReadCurve({1, "lr"})->points[1].value, 2.0 / 3);
   EXPECT_EQ(store->read().ListEvents(1, 0, 10)->at(0).kind, "trial.done");
   EXPECT_EQ(store->read().GetFit(1, 1)->verdict, "REFUSED");
-  EXPECT_THAT(store->LoadLive()->tasks, SizeIs(1));
+  EXPECT_THAT(*store->read().ListOpenTasks(0), SizeIs(1));
 }
 
 class GoldenTest : public ::testing::TestWithParam<int> {};

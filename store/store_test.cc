@@ -420,12 +420,20 @@ TEST_F(StoreTest, LiveStateHoldsWhatIsOpenAndNothingElse) {
   ASSERT_THAT(state.sweeps, SizeIs(1));
   EXPECT_EQ(state.sweeps[0].counts.done, 1);
   EXPECT_FALSE(state.sweeps[0].spec_json.empty());
-  ASSERT_THAT(state.tasks, SizeIs(2));
-  EXPECT_EQ(state.tasks[0].state, TaskState::kRunning);
-  EXPECT_EQ(state.tasks[0].last_attempt_id, live);
-  EXPECT_EQ(state.tasks[1].members[0].trial_id, 3);
-  ASSERT_THAT(state.trials, SizeIs(2));
-  EXPECT_EQ(state.trials[0].sweeps[0].number, 2);
+  const std::vector<TaskRow> tasks = *store_->read().ListOpenTasks(0);
+  ASSERT_THAT(tasks, SizeIs(2));
+  EXPECT_EQ(tasks[0].state, TaskState::kRunning);
+  EXPECT_EQ(tasks[0].last_attempt_id, live);
+  EXPECT_EQ(tasks[1].members[0].trial_id, 3);
+  std::vector<int64_t> numbers;
+  ASSERT_TRUE(store_->read()
+                  .EachOpenTrial(0,
+                                 [&](const OpenTrial& trial) {
+                                   numbers.push_back(trial.sweeps.at(0).number);
+                                   return absl::OkStatus();
+                                 })
+                  .ok());
+  EXPECT_THAT(numbers, ElementsAre(2, 3));
   ASSERT_THAT(state.attempts, SizeIs(1));
   EXPECT_EQ(state.attempts[0].attempt_id, live);
   ASSERT_THAT(state.workers, SizeIs(1));

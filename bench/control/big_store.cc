@@ -28,6 +28,9 @@ std::string SpecOf(const std::string& name) {
   return CanonicalJson(Must(ParseSpec(text, name)));
 }
 
+// All trials have the model of the spec.
+constexpr double kFlopsPerToken = 1e5;
+
 // Writes as a coordinator does, but in large transactions that nobody waits for.
 class Writer {
  public:
@@ -108,9 +111,9 @@ class Writer {
       cell.axes_json = absl::StrCat("{\"D\": \"", 640 * (1 + i / 2), "\"}");
       cell.tokens = 640 * (1 + i / 2);
       cell.steps = 10;
-      cell.flops = 1e9;
+      cell.flops = kFlopsPerToken * static_cast<double>(cell.tokens);
       sweep.trials.push_back({static_cast<int>(i), 0, Sha256Hex(cell.sha256)});
-      sweep.tasks.push_back({{static_cast<int>(i)}, 0, 640, -1});
+      sweep.tasks.push_back({{static_cast<int>(i)}, 0, cell.tokens, -1});
       sweep.cells.push_back(std::move(cell));
       ++next_;
     }

@@ -40,17 +40,31 @@ void MemoryWorkload(const Options& options, Report* report) {
   WriteStore(open_path, {.trials = open, .points = open, .open = open, .sweep_trials = open});
   {
     const Server server(options, open_path, /*keep=*/true);
-    report->Note(absl::StrCat("memory: ", open, " trials, all of them open"));
-    report->Add({"memory", "RSS with all trials open", "MB", {server.RssMb()}, "", {}, ""});
+    report->Note(absl::StrCat("memory: ", open, " trials, all of them open; then ", workers,
+                              " workers take some and stream, calls of every kind"));
+    const double idle_mb = server.RssMb();
+    report->Add({"memory", "RSS with all trials open", "MB", {idle_mb}, "", {}, ""});
     report->Add({"memory",
                  "of it for each open trial",
                  "bytes",
-                 {(server.RssMb() - started[0]) * (1 << 20) / static_cast<double>(open)},
+                 {(idle_mb - started[0]) * (1 << 20) / static_cast<double>(open)},
                  "",
                  {},
                  ""});
     report->Add(
         {"memory", "start with all trials open", "s", {server.start_seconds()}, "", {}, ""});
+    const Streaming streaming(server, workers, NewSalt(), std::chrono::milliseconds(200));
+    Prober prober(server.address(), streaming.sweep(), /*threads=*/2);
+    std::this_thread::sleep_for(window);
+    prober.Stop();
+    report->Add({"memory",
+                 "RSS with all open, workers streaming",
+                 "MB",
+                 {server.RssMb()},
+                 "",
+                 {},
+                 "<= 300"});
+    report->Add({"memory", "its highest", "MB", {server.PeakRssMb()}, "", {}, "<= 300"});
   }
   RemoveStore(open_path);
 }

@@ -32,8 +32,8 @@ MUTATIONS = [
     ("grace", "coordinator/scheduler_attempts.cc",
      "std::max(LeaseMs(), row.lease_ms)", "1"),
     # A host's fault does not spend the user's retries.
-    ("budgets", "coordinator/scheduler_attempts.cc", "++task->lost_count",
-     "++task->failure_count"),
+    ("budgets", "coordinator/scheduler_attempts.cc", "++task->mutable_past()->lost_count",
+     "++task->mutable_past()->failure_count"),
     # A loss that is not finite is an outcome.
     ("divergence", "coordinator/scheduler_attempts.cc",
      "kind == OutcomeKind::kDone || kind == OutcomeKind::kDiverged",
