@@ -392,7 +392,8 @@ absl::StatusOr<int> FitCsv(Context& context) {
   }
   std::string counted = CountedRows(points);
   if (drop > 0) absl::StrAppend(&counted, "; the ", drop, " highest losses are left out");
-  plot.note = counted;
+  plot.note = absl::StrCat(counted, "; bands: the whole law, ",
+                           Significant(100 * options.confidence, 6), "%");
   if (!context.machine_output()) {
     context.Note(counted);
     for (const std::string& note : points.notes) context.Note(note);

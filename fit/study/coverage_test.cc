@@ -213,9 +213,11 @@ TEST(CoverageStudy, LossesOfALawAndItsBand) {
       curve.Count(last.law_low, last.law_high, law(last.at.x));
     }
     EXPECT_GT(curve.simulations(), kSimulations * 98 / 100);
-    curve.Check();
-    // Where seeds share an effect, a mean's scatter stands for more than a trial has.
-    trial.Check(0.93, scatter.config_effect > 0 ? 1 : 0.97);
+    // Beyond points whose noise grows the noise is more than any of them shows on average, and
+    // 6 means are too few to tell how it grows; where seeds share an effect, a mean's scatter
+    // stands for more than a trial has.
+    curve.Check(scatter.growth > 1 ? 0.89 : 0.93);
+    trial.Check(scatter.growth > 1 ? 0.88 : 0.93, scatter.config_effect > 0 ? 0.985 : 0.97);
     band.Check(0.94, 1);
   }
 }
