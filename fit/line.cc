@@ -22,14 +22,20 @@ std::vector<double> GroupMeans(const LineData& data, const std::vector<double>& 
   return mean;
 }
 
+// A column and its means over groups.
+struct Column {
+  Column(const LineData& data, const std::vector<double>& column)
+      : values(column), means(GroupMeans(data, column)) {}
+  const std::vector<double>& values;
+  const std::vector<double> means;
+};
+
 // Weighted inner product of two columns after centring within groups.
-double Inner(const LineData& data, const std::vector<double>& a, const std::vector<double>& b) {
-  const std::vector<double> mean_a = GroupMeans(data, a);
-  const std::vector<double> mean_b = GroupMeans(data, b);
+double Inner(const LineData& data, const Column& a, const Column& b) {
   double sum = 0;
   for (int i = 0; i < data.size(); ++i) {
     const int g = data.group[i];
-    sum += data.weight[i] * (a[i] - mean_a[g]) * (b[i] - mean_b[g]);
+    sum += data.weight[i] * (a.values[i] - a.means[g]) * (b.values[i] - b.means[g]);
   }
   return sum;
 }
@@ -39,10 +45,11 @@ double Inner(const LineData& data, const std::vector<double>& a, const std::vect
 Line FitLine(const LineData& data) {
   LOGLOG_CHECK(data.size() > 0);
   Line line;
-  line.mean_u = GroupMeans(data, data.u);
-  line.mean_y = GroupMeans(data, data.y);
-  line.suu = Inner(data, data.u, data.u);
-  line.slope = line.suu > 0 ? Inner(data, data.u, data.y) / line.suu : 0;
+  const Column u(data, data.u), y(data, data.y);
+  line.mean_u = u.means;
+  line.mean_y = y.means;
+  line.suu = Inner(data, u, u);
+  line.slope = line.suu > 0 ? Inner(data, u, y) / line.suu : 0;
   for (int i = 0; i < data.size(); ++i) {
     const double r = data.y[i] - line.Predict(data.group[i], data.u[i]);
     line.rss += data.weight[i] * r * r;
@@ -67,11 +74,12 @@ Parabola FitParabola(const LineData& data) {
     v[i] = data.u[i] - result.centre;
     v2[i] = v[i] * v[i];
   }
-  const double a = Inner(data, v, v);
-  const double b = Inner(data, v, v2);
-  const double c = Inner(data, v2, v2);
-  const double vy = Inner(data, v, data.y);
-  const double v2y = Inner(data, v2, data.y);
+  const Column linear(data, v), square(data, v2), y(data, data.y);
+  const double a = Inner(data, linear, linear);
+  const double b = Inner(data, linear, square);
+  const double c = Inner(data, square, square);
+  const double vy = Inner(data, linear, y);
+  const double v2y = Inner(data, square, y);
   const double determinant = a * c - b * b;
   if (!(determinant > 1e-12 * a * c)) return result;
   result.linear = (c * vy - b * v2y) / determinant;
@@ -80,7 +88,8 @@ Parabola FitParabola(const LineData& data) {
   for (int i = 0; i < data.size(); ++i) {
     residual[i] = data.y[i] - result.linear * v[i] - result.quadratic * v2[i];
   }
-  result.variance = Inner(data, residual, residual) / result.df;
+  const Column rest(data, residual);
+  result.variance = Inner(data, rest, rest) / result.df;
   result.unit_linear = c / determinant;
   result.unit_quadratic = a / determinant;
   result.unit_cross = -b / determinant;

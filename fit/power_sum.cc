@@ -142,12 +142,16 @@ std::vector<double> PowerSum::Grid(int terms) {
 // scaled to at most 1 at the smallest x.
 struct PowerSum::Projection {
   std::vector<double> grid;
-  Eigen::MatrixXd gram;  // lower triangle
+  Eigen::VectorXd diagonal;  // of the Gram matrix
+  Eigen::VectorXd first;     // its first column
+  Eigen::MatrixXd gram;      // its lower triangle, where two terms meet
   Eigen::VectorXd right;
   double squares = 0;  // of the target, which is 1 at every point
   int Column(int term, int exponent) const {
     return 1 + term * static_cast<int>(grid.size()) + exponent;
   }
+  // i >= j.
+  double Gram(int i, int j) const { return i == j ? diagonal(i) : j == 0 ? first(i) : gram(i, j); }
 };
 
 // Least squares over `free` of the columns, the others held at `value`; false where the free
@@ -157,9 +161,9 @@ bool PowerSum::Solve(const Projection& projection, const int* column, const int*
   double right[3];
   for (int i = 0; i < n_free; ++i) {
     right[i] = projection.right(column[free[i]]);
-    if (free[0] != 0) right[i] -= projection.gram(column[free[i]], 0) * value[0];
+    if (free[0] != 0) right[i] -= projection.first(column[free[i]]) * value[0];
   }
-  const auto gram = [&](int i, int j) { return projection.gram(column[free[i]], column[free[j]]); };
+  const auto gram = [&](int i, int j) { return projection.Gram(column[free[i]], column[free[j]]); };
   if (n_free == 1) value[free[0]] = right[0] / gram(0, 0);
   if (n_free == 2) {
     const double determinant = gram(0, 0) * gram(1, 1) - gram(1, 0) * gram(1, 0);
@@ -208,7 +212,7 @@ double PowerSum::Project(const Projection& projection, const int* at, double* th
       for (int a = 0; a < n; ++a) {
         value -= 2 * projection.right(column[a]) * value_at[a];
         for (int b = 0; b < n; ++b) {
-          value += value_at[a] * projection.gram(column[std::max(a, b)], column[std::min(a, b)]) *
+          value += value_at[a] * projection.Gram(column[std::max(a, b)], column[std::min(a, b)]) *
                    value_at[b];
         }
       }
@@ -254,14 +258,9 @@ std::vector<std::vector<double>> PowerSum::Starts() const {
       }
     }
   }
-  // With one exponent no column meets another but the first.
-  projection.gram.resize(columns.cols(), columns.cols());
-  if (terms_ == 1) {
-    projection.gram.col(0) = columns.transpose() * columns.col(0);
-    projection.gram.diagonal() = columns.colwise().squaredNorm();
-  } else {
-    projection.gram = columns.transpose() * columns;
-  }
+  projection.first = columns.transpose() * columns.col(0);
+  projection.diagonal = columns.colwise().squaredNorm();
+  if (terms_ == 2) projection.gram = columns.transpose() * columns;
   projection.right = columns.transpose() * target;
   projection.squares = target.squaredNorm();
 

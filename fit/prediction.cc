@@ -26,7 +26,7 @@ bool Outside(const Form& form, absl::Span<const double> centred) {
 
 Prediction PredictAt(const Form& form, const std::vector<double>& theta,
                      const FormIntervals* intervals, absl::Span<const double> ln_x, double seeds,
-                     double confidence) {
+                     double confidence, bool band) {
   LOGLOG_CHECK(seeds > 0 && static_cast<int>(ln_x.size()) == form.columns());
   std::vector<double> centred(ln_x.begin(), ln_x.end());
   for (int c = 0; c < form.columns(); ++c) centred[c] -= form.ln_x_mean(c);
@@ -46,13 +46,14 @@ Prediction PredictAt(const Form& form, const std::vector<double>& theta,
   const double t = TQuantile(0.5 + confidence / 2, intervals->df());
   const double law = t * std::sqrt(variance * spread);
   const double fresh = t * std::sqrt(variance * (spread + 1 / seeds));
-  const double band = std::sqrt(n * FQuantile(confidence, n, intervals->df()) * variance * spread);
   prediction.law_low = prediction.ln_loss - law;
   prediction.law_high = prediction.ln_loss + law;
   prediction.new_low = prediction.ln_loss - fresh;
   prediction.new_high = prediction.ln_loss + fresh;
-  prediction.band_low = prediction.ln_loss - band;
-  prediction.band_high = prediction.ln_loss + band;
+  if (!band) return prediction;
+  const double half = std::sqrt(n * FQuantile(confidence, n, intervals->df()) * variance * spread);
+  prediction.band_low = prediction.ln_loss - half;
+  prediction.band_high = prediction.ln_loss + half;
   return prediction;
 }
 

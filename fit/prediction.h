@@ -25,11 +25,12 @@ struct Prediction {
   bool extrapolated = false;
 };
 
+// `band`: with one; its quantile takes longer than all the rest.
 // `theta` and `intervals` of a least-squares minimum of `form`; ends are NaN without
 // intervals, when a bound is active or the information singular.
 Prediction PredictAt(const Form& form, const std::vector<double>& theta,
                      const FormIntervals* intervals, absl::Span<const double> ln_x, double seeds,
-                     double confidence);
+                     double confidence, bool band = true);
 
 }  // namespace loglog
 

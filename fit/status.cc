@@ -6,7 +6,6 @@
 #include <tuple>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
@@ -97,8 +96,10 @@ std::string JointCure(const FitResult& result) {
 }
 
 bool IsOfNAndD(const FitResult& result) {
-  const absl::StatusOr<Law> law = ParseLaw(result.kind);
-  return law.ok() && IsJointLaw(*law);
+  for (const Law law : {Law::kJoint, Law::kEqualExponent, Law::kKaplan, Law::kDataConstrained}) {
+    if (result.kind == LawName(law)) return true;
+  }
+  return false;
 }
 
 std::string Cure(const FitResult& result) {

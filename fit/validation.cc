@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <limits>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "fit/distributions.h"
 #include "fit/form_fit.h"
@@ -42,12 +44,33 @@ struct Fitted {
   Minimum minimum;
 };
 
+// The best start, or one beside it, of starts along one exponent: they are a profile, which is
+// smooth, so every fourth says where to look.
+std::vector<double> BestAlong(const Form& form, std::vector<std::vector<double>> starts) {
+  constexpr int kStride = 4;
+  const int n = static_cast<int>(starts.size());
+  double least = std::numeric_limits<double>::infinity();
+  int best = 0;
+  const auto look = [&](int i) {
+    const double value = form.Value(Loss::Squares(), starts[i].data(), nullptr);
+    if (!(value < least)) return;
+    least = value;
+    best = i;
+  };
+  for (int i = 0; i < n; i += kStride) look(i);
+  const int around = best;
+  for (int i = std::max(0, around - kStride + 1); i < std::min(n, around + kStride); ++i) {
+    if (i != around) look(i);
+  }
+  return std::move(starts[best]);
+}
+
 Fitted FitTo(Law law, const ConfigMeans& means) {
   Fitted fitted;
   fitted.form = MakeForm(law, means);
-  // With one exponent the grid of starts is a profile: its least is where the minimum is.
-  fitted.minimum = MinimizeSquares(*fitted.form, fitted.form->Starts(),
-                                   fitted.form->dim() <= 3 ? 1 : kStartsToAgree);
+  std::vector<std::vector<double>> starts = fitted.form->Starts();
+  if (fitted.form->dim() <= 3) starts = {BestAlong(*fitted.form, std::move(starts))};
+  fitted.minimum = MinimizeSquares(*fitted.form, starts, kStartsToAgree);
   return fitted;
 }
 
@@ -68,7 +91,8 @@ std::vector<FitFold> RollingOrigin(Law law, const ConfigMeans& means, double con
     for (const ConfigMean& point : means.points) {
       if (CostOf(point) != *next) continue;
       const Prediction prediction = PredictAt(*fitted.form, fitted.minimum.theta, &intervals,
-                                              ColumnsOf(law, point), point.weight, confidence);
+                                              ColumnsOf(law, point), point.weight, confidence,
+                                              /*band=*/false);
       FitFold fold;
       fold.n_fitted = static_cast<int>(known.points.size());
       fold.x = point.x;
