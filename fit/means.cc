@@ -35,9 +35,10 @@ absl::Status CheckOne(const Observation& o, Axis axis) {
   return absl::OkStatus();
 }
 
+// Sorted by seed.
 absl::Status CheckReplicates(absl::Span<const Observation* const> replicates) {
-  std::set<int64_t> seeds;
   const Observation& first = *replicates.front();
+  const Observation* before = nullptr;
   for (const Observation* o : replicates) {
     if (o->n_params != first.n_params || o->d_tokens != first.d_tokens ||
         o->c_flops != first.c_flops || o->d_unique != first.d_unique) {
@@ -47,10 +48,11 @@ absl::Status CheckReplicates(absl::Span<const Observation* const> replicates) {
           Describe(*o), o->n_params, o->d_tokens, o->c_flops, o->d_unique, first.n_params,
           first.d_tokens, first.c_flops, first.d_unique, first.seed));
     }
-    if (!seeds.insert(o->seed).second) {
+    if (before != nullptr && before->seed == o->seed) {
       return absl::InvalidArgumentError(absl::StrFormat(
           "%s: given twice; each trial counts once, so keep one of them", Describe(*o)));
     }
+    before = o;
   }
   return absl::OkStatus();
 }
@@ -96,10 +98,13 @@ int CountDistinctX(const std::vector<ConfigMean>& points) {
 
 }  // namespace
 
-Grouping::Grouping(Axis axis, absl::Span<const Observation> observations) : axis_(axis) {
+Grouping::Grouping(Axis axis, absl::Span<const Observation> observations,
+                   absl::Span<const Observation> more)
+    : axis_(axis) {
   if (axis != Axis::kFlops) return;
   std::map<double, std::set<double>> budgets;
   for (const Observation& o : observations) budgets[o.n_params].insert(o.d_tokens);
+  for (const Observation& o : more) budgets[o.n_params].insert(o.d_tokens);
   by_size_ = budgets.size() > 1 && std::any_of(budgets.begin(), budgets.end(),
                                                [](const auto& of) { return of.second.size() > 1; });
 }
@@ -145,9 +150,9 @@ absl::StatusOr<ConfigMeans> MeansOverSeeds(absl::Span<const Observation> observa
   }
   std::map<Key, std::vector<const Observation*>> sorted;
   for (auto& [config, replicates] : by_config) {
-    if (absl::Status status = CheckReplicates(replicates); !status.ok()) return status;
     std::sort(replicates.begin(), replicates.end(),
               [](const Observation* a, const Observation* b) { return a->seed < b->seed; });
+    if (absl::Status status = CheckReplicates(replicates); !status.ok()) return status;
     const Observation& first = *replicates.front();
     sorted[{grouping.SizeOf(first), AxisValue(first, axis), config}] = std::move(replicates);
   }

@@ -34,7 +34,8 @@ struct ConfigMean {
 // where each size has one, as along a compute-optimal frontier, and with one size alone.
 class Grouping {
  public:
-  Grouping(Axis axis, absl::Span<const Observation> observations);
+  Grouping(Axis axis, absl::Span<const Observation> observations,
+           absl::Span<const Observation> more = {});
   double SizeOf(const Observation& o) const;
 
  private:

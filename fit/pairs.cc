@@ -40,9 +40,7 @@ std::string Place(const Observation& o) {
 
 absl::StatusOr<Pairs> MakePairs(absl::Span<const Observation> arm1,
                                 absl::Span<const Observation> arm2, Axis axis) {
-  std::vector<Observation> both(arm1.begin(), arm1.end());
-  both.insert(both.end(), arm2.begin(), arm2.end());
-  const Grouping grouping(axis, both);
+  const Grouping grouping(axis, arm1, arm2);
   const auto index1 = Index(arm1, grouping, axis);
   if (!index1.ok()) return index1.status();
   const auto index2 = Index(arm2, grouping, axis);
