@@ -142,21 +142,16 @@ absl::Status KeepArms(const std::vector<std::string>& asked, const std::string& 
   return absl::OkStatus();
 }
 
-// How the fits are made, whatever their form.
-struct CsvFitOptions {
-  double confidence = 0.95;
-  double huber_delta = 1e-3;
-};
-
-LawOptions LawOf(Law law, Axis axis, const CsvFitOptions& options) {
-  return {.law = law,
-          .axis = axis,
-          .confidence = options.confidence,
-          .huber_delta = options.huber_delta};
+// The same for another law.
+LawOptions With(LawOptions options, Law law) {
+  options.law = law;
+  return options;
 }
 
-absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const std::string& form, Axis axis,
-                                              const CsvFitOptions& options) {
+// `options` say how, whatever the form.
+absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const std::string& form,
+                                              const LawOptions& options) {
+  const Axis axis = options.axis;
   const double confidence = options.confidence;
   const double huber_delta = options.huber_delta;
   std::vector<FitResult> fits;
@@ -173,7 +168,7 @@ absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const std::stri
         arm.trials, {.axis = axis, .confidence = confidence, .huber_delta = huber_delta})));
   } else if (!form.empty()) {
     LOGLOG_ASSIGN_OR_RETURN(const Law law, ParseLaw(form));
-    LOGLOG_RETURN_IF_ERROR(add(FitLaw(arm.trials, LawOf(law, axis, options))));
+    LOGLOG_RETURN_IF_ERROR(add(FitLaw(arm.trials, With(options, law))));
   } else if (CarriesJointForm(arm.trials)) {
     LOGLOG_RETURN_IF_ERROR(
         add(FitJoint(arm.trials, {.confidence = confidence, .huber_delta = huber_delta})));
@@ -187,17 +182,17 @@ absl::StatusOr<std::vector<FitResult>> FitsOf(const CsvArm& arm, const std::stri
 }
 
 // Every pair of arms, p-values adjusted over all of them.
-absl::StatusOr<std::vector<v1::Fit>> Comparisons(const CsvPoints& points, Axis axis,
-                                                 const CsvFitOptions& options) {
+absl::StatusOr<std::vector<v1::Fit>> Comparisons(const CsvPoints& points,
+                                                 const LawOptions& options) {
   std::vector<v1::Fit> fits;
   std::vector<double> p_values;
   for (size_t a = 0; a < points.arms.size(); ++a) {
     for (size_t b = a + 1; b < points.arms.size(); ++b) {
       const CsvArm& arm = points.arms[a];
       const CsvArm& arm_b = points.arms[b];
-      LOGLOG_ASSIGN_OR_RETURN(FitResult result,
-                              CompareArms(CsvComparable(points, arm), CsvComparable(points, arm_b),
-                                          {.axis = axis, .confidence = options.confidence}));
+      LOGLOG_ASSIGN_OR_RETURN(
+          FitResult result, CompareArms(CsvComparable(points, arm), CsvComparable(points, arm_b),
+                                        {.axis = options.axis, .confidence = options.confidence}));
       result.n_trials = static_cast<int>(arm.trials.size() + arm_b.trials.size());
       if (!points.has_seeds) result.notes.push_back(kNoSeeds);
       p_values.push_back(TwoSidedP(result.p_value));
@@ -252,8 +247,9 @@ std::vector<double> SizesToDraw(const CsvArm& arm, Law law) {
 }
 
 // Points, and each fitted curve with its band, dashed beyond their range.
-absl::StatusOr<PlotSeries> SeriesOf(const CsvArm& arm, Axis axis, const CsvFitOptions& options,
+absl::StatusOr<PlotSeries> SeriesOf(const CsvArm& arm, const LawOptions& options,
                                     const std::vector<FitResult>& fits) {
+  const Axis axis = options.axis;
   PlotSeries series;
   const Grouping grouping(axis, arm.trials);
   std::map<std::pair<double, double>, std::vector<double>> by_x;  // and by what is held fixed
@@ -277,7 +273,7 @@ absl::StatusOr<PlotSeries> SeriesOf(const CsvArm& arm, Axis axis, const CsvFitOp
     if (!law.ok() || *law == Law::kDataConstrained) continue;
     for (const double n : SizesToDraw(arm, *law)) {
       LOGLOG_ASSIGN_OR_RETURN(const LawPredictions predictions,
-                              PredictLaw(arm.trials, LawOf(*law, axis, options),
+                              PredictLaw(arm.trials, With(options, *law),
                                          CurvePlaces(fit.x_min, fit.x_max, kExtrapolation, n)));
       for (PlotCurve& curve : CurvesOf(predictions, fit.x_max)) {
         series.curves.push_back(std::move(curve));
@@ -326,13 +322,13 @@ std::vector<Flag> CsvFitFlags() {
 absl::StatusOr<int> FitCsv(Context& context) {
   const Args& args = context.args();
   LOGLOG_ASSIGN_OR_RETURN(const int64_t drop, args.Int("drop-highest", 0, 1000000));
-  CsvFitOptions options;
+  LawOptions options;
   LOGLOG_ASSIGN_OR_RETURN(options.confidence, args.Number("confidence", 0.5, 0.9999));
   LOGLOG_ASSIGN_OR_RETURN(options.huber_delta, args.Number("delta", 1e-9, 1e3));
   LOGLOG_ASSIGN_OR_RETURN(const std::vector<AskedPlace> at, AskedPlaces(args));
   LOGLOG_ASSIGN_OR_RETURN(CsvSource source, ReadCsvSource(args));
   const std::string form = args.Get("form");
-  const Axis axis = source.axis;
+  const Axis axis = options.axis = source.axis;
   CsvPoints& points = source.points;
   LOGLOG_RETURN_IF_ERROR(KeepArms(args.All("arm"), source.path, &points.arms));
   LOGLOG_RETURN_IF_ERROR(DropHighest(drop, &points));
@@ -347,7 +343,7 @@ absl::StatusOr<int> FitCsv(Context& context) {
   std::map<std::string, OfKind> by_kind;
   std::vector<std::string> kinds;
   for (const CsvArm& arm : points.arms) {
-    LOGLOG_ASSIGN_OR_RETURN(const std::vector<FitResult> own, FitsOf(arm, form, axis, options));
+    LOGLOG_ASSIGN_OR_RETURN(const std::vector<FitResult> own, FitsOf(arm, form, options));
     for (const FitResult& fit : own) {
       OfKind& kind = by_kind[fit.kind];
       if (kind.fits.empty()) kinds.push_back(fit.kind);
@@ -356,10 +352,9 @@ absl::StatusOr<int> FitCsv(Context& context) {
       LOGLOG_ASSIGN_OR_RETURN(const std::vector<Place> places, PlacesFor(at, fit.kind, axis));
       if (places.empty()) continue;
       LOGLOG_ASSIGN_OR_RETURN(const Law law, LawOfKind(fit.kind));
-      LOGLOG_ASSIGN_OR_RETURN(predictions,
-                              PredictLaw(arm.trials, LawOf(law, axis, options), places));
+      LOGLOG_ASSIGN_OR_RETURN(predictions, PredictLaw(arm.trials, With(options, law), places));
     }
-    LOGLOG_ASSIGN_OR_RETURN(plot.series.emplace_back(), SeriesOf(arm, axis, options, own));
+    LOGLOG_ASSIGN_OR_RETURN(plot.series.emplace_back(), SeriesOf(arm, options, own));
   }
   std::vector<v1::Fit> fits;
   std::vector<LawPredictions> predictions;
@@ -375,8 +370,7 @@ absl::StatusOr<int> FitCsv(Context& context) {
                                         " arms are compared: name those with --arm A --arm B"));
   }
   if (n_arms > 1 && n_arms <= kComparedMax && form.empty()) {
-    LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Fit> compared,
-                            Comparisons(points, axis, options));
+    LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Fit> compared, Comparisons(points, options));
     fits.insert(fits.end(), compared.begin(), compared.end());
     predictions.resize(fits.size());
   }

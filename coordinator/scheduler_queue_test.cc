@@ -22,6 +22,24 @@ class QueueTest : public SchedulerWorld {
     }
     return order;
   }
+  // Sweep 1 with trial 1, which task 10 begins and task 11 ends.
+  void AddTrunkAndBranch() {
+    scheduler_.AddSweep(1, "s", false);
+    OpenTrial trial;
+    trial.trial_id = 1;
+    trial.cell_id = 1;
+    trial.task_id = 11;  // the branch ends it
+    trial.sweeps = {{1, 1, "arm"}};
+    scheduler_.AddTrial(trial);
+    TaskRow trunk;
+    trunk.task_id = 10;
+    trunk.members = {{0, 1}};
+    scheduler_.AddTask(trunk, {}, now());
+    TaskRow branch = trunk;
+    branch.task_id = 11;
+    branch.parent_task_id = 10;
+    scheduler_.AddTask(branch, {}, now());
+  }
   void Cancel(const std::vector<int64_t>& ids) {
     scheduler_.Cancel({.trials = ids, .tasks = ids}, "cancelled", &actions_);
     Note();
@@ -116,21 +134,7 @@ TEST_F(QueueTest, ALeaseCancelledBeforeItWasHeardOfIsNotStarted) {
 }
 
 TEST_F(QueueTest, ABranchWaitsForItsTrunk) {
-  scheduler_.AddSweep(1, "s", false);
-  OpenTrial trial;
-  trial.trial_id = 1;
-  trial.cell_id = 1;
-  trial.task_id = 11;  // the branch ends it
-  trial.sweeps = {{1, 1, "arm"}};
-  scheduler_.AddTrial(trial);
-  TaskRow trunk;
-  trunk.task_id = 10;
-  trunk.members = {{0, 1}};
-  scheduler_.AddTask(trunk, {}, now());
-  TaskRow branch = trunk;
-  branch.task_id = 11;
-  branch.parent_task_id = 10;
-  scheduler_.AddTask(branch, {}, now());
+  AddTrunkAndBranch();
   Register("a");
   Register("b");
   EXPECT_EQ(scheduler_.PendingReason(1, now()), "waits for task 10, which it continues");
@@ -148,20 +152,7 @@ TEST_F(QueueTest, ABranchWaitsForItsTrunk) {
 }
 
 TEST_F(QueueTest, ATrialThatEndsTakesItsWaitingTrunkAndBranchAlong) {
-  scheduler_.AddSweep(1, "s", false);
-  OpenTrial trial;
-  trial.trial_id = 1;
-  trial.cell_id = 1;
-  trial.task_id = 11;
-  trial.sweeps = {{1, 1, "arm"}};
-  scheduler_.AddTrial(trial);
-  TaskRow row;
-  row.task_id = 10;
-  row.members = {{0, 1}};
-  scheduler_.AddTask(row, {}, now());
-  row.task_id = 11;
-  row.parent_task_id = 10;
-  scheduler_.AddTask(row, {}, now());
+  AddTrunkAndBranch();
   EndTrial(1);
   EXPECT_EQ(Task(10).state, TaskState::kDone);
   EXPECT_EQ(Task(11).state, TaskState::kDone);
@@ -185,20 +176,7 @@ TEST_F(QueueTest, AQueuedTaskFollowsTheSweepsThatWantIt) {
 }
 
 TEST_F(QueueTest, AFailedTrunkFailsItsBranches) {
-  scheduler_.AddSweep(1, "s", false);
-  OpenTrial trial;
-  trial.trial_id = 1;
-  trial.cell_id = 1;
-  trial.task_id = 11;
-  trial.sweeps = {{1, 1, "arm"}};
-  scheduler_.AddTrial(trial);
-  TaskRow row;
-  row.task_id = 10;
-  row.members = {{0, 1}};
-  scheduler_.AddTask(row, {}, now());
-  row.task_id = 11;
-  row.parent_task_id = 10;
-  scheduler_.AddTask(row, {}, now());
+  AddTrunkAndBranch();
   Register("w");
   Finish("w", Start("w"), OutcomeKind::kRefused, "no");
   EXPECT_EQ(Task(11).state, TaskState::kFailed);
