@@ -130,33 +130,33 @@ void Engine::ListPoints(const PointsRequest& request, Reply<std::vector<SeriesVi
       readers_.get(), std::move(reply),
       [this, request](const ReadStore& store) -> absl::StatusOr<std::vector<SeriesView>> {
         LOGLOG_ASSIGN_OR_RETURN(const SweepRow sweep, store.GetSweep(request.sweep));
-        std::vector<std::pair<int64_t, int64_t>> trials;  // (number, id)
-        if (request.numbers.empty()) {
-          LOGLOG_ASSIGN_OR_RETURN(const std::vector<ObservationRow> all,
-                                  store.ListObservations(sweep.sweep_id));
-          for (const ObservationRow& trial : all) {
-            trials.emplace_back(trial.number, trial.trial_id);
-          }
-        }
-        for (const int64_t number : request.numbers) {
-          LOGLOG_ASSIGN_OR_RETURN(const TrialRow trial, store.GetTrial(sweep.sweep_id, number));
-          trials.emplace_back(number, trial.trial_id);
-        }
         std::vector<std::string> metrics = request.metrics;
         if (metrics.empty()) metrics = {"loss/train", "loss/val"};
-        if (static_cast<int64_t>(trials.size() * metrics.size()) >
+        const int64_t wanted = request.numbers.empty()
+                                   ? sweep.counts.total
+                                   : static_cast<int64_t>(request.numbers.size());
+        if (wanted * static_cast<int64_t>(metrics.size()) >
             options_.capacity.series_of_answer_max) {
           return absl::InvalidArgumentError(
-              absl::StrCat("trials: ", trials.size(), " trials times ", metrics.size(),
+              absl::StrCat("trials: ", wanted, " trials times ", metrics.size(),
                            " metrics are over ", options_.capacity.series_of_answer_max,
                            " series; name fewer of them, or read v_points in the store"));
         }
+        std::vector<TrialRow> trials;
+        if (request.numbers.empty()) {
+          LOGLOG_ASSIGN_OR_RETURN(
+              trials, store.ListTrials(sweep.sweep_id, 0, {}, static_cast<int>(wanted)));
+        }
+        for (const int64_t number : request.numbers) {
+          LOGLOG_ASSIGN_OR_RETURN(TrialRow trial, store.GetTrial(sweep.sweep_id, number));
+          trials.push_back(std::move(trial));
+        }
         std::vector<SeriesView> series;
         int64_t points = 0;
-        for (const auto& [number, trial_id] : trials) {
+        for (const TrialRow& trial : trials) {
           for (const std::string& metric : metrics) {
-            SeriesView one{number, metric, {}};
-            LOGLOG_ASSIGN_OR_RETURN(one.curve, store.ReadCurve({.trial_id = trial_id,
+            SeriesView one{trial.number, metric, {}};
+            LOGLOG_ASSIGN_OR_RETURN(one.curve, store.ReadCurve({.trial_id = trial.trial_id,
                                                                 .metric = metric,
                                                                 .step_min = request.step_min,
                                                                 .step_max = request.step_max,

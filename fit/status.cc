@@ -96,10 +96,8 @@ std::string JointCure(const FitResult& result) {
 }
 
 bool IsOfNAndD(const FitResult& result) {
-  for (const Law law : {Law::kJoint, Law::kEqualExponent, Law::kKaplan, Law::kDataConstrained}) {
-    if (result.kind == LawName(law)) return true;
-  }
-  return false;
+  const absl::StatusOr<Law> law = ParseLaw(result.kind);
+  return law.ok() && IsJointLaw(*law);
 }
 
 std::string Cure(const FitResult& result) {

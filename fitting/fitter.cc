@@ -260,13 +260,14 @@ const Fitter::ArmData& Fitter::DataOf(const std::string& arm) {
                        trial.data_sha256, trial.trainer_version, trial.axes_json},
                       "|"));
     if (trial.trunk_task_id != 0) absl::StrAppend(&lines.back(), "|trunk ", trial.trunk_task_id);
+    if (trial.trials != 1) absl::StrAppend(&lines.back(), "|", trial.trials, " trials");
     if (trial.state == TrialState::kDone) {
       data.observations.push_back(ObservationOf(trial));
       data.done.push_back(&trial);
     } else if (trial.state == TrialState::kDiverged) {
       ++data.diverged;
     } else {
-      ++data.unfinished;
+      data.unfinished += static_cast<int>(trial.trials);
       if (trial.state != TrialState::kStopped) continue;
       ++data.stopped;
       if (!(std::isfinite(trial.stopped_loss) && trial.stopped_loss > 0)) continue;

@@ -13,14 +13,12 @@ namespace {
 
 // The newest look whose trials have all ended; 0 before the first. After the last trial there
 // is nothing left to end.
-int NewestLook(absl::Span<const ObservationRow> trials) {
+int NewestLook(absl::Span<const ObservationRow> trials, int total) {
   const auto open = std::find_if(trials.begin(), trials.end(),
                                  [](const ObservationRow& trial) { return !IsEnded(trial.state); });
   const int ended = static_cast<int>(open - trials.begin());
   int look = 0;
-  while (look + 1 < kLooks && TrialsOfLook(look + 1, static_cast<int>(trials.size())) <= ended) {
-    ++look;
-  }
+  while (look + 1 < kLooks && TrialsOfLook(look + 1, total) <= ended) ++look;
   return look;
 }
 
@@ -61,9 +59,11 @@ double HalfWidth(const FitRow& fit) {
 absl::StatusOr<std::optional<StopLook>> LookAtRule(const StopRule& rule, const FitPlan& plan,
                                                    absl::Span<const ObservationRow> trials) {
   StopLook look;
-  look.look = NewestLook(trials);
+  int total = 0;
+  for (const ObservationRow& trial : trials) total += static_cast<int>(trial.trials);
+  look.look = NewestLook(trials, total);
   if (look.look == 0) return std::optional<StopLook>();
-  look.n_trials = TrialsOfLook(look.look, static_cast<int>(trials.size()));
+  look.n_trials = TrialsOfLook(look.look, total);
   const double confidence = LookConfidence(kFitConfidence);
   Fitter fitter(trials.first(look.n_trials), plan, confidence);
   const std::vector<FitTarget> targets = TargetsOf(rule, plan, trials);
@@ -81,8 +81,7 @@ absl::StatusOr<std::optional<StopLook>> LookAtRule(const StopRule& rule, const F
   look.reason = absl::StrFormat(
       "stop_when: %s %s at look %d of %d (the first %d of %d trials): %s (%s), at %g%%",
       StopRuleText(rule), look.met ? "holds" : "does not hold", look.look, kLooks, look.n_trials,
-      trials.size(),
-      std::isnan(look.widest) ? "no interval" : absl::StrFormat("at most %.3g", look.widest),
+      total, std::isnan(look.widest) ? "no interval" : absl::StrFormat("at most %.3g", look.widest),
       where.empty() ? "no arms" : where, 100 * confidence);
   return std::optional<StopLook>(std::move(look));
 }

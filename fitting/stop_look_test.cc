@@ -44,6 +44,17 @@ TEST(StopLook, IsMadeOfTheFirstTrialsOnceAllOfThemHaveEnded) {
   EXPECT_FALSE(Look(kSlope, trials).has_value());
 }
 
+TEST(StopLook, CountsAllTrialsThatAnOpenRowStandsFor) {
+  std::vector<ObservationRow> trials = TrialsOf({"a"});
+  trials.resize(13);
+  trials[12].state = TrialState::kPending;
+  trials[12].trials = 4;
+  const StopLook look = *Look(kSlope, trials);  // eighths of 16
+  EXPECT_EQ(look.look, 6);
+  EXPECT_EQ(look.n_trials, 12);
+  EXPECT_THAT(look.reason, HasSubstr("the first 12 of 16 trials"));
+}
+
 // Each look spends an eighth of 5%: its interval is that much wider than the one which is shown.
 TEST(StopLook, IsWiderThanTheIntervalOfOneLook) {
   std::vector<ObservationRow> trials = TrialsOf({"a"});

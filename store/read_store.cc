@@ -3,6 +3,8 @@
 
 #include <sys/stat.h>
 
+#include <map>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -252,14 +254,35 @@ absl::StatusOr<int64_t> ReadStore::CountTrials(int64_t sweep_id,
   return total;
 }
 
+namespace {
+
+// By the columns of ListObservations.
+void FillEnded(const Cursor& row, ObservationRow* trial) {
+  trial->trial_id = row.Int(0);
+  trial->cell_sha256 = row.Text(6);
+  trial->axes_json = row.Text(7);
+  trial->seed = row.Int(8);
+  trial->params_total = row.Int(9);
+  trial->flops = row.Real(10);
+  trial->final_loss = row.Real(11);
+  trial->trial_sha256 = row.Text(12);
+  trial->data_sha256 = row.Text(13);
+  trial->trainer_version = row.Text(14);
+  trial->trunk_task_id = row.Int(15);
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<ObservationRow>> ReadStore::ListObservations(int64_t sweep_id) const {
   std::vector<ObservationRow> rows;
+  std::map<std::tuple<std::string, int64_t, int64_t>, size_t> open;  // arm, N, D: where in rows
+  // The trunk of an open trial is not asked for.
   Cursor row = db_->Query(
-      "SELECT t.trial_id, st.number, sc.arm, c.sha256, sc.axes_json, t.seed, t.state, "
-      "c.params_total, c.params_non_embedding, c.tokens, c.flops, u.final_loss, t.sha256, "
-      "a.data_sha256, a.trainer_version, coalesce((SELECT d.parent_task_id FROM task_deps d WHERE "
-      "d.task_id = t.task_id), (SELECT d.parent_task_id FROM task_deps d WHERE d.parent_task_id = "
-      "t.task_id LIMIT 1), 0) "
+      "SELECT t.trial_id, st.number, sc.arm, t.state, c.params_non_embedding, c.tokens, c.sha256, "
+      "sc.axes_json, t.seed, c.params_total, c.flops, u.final_loss, t.sha256, a.data_sha256, "
+      "a.trainer_version, CASE WHEN t.state NOT IN ('PENDING', 'RUNNING') THEN "
+      "coalesce((SELECT d.parent_task_id FROM task_deps d WHERE d.task_id = t.task_id), "
+      "(SELECT d.parent_task_id FROM task_deps d WHERE d.parent_task_id = t.task_id LIMIT 1)) END "
       "FROM sweep_trials st CROSS JOIN trials t ON t.trial_id = st.trial_id "
       "JOIN cells c ON c.cell_id = t.cell_id "
       "JOIN sweep_cells sc ON sc.sweep_id = st.sweep_id AND sc.cell_id = t.cell_id "
@@ -268,10 +291,25 @@ absl::StatusOr<std::vector<ObservationRow>> ReadStore::ListObservations(int64_t 
       "WHERE st.sweep_id = ?1 ORDER BY st.number",
       sweep_id);
   while (row.Next()) {
-    rows.push_back({row.Int(0), row.Int(1), row.Text(2), row.Text(3), row.Text(4), row.Int(5),
-                    TrialStateOf(row.Text(6)), row.Int(7), row.Int(8), row.Int(9), row.Real(10),
-                    row.Real(11), row.Text(12), row.Text(13), row.Text(14)});
-    rows.back().trunk_task_id = row.Int(15);
+    ObservationRow trial;
+    trial.number = row.Int(1);
+    trial.arm = row.Text(2);
+    trial.state = TrialStateOf(row.Text(3));
+    trial.params_non_embedding = row.Int(4);
+    trial.tokens = row.Int(5);
+    if (IsEnded(trial.state)) {
+      FillEnded(row, &trial);
+      rows.push_back(std::move(trial));
+      continue;
+    }
+    trial.state = TrialState::kPending;
+    const auto [known, is_new] =
+        open.try_emplace({trial.arm, trial.params_non_embedding, trial.tokens}, rows.size());
+    if (is_new) {
+      rows.push_back(std::move(trial));
+    } else {
+      ++rows[known->second].trials;
+    }
   }
   LOGLOG_RETURN_IF_ERROR(row.status());
   return rows;

@@ -351,7 +351,9 @@ TEST_F(StoreTest, ABranchKnowsItsTrunkAndTheCheckpointItBeginsAt) {
   Attempt(tasks[0].task_id, "a", 0, 40);
   EXPECT_THAT(*store_->read().ListBranchCheckpoints(tasks[1].task_id), IsEmpty());
   // The fits see which trials hang together.
+  ASSERT_TRUE(store_->StopTrials({1, 2, 3}, "enough", 5).ok());
   const std::vector<ObservationRow> observations = *store_->read().ListObservations(id);
+  ASSERT_THAT(observations, SizeIs(3));
   for (const ObservationRow& row : observations) {
     EXPECT_EQ(row.trunk_task_id, tasks[0].task_id) << row.number;
   }
@@ -371,8 +373,27 @@ TEST_F(StoreTest, ABranchOfATrunkThatIsThereAlreadyBeginsAtItsStart) {
   ASSERT_THAT(fresh, SizeIs(1));
   EXPECT_EQ(fresh[0].token_begin, 0);
   EXPECT_EQ(fresh[0].parent_task_id, 0);
+  ASSERT_TRUE(store_->StopTrials({1, 2}, "enough", 5).ok());
   const std::vector<ObservationRow> observations = *store_->read().ListObservations(id);
+  ASSERT_THAT(observations, SizeIs(2));
   for (const ObservationRow& row : observations) EXPECT_EQ(row.trunk_task_id, 0);
+}
+
+// Open trials may be a million, of which fits ask only how many there are.
+TEST_F(StoreTest, OpenTrialsOfAnArmAndABudgetAreOneObservation) {
+  NewSweep sweep = SimpleSweep("phase", 4, 3);  // cells small, large, small, large
+  sweep.cells[3].tokens = 2000;
+  const int64_t id = Create(sweep).sweep.sweep_id;
+  ASSERT_TRUE(store_->StopTrials({1, 6}, "enough", 5).ok());
+  const std::vector<ObservationRow> observations = *store_->read().ListObservations(id);
+  std::vector<std::string> rows;
+  for (const ObservationRow& row : observations) {
+    rows.push_back(absl::StrCat(row.number, " ", StateName(row.state), " ", row.arm, " ",
+                                row.tokens, " x", row.trials));
+  }
+  EXPECT_THAT(rows, ElementsAre("1 STOPPED small 1000 x1", "2 PENDING large 1000 x2",
+                                "3 PENDING small 1000 x5", "4 PENDING large 2000 x3",
+                                "6 STOPPED large 1000 x1"));
 }
 
 TEST_F(StoreTest, PagesOfTrialsAndSweeps) {

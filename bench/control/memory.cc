@@ -65,6 +65,18 @@ void MemoryWorkload(const Options& options, Report* report) {
                  {},
                  "<= 300"});
     report->Add({"memory", "its highest", "MB", {server.PeakRssMb()}, "", {}, "<= 300"});
+    // A fit looks through all trials of its sweep.
+    v1::CreateFitRequest request;
+    request.set_sweep("sweeps/sweep-1");
+    request.set_kind("local_slope");
+    request.set_axis("D");
+    request.set_arm("a");
+    v1::Fit fit;
+    const User user(server.address());
+    const double fit_s = Seconds(
+        [&] { Must(user.stub()->CreateFit(NewContext().get(), request, &fit), "CreateFit"); });
+    report->Add({"memory", "a fit of that sweep", "s", {fit_s}, "", {}, ""});
+    report->Add({"memory", "the highest after it", "MB", {server.PeakRssMb()}, "", {}, "<= 300"});
   }
   RemoveStore(open_path);
 }
