@@ -56,6 +56,12 @@ LossTerms NoGradient(int64_t members, const at::Device& device) {
   return {.scale = zeros, .z_loss = zeros};
 }
 
+// Of one of the `parts` in which the sequences of a step go through the model.
+WeightReads PartReads(int64_t parts, bool first) {
+  if (parts == 1) return WeightReads::kOnce;
+  return first ? WeightReads::kFirstOfSeveral : WeightReads::kSameAgain;
+}
+
 }  // namespace
 
 Engine::Impl::Impl(std::vector<MemberConfig> members, const EngineOptions& options)
@@ -188,7 +194,7 @@ bool Engine::Impl::AnyActive(const MemberGroup& group) const {
 
 void Engine::Impl::Run(const ModelTensors& weights, ModelTensors* grads, int first, int count,
                        Lane& lane, int64_t sequences, const int32_t* tokens, int64_t member_stride,
-                       const LossTerms& terms, const LayerDone& layer_done) {
+                       const LossTerms& terms, WeightReads reads, const LayerDone& layer_done) {
   const int64_t length = model_.seq_len;
   int32_t* inputs = lane.host.ids.mutable_data_ptr<int32_t>();
   int32_t* targets = lane.host.targets.mutable_data_ptr<int32_t>();
@@ -202,7 +208,8 @@ void Engine::Impl::Run(const ModelTensors& weights, ModelTensors* grads, int fir
   at::Tensor loss_sum = loss_sum_.narrow(0, first, count);
   const TokenBatch batch = {
       .ids = lane.host.ids.to(device_), .targets = lane.host.targets.to(device_), .order = {}};
-  RunModel(model_, *ops_, rope_, weights, grads, batch, terms, lane.work, loss_sum, layer_done);
+  RunModel(model_, *ops_, rope_, weights, grads, batch, terms, lane.work, loss_sum, reads,
+           layer_done);
 }
 
 int64_t Engine::Impl::LayerBegin(int64_t layer) const {
@@ -248,7 +255,7 @@ void Engine::Impl::Accumulate(MemberGroup& group, const int32_t* tokens, int64_t
     const bool last = begin + share.chunk == share.size;
     Run(group.weights, &group.grads, group.first, group.count, lane, share.chunk,
         tokens + group.first * member_stride + (share.begin + begin) * width, member_stride, terms,
-        buckets && last ? sum_layer : LayerDone());
+        PartReads(share.size / share.chunk, begin == 0), buckets && last ? sum_layer : LayerDone());
   }
   if (buckets) buckets->Final(0);
 }
@@ -380,25 +387,25 @@ std::vector<Evaluation> Engine::Impl::Evaluate(const int32_t* tokens, int64_t se
   const int64_t width = model_.seq_len + 1;
   // The workspace of training serves; another one beside it would stay for good. What is left
   // over in the end has one only for as long as it is needed.
-  const int64_t chunk =
-      ChunkSequences(members_[0].SequencesPerStep(), model_.seq_len, chunk_tokens_);
+  const int64_t step = members_[0].SequencesPerStep();
+  const int64_t chunk = ChunkSequences(step, model_.seq_len, chunk_tokens_);
   const int64_t rest = sequences % chunk;
   loss_sum_.zero_();
   std::vector<Evaluation> results(members_.size());
   for (MemberGroup& group : groups_) {
     if (!AnyActive(group)) continue;
     const LossTerms terms = NoGradient(group.count, device_);
-    const auto run = [&](Lane& lane, int64_t begin, int64_t size) {
+    const auto run = [&](Lane& lane, int64_t begin, int64_t size, WeightReads reads) {
       Run(group.weights, nullptr, group.first, group.count, lane, size, tokens + begin * width,
-          /*member_stride=*/0, terms);
+          /*member_stride=*/0, terms, reads);
       if (with_answers) TakeAnswers(group, lane, &results);
     };
     for (int64_t begin = 0; begin < sequences - rest; begin += chunk) {
-      run(LaneFor(group.count, chunk), begin, chunk);
+      run(LaneFor(group.count, chunk), begin, chunk, PartReads(step / chunk, begin == 0));
     }
     if (rest == 0) continue;
     Lane lane = MakeLane(group.count, rest);
-    run(lane, sequences - rest, rest);
+    run(lane, sequences - rest, rest, WeightReads::kOnce);
   }
   const at::Tensor sums = loss_sum_.cpu();
   const double predicted = static_cast<double>(Predicted(tokens, sequences));
@@ -438,7 +445,7 @@ std::vector<NamedValue> Engine::Impl::Probe(int member, const int32_t* tokens, i
   for (int64_t begin = 0; begin < probed; ++begin) {
     Lane& lane = LaneFor(1, 1);
     Run(views, nullptr, member, 1, lane, 1, tokens + begin * (model_.seq_len + 1), 0,
-        NoGradient(1, device_));
+        NoGradient(1, device_), WeightReads::kOnce);
     activations.Add(lane.work, lane.host.ids.const_data_ptr<int32_t>());
   }
   std::vector<NamedValue> values;

@@ -100,7 +100,7 @@ void Engine::Impl::PassAndUpdate(bool with_metrics) {
   const int64_t parts = share.size / share.chunk;
   for (int64_t part = 0; part < parts; ++part) {
     RunModel(model_, *ops_, rope_, group.weights, &group.grads, device_step_->Batch(part),
-             device_step_->Terms(), lane.work, loss_sum_,
+             device_step_->Terms(), lane.work, loss_sum_, WeightReads::kOnce,
              buckets && part + 1 == parts ? sum_layer : LayerDone());
   }
   if (buckets) {

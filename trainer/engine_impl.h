@@ -96,7 +96,7 @@ class Engine::Impl {
   // `member_stride` tokens after the one before; loss_sum_ gathers.
   void Run(const ModelTensors& weights, ModelTensors* grads, int first, int count, Lane& lane,
            int64_t sequences, const int32_t* tokens, int64_t member_stride, const LossTerms& terms,
-           const LayerDone& layer_done = {});
+           WeightReads reads, const LayerDone& layer_done = {});
   bool AnyActive(const MemberGroup& group) const;
   // Adds the answers of the forward pass that `lane` holds.
   void TakeAnswers(const MemberGroup& group, const Lane& lane,

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "trainer/flops.h"
+#include "trainer/kernels.h"
 
 namespace loglog {
 namespace {
@@ -24,8 +25,9 @@ double WorkspacesOf(const MemberConfig& member) {
   const int64_t seq_len = member.model.seq_len;
   const int64_t chunk =
       ChunkSequences(member.SequencesPerStep(), seq_len, CpuChunkTokens(member.model.d_model));
-  // One to train with, and what an evaluation or a probe adds for a while.
-  return 2 * WorkspaceBytes(member.model, chunk);
+  const double panels = chunk < member.SequencesPerStep() ? PanelBytes(member.model) : 0;
+  // One workspace to train with, and what an evaluation or a probe adds for a while.
+  return 2 * WorkspaceBytes(member.model, chunk) + panels;
 }
 
 std::optional<double> ReadLimit(const std::string& path) {
@@ -67,6 +69,19 @@ double WorkspaceBytes(const ModelConfig& model, int64_t sequences) {
       std::min(4 * scores, std::max<double>(kCpuAttentionBlockBytes, 4 * one_head));
   return 4 * (per_layer * layers + shared) + (kept <= kCpuKeptProbabilityBytes ? kept : blocks) +
          blocks;
+}
+
+double PanelBytes(const ModelConfig& model) {
+  const int64_t d = model.d_model, q = model.QDim(), ff = model.d_ff;
+  const auto both_ways = [](int64_t out, int64_t in) {
+    return static_cast<double>(PanelFloats(in, out) + PanelFloats(out, in));
+  };
+  double layer = both_ways(q + 2 * model.KvDim(), d) + both_ways(d, q);
+  if (model.gated_attention) layer += both_ways(q, d);
+  if (model.mlp != MlpKind::kNone) {
+    layer += both_ways(model.mlp == MlpKind::kSwiGlu ? 2 * ff : ff, d) + both_ways(d, ff);
+  }
+  return 4 * (static_cast<double>(model.layers) * layer + both_ways(model.vocab, d));
 }
 
 double TaskBytes(const std::vector<MemberConfig>& members) {

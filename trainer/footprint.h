@@ -24,8 +24,12 @@ int64_t ChunkSequences(int64_t sequences, int64_t seq_len, int64_t wanted_tokens
 // sequences in float32.
 double WorkspaceBytes(const ModelConfig& model, int64_t sequences);
 
+// Of the weights as products read them, forward and backward, which are kept while several parts of
+// a member's batch go through the model.
+double PanelBytes(const ModelConfig& model);
+
 // Of a task with these members: weights, gradients, two moments and the copy of weights and
-// moments that a checkpoint is written from, 28 bytes a parameter, and the workspaces.
+// moments that a checkpoint is written from, 28 bytes a parameter, and the workspaces and panels.
 double TaskBytes(const std::vector<MemberConfig>& members);
 
 // The smallest memory.max from a process's cgroup (version 2) upwards, nothing without a

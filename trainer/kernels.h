@@ -36,6 +36,11 @@ struct MatrixView {
 
 inline constexpr int64_t kMatMulScratch = 640 * 1024;
 
+// Room for a copy of b [inner, cols], whose columns are filled up to whole tiles.
+constexpr int64_t PanelFloats(int64_t inner, int64_t cols) {
+  return inner * ((cols + 31) / 32 * 32);
+}
+
 // Of one key-value head and the G query heads that share it.
 struct AttentionShape {
   int64_t group = 1;      // G
@@ -98,9 +103,13 @@ struct Kernels {
   // out [rows, cols] = base + a [rows, inner] b [inner, cols]; without a base, a b. `base` may be
   // out. Rows of base and of out are base_row and out_row floats apart. An entry's sum runs over
   // the inner dimension in order, whatever else is computed beside it. `scratch` holds
-  // kMatMulScratch floats.
+  // kMatMulScratch floats. With `panels`, which are b as pack_panels left it, b is not read.
   void (*matmul)(const MatMulShape& shape, const MatrixView& a, const MatrixView& b,
-                 const float* base, int64_t base_row, float* out, int64_t out_row, float* scratch);
+                 const float* panels, const float* base, int64_t base_row, float* out,
+                 int64_t out_row, float* scratch);
+  // Copies b [inner, cols] in the order in which matmul reads it to PanelFloats(inner, cols)
+  // floats.
+  void (*pack_panels)(const MatrixView& b, int64_t inner, int64_t cols, float* panels);
 
   // q [G, T, E], k and v [T, E] -> p [G, T, T] = softmax(q k^T / sqrt(E)) over keys up to the
   // query's own, anything beyond, and out [G, T, E] = p v, which may be null. `scratch` holds

@@ -411,6 +411,7 @@ const Kernels LOGLOG_KERNELS = {
     .causal_softmax = CausalSoftmax,
     .causal_softmax_backward = CausalSoftmaxBackward,
     .matmul = MatMul,
+    .pack_panels = PackPanels,
     .causal_attention = CausalAttention,
     .causal_attention_backward = CausalAttentionBackward,
     .swiglu = SwiGlu,

@@ -95,9 +95,9 @@ struct Entries {
 
 // Sizes at, below and above a tile's and a block's, stored by rows, by columns and otherwise.
 TEST_P(KernelsTest, MatMul) {
-  const MatMulShape shapes[] = {{1, 1, 1},     {12, 32, 16},  {13, 33, 17}, {5, 16, 3},
-                                {24, 48, 384}, {37, 7, 385},  {265, 65, 9}, {3, 1030, 5},
-                                {14, 40, 800}, {30, 200, 512}};
+  const MatMulShape shapes[] = {{1, 1, 1},     {12, 32, 16},  {13, 33, 17},  {5, 16, 3},
+                                {24, 48, 384}, {37, 7, 385},  {265, 65, 9},  {3, 1030, 5},
+                                {700, 40, 20}, {14, 40, 800}, {30, 200, 512}};
   std::vector<float> scratch(kMatMulScratch);
   for (const MatMulShape& shape : shapes) {
     const int64_t rows = shape.rows, cols = shape.cols, inner = shape.inner;
@@ -113,8 +113,16 @@ TEST_P(KernelsTest, MatMul) {
           // Rows of out are further apart than they are long, and what lies between stays.
           const int64_t out_row = cols + 3;
           std::vector<float> out(rows * out_row, 7);
-          kernels().matmul(shape, {a.data(), x.row, x.col}, {b.data(), y.row, y.col},
-                           adds ? base.data() : nullptr, cols, out.data(), out_row, scratch.data());
+          const MatrixView right = {b.data(), y.row, y.col};
+          const auto multiply = [&](const MatrixView& read, const float* panels, float* to) {
+            kernels().matmul(shape, {a.data(), x.row, x.col}, read, panels,
+                             adds ? base.data() : nullptr, cols, to, out_row, scratch.data());
+          };
+          multiply(right, nullptr, out.data());
+          std::vector<float> panels(PanelFloats(inner, cols)), again(rows * out_row, 7);
+          kernels().pack_panels(right, inner, cols, panels.data());
+          multiply({nullptr, y.row, y.col}, panels.data(), again.data());
+          EXPECT_EQ(again, out);
           double worst = 0;
           for (int64_t i = 0; i < rows; ++i) {
             for (int64_t j = 0; j < cols; ++j) {
@@ -139,11 +147,11 @@ TEST_P(KernelsTest, MatMulOfAPartIsThePart) {
   const int64_t rows = 29, cols = 70, inner = 400;
   const auto a = Random(rows * inner, 14), b = Random(inner * cols, 15);
   std::vector<float> scratch(kMatMulScratch), all(rows * cols), part(rows * cols);
-  kernels().matmul({rows, cols, inner}, {a.data(), inner, 1}, {b.data(), cols, 1}, nullptr, 0,
-                   all.data(), cols, scratch.data());
+  kernels().matmul({rows, cols, inner}, {a.data(), inner, 1}, {b.data(), cols, 1}, nullptr, nullptr,
+                   0, all.data(), cols, scratch.data());
   for (const auto& [first, count] : {std::pair<int64_t, int64_t>{0, 5}, {5, 24}}) {
     kernels().matmul({count, cols, inner}, {a.data() + first * inner, inner, 1},
-                     {b.data(), cols, 1}, nullptr, 0, part.data() + first * cols, cols,
+                     {b.data(), cols, 1}, nullptr, nullptr, 0, part.data() + first * cols, cols,
                      scratch.data());
   }
   EXPECT_EQ(all, part);

@@ -228,10 +228,26 @@ inline void PrefetchMatrix(const MatrixView& x, int64_t rows, int64_t cols) {
   }
 }
 
-void MatMul(const MatMulShape& shape, const MatrixView& a, const MatrixView& b, const float* base,
-            int64_t base_row, float* out, int64_t out_row, float* scratch) {
-  const int64_t inner_block = Parts(shape.inner, Parts(shape.inner, kInnerBlock));
-  float* panels = scratch;
+inline int64_t InnerBlock(int64_t inner) { return Parts(inner, Parts(inner, kInnerBlock)); }
+
+// All panels, one after another as MatMul comes to them.
+void PackPanels(const MatrixView& b, int64_t inner, int64_t cols, float* panels) {
+  const int64_t block = InnerBlock(inner);
+  for (int64_t col = 0; col < cols; col += kColBlock) {
+    const int64_t end = Min(col + kColBlock, cols);
+    for (int64_t k = 0; k < inner; k += block) {
+      const int64_t depth = Min(block, inner - k);
+      for (int64_t j = col; j < end; j += kTileCols, panels += depth * kTileCols) {
+        Pack({b.data + k * b.row + j * b.col, b.row, b.col}, depth, Min(kTileCols, end - j),
+             panels);
+      }
+    }
+  }
+}
+
+void MatMul(const MatMulShape& shape, const MatrixView& a, const MatrixView& b, const float* panels,
+            const float* base, int64_t base_row, float* out, int64_t out_row, float* scratch) {
+  const int64_t inner_block = InnerBlock(shape.inner);
   float* copy = scratch + kInnerBlock * kColBlock;
   const bool copies = Collides(a) && shape.cols > 4 * kTileCols;
   const bool groups =
@@ -251,12 +267,20 @@ void MatMul(const MatMulShape& shape, const MatrixView& a, const MatrixView& b, 
           CopyGroups(part.data, part.col, rows, inner, copy);
           part = {copy, GroupRow(inner), kTileRows};
         }
+        const float* panel = panels;
         for (int64_t j = 0; j < cols; j += kTileCols) {
           const int64_t width = Min(kTileCols, cols - j);
-          float* panel = shape.rows > kRowBlock ? panels + j * inner : panels;
           const MatrixView b_part{b.data + k * b.row + (col + j) * b.col, b.row, b.col};
-          if (row == 0) Pack(b_part, inner, width, panel);
+          if (panels == nullptr) {
+            float* room = shape.rows > kRowBlock ? scratch + j * inner : scratch;
+            if (row == 0) Pack(b_part, inner, width, room);
+            panel = room;
+          }
+          // Of the panel after this one, a part with each tile.
           const int64_t next_width = row == 0 ? Min(kTileCols, cols - j - kTileCols) : 0;
+          const MatrixView next_panel =
+              panels == nullptr ? MatrixView{b_part.data + kTileCols * b.col, b.row, b.col}
+                                : MatrixView{panel + inner * kTileCols, kTileCols, 1};
           for (int64_t i = 0; i < rows; i += kTileRows) {
             const int64_t next = i + kTileRows, next_rows = Min(kTileRows, rows - next);
             if (next_rows > 0 && j == 0 && !copies && !groups) {
@@ -264,8 +288,9 @@ void MatMul(const MatMulShape& shape, const MatrixView& a, const MatrixView& b, 
             }
             if (next_width > 0) {
               const int64_t first = inner * i / rows, last = inner * Min(next, rows) / rows;
-              PrefetchMatrix({b_part.data + kTileCols * b.col + first * b.row, b.row, b.col},
-                             last - first, next_width);
+              PrefetchMatrix(
+                  {next_panel.data + first * next_panel.row, next_panel.row, next_panel.col},
+                  last - first, next_width);
             }
             float* to = out + (row + i) * out_row + col + j;
             const float* from = base == nullptr ? nullptr : base + (row + i) * base_row + col + j;
@@ -288,8 +313,10 @@ void MatMul(const MatMulShape& shape, const MatrixView& a, const MatrixView& b, 
             }
             AnyTile(Min(kTileRows, rows - i), width, task);
           }
+          if (panels != nullptr) panel += inner * kTileCols;
         }
       }
+      if (panels != nullptr) panels += inner * Parts(cols, kTileCols) * kTileCols;
     }
   }
 }

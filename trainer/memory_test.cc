@@ -73,6 +73,23 @@ TEST(Memory, EvaluationsLeaveNoWorkspaceBehind) {
   }
 }
 
+// With parts the weights are there once more, forward and backward, of one member at a time.
+TEST(Memory, PartsShareTheWeightsAsProductsReadThem) {
+  EngineOptions options;
+  options.chunk_tokens = 2 * kModel.seq_len;
+  const MemberConfig member = TinyMember(kModel, 6, 2, 1);
+  Engine engine({member, member}, options);
+  engine.InitWeights();
+  AllocationCounter counter;
+  std::vector<int32_t> tokens = RandomTokens(kModel, 12, 1);
+  engine.TrainStep(tokens.data(), 0, true);
+  const double estimate = WorkspaceBytes(kModel, 2) + PanelBytes(kModel);
+  EXPECT_NEAR(static_cast<double>(counter.held()), estimate, 0.05 * estimate);
+  const int64_t held = counter.held();
+  engine.Evaluate(RandomTokens(kModel, 13, 2).data(), 13);
+  EXPECT_EQ(counter.held(), held);
+}
+
 FlatState FlatOf(const at::Tensor& grads) { return {grads, grads, grads, grads}; }
 
 TEST(Memory, GradientNormTakesNoCopyOfTheGradient) {

@@ -24,15 +24,19 @@ void Cast(const at::Tensor& x, at::Tensor& out) {
 class Pass {
  public:
   Pass(const ModelConfig& model, const Ops& ops, const RopeTable& rope, const ModelTensors& weights,
-       const TokenBatch& tokens, Workspace& work)
+       const TokenBatch& tokens, Workspace& work, WeightReads reads)
       : model_(model),
         ops_(ops),
         rope_(rope),
         weights_(weights),
         tokens_(tokens),
         work_(work),
+        keeps_panels_(reads != WeightReads::kOnce),
         post_(model.norm_place == NormPlace::kPost),
-        splits_norm_(model.attn_norm_feeds == AttnNormFeeds::kQ) {}
+        splits_norm_(model.attn_norm_feeds == AttnNormFeeds::kQ) {
+    if (reads == WeightReads::kSameAgain) return;
+    for (Panels& panels : work_.panels) panels.filled = false;
+  }
 
   void Forward();
   // Starts from the gradient of the logits, in work.logits.
@@ -48,11 +52,18 @@ class Pass {
   void QkvForward(const LayerTensors& w, LayerActivations& a);
   // From work.dqkv to work.dh, the gradient of attn_in.
   void QkvBackward(const LayerTensors& w, LayerTensors& g, LayerActivations& a);
+  // For the product with weights that the pass comes to now.
+  Panels* NextPanels();
+  // out = x weight^T, onto a base unless it is null; dx = dy weight likewise.
+  void Linear(at::Tensor& out, const at::Tensor* base, const at::Tensor& x,
+              const at::Tensor& weight);
+  void LinearBackward(at::Tensor& dx, const at::Tensor* base, const at::Tensor& dy,
+                      const at::Tensor& weight);
   // out = x w^T + bias.
-  void Linear(at::Tensor& out, const at::Tensor& x, const LinearTensors& w) const;
+  void Linear(at::Tensor& out, const at::Tensor& x, const LinearTensors& w);
   // sum = residual + x w^T + bias, with the residual stream in float32 whatever x and w are.
   void LinearOntoResidual(at::Tensor& sum, const at::Tensor& residual, const at::Tensor& x,
-                          const LinearTensors& w) const;
+                          const LinearTensors& w);
   // dw += dy^T x.
   void AddWeightGradient(const at::Tensor& dw, const at::Tensor& dy, const at::Tensor& x) const;
   void AddLinearGradient(const LinearTensors& g, const at::Tensor& dy, const at::Tensor& x) const;
@@ -74,7 +85,7 @@ class Pass {
   }
   // next.site.in = x + the branch that ends in the linear map w of `in`; and that norm.
   void AddBranch(const at::Tensor& x, const at::Tensor& in, const LinearTensors& w,
-                 const NormTensors& norm, NormSite& site, const Place& next) const;
+                 const NormTensors& norm, NormSite& site, const Place& next);
   // From work.dx, the gradient of the sum, to that of `in`.
   void BranchBackward(const LinearTensors& w, LinearTensors& g, const NormTensors& norm,
                       NormTensors& dnorm, const NormSite& site, const at::Tensor& in,
@@ -93,6 +104,8 @@ class Pass {
   const ModelTensors& weights_;
   const TokenBatch& tokens_;
   Workspace& work_;
+  bool keeps_panels_;
+  size_t next_panels_ = 0;
   bool post_;
   bool splits_norm_;
 };
@@ -120,21 +133,37 @@ void Pass::NormBackward(const NormTensors& w, NormTensors& g, const NormSite& si
   }
 }
 
-void Pass::Linear(at::Tensor& out, const at::Tensor& x, const LinearTensors& w) const {
-  ops_.Product(x, w.weight.transpose(1, 2), out);
+Panels* Pass::NextPanels() {
+  if (!keeps_panels_) return nullptr;
+  if (next_panels_ == work_.panels.size()) work_.panels.emplace_back();
+  return &work_.panels[next_panels_++];
+}
+
+void Pass::Linear(at::Tensor& out, const at::Tensor* base, const at::Tensor& x,
+                  const at::Tensor& weight) {
+  ops_.Product(base, x, weight.transpose(1, 2), NextPanels(), out);
+}
+
+void Pass::LinearBackward(at::Tensor& dx, const at::Tensor* base, const at::Tensor& dy,
+                          const at::Tensor& weight) {
+  ops_.Product(base, dy, weight, NextPanels(), dx);
+}
+
+void Pass::Linear(at::Tensor& out, const at::Tensor& x, const LinearTensors& w) {
+  Linear(out, nullptr, x, w.weight);
   AddBias(out, w.bias);
 }
 
 void Pass::LinearOntoResidual(at::Tensor& sum, const at::Tensor& residual, const at::Tensor& x,
-                              const LinearTensors& w) const {
-  ops_.AddProduct(residual, x, w.weight.transpose(1, 2), sum);
+                              const LinearTensors& w) {
+  Linear(sum, &residual, x, w.weight);
   AddBias(sum, w.bias);
 }
 
 void Pass::AddWeightGradient(const at::Tensor& dw, const at::Tensor& dy,
                              const at::Tensor& x) const {
   at::Tensor sum = dw;
-  ops_.AddProduct(dw, dy.transpose(1, 2), x, sum);
+  ops_.Product(&dw, dy.transpose(1, 2), x, nullptr, sum);
 }
 
 void Pass::AddLinearGradient(const LinearTensors& g, const at::Tensor& dy,
@@ -171,23 +200,23 @@ void Pass::QkvForward(const LayerTensors& w, LayerActivations& a) {
   if (!splits_norm_) return Linear(out, a.attn_in, w.qkv);
   const int64_t q = model_.QDim(), rest = 2 * model_.KvDim();
   at::Tensor q_out = out.narrow(2, 0, q), kv_out = out.narrow(2, q, rest);
-  ops_.Product(a.attn_in, w.qkv.weight.narrow(1, 0, q).transpose(1, 2), q_out);
-  ops_.Product(a.kv_in, w.qkv.weight.narrow(1, q, rest).transpose(1, 2), kv_out);
+  Linear(q_out, nullptr, a.attn_in, w.qkv.weight.narrow(1, 0, q));
+  Linear(kv_out, nullptr, a.kv_in, w.qkv.weight.narrow(1, q, rest));
   AddBias(out, w.qkv.bias);
 }
 
 void Pass::QkvBackward(const LayerTensors& w, LayerTensors& g, LayerActivations& a) {
   if (!splits_norm_) {
     AddLinearGradient(g.qkv, work_.dqkv, a.attn_in);
-    return ops_.Product(work_.dqkv, w.qkv.weight, work_.dh);
+    return LinearBackward(work_.dh, nullptr, work_.dqkv, w.qkv.weight);
   }
   const int64_t q = model_.QDim(), rest = 2 * model_.KvDim();
   const at::Tensor dq = work_.dqkv.narrow(2, 0, q), dkv = work_.dqkv.narrow(2, q, rest);
   AddWeightGradient(g.qkv.weight.narrow(1, 0, q), dq, a.attn_in);
   AddWeightGradient(g.qkv.weight.narrow(1, q, rest), dkv, a.kv_in);
   if (g.qkv.bias.defined()) g.qkv.bias.add_(work_.dqkv.sum({1}, /*keepdim=*/false, at::kFloat));
-  ops_.Product(dq, w.qkv.weight.narrow(1, 0, q), work_.dh);
-  ops_.AddProduct(work_.dx, dkv, w.qkv.weight.narrow(1, q, rest), work_.dx);
+  LinearBackward(work_.dh, nullptr, dq, w.qkv.weight.narrow(1, 0, q));
+  LinearBackward(work_.dx, &work_.dx, dkv, w.qkv.weight.narrow(1, q, rest));
 }
 
 void Pass::Attention(const LayerTensors& w, LayerActivations& a) {
@@ -217,7 +246,7 @@ void Pass::AttentionBackward(const LayerTensors& w, LayerTensors& g, LayerActiva
   QkvBackward(w, g, a);
   if (!model_.gated_attention) return;
   AddLinearGradient(g.attn_gate, work_.dgate, a.attn_in);
-  ops_.AddProduct(work_.dh, work_.dgate, w.attn_gate.weight, work_.dh);
+  LinearBackward(work_.dh, &work_.dh, work_.dgate, w.attn_gate.weight);
 }
 
 void Pass::Mlp(const LayerTensors& w, LayerActivations& a) {
@@ -251,11 +280,11 @@ void Pass::MlpBackward(const LayerTensors& w, LayerTensors& g, LayerActivations&
       break;
   }
   AddLinearGradient(g.up, work_.dup, a.mlp_in);
-  ops_.Product(work_.dup, w.up.weight, work_.dh);
+  LinearBackward(work_.dh, nullptr, work_.dup, w.up.weight);
 }
 
 void Pass::AddBranch(const at::Tensor& x, const at::Tensor& in, const LinearTensors& w,
-                     const NormTensors& norm, NormSite& site, const Place& next) const {
+                     const NormTensors& norm, NormSite& site, const Place& next) {
   at::Tensor& sum = next.site.in;
   if (model_.sandwich_norm) {
     site.in.zero_();
@@ -263,8 +292,8 @@ void Pass::AddBranch(const at::Tensor& x, const at::Tensor& in, const LinearTens
     Norm(norm, site);
     at::add_out(sum, x, site.out);
   } else if (model_.norm == NormKind::kRms && !w.bias.defined()) {
-    return ops_.AddProductNorm(x, in, w.weight.transpose(1, 2), next.w.gain, model_.norm_eps,
-                               work_.dh, sum, next.site.out, next.site.rstd);
+    return ops_.ProductNorm(x, in, w.weight.transpose(1, 2), NextPanels(), next.w.gain,
+                            model_.norm_eps, work_.dh, sum, next.site.out, next.site.rstd);
   } else {
     LinearOntoResidual(sum, x, in, w);
   }
@@ -280,7 +309,7 @@ void Pass::BranchBackward(const LinearTensors& w, LinearTensors& g, const NormTe
   }
   const at::Tensor& dy = Typed(model_.sandwich_norm ? work_.dbranch : work_.dx);
   AddLinearGradient(g, dy, in);
-  ops_.Product(dy, w.weight, din);
+  LinearBackward(din, nullptr, dy, w.weight);
 }
 
 void Pass::StreamNormBackward(const NormTensors& w, NormTensors& g, const NormSite& site) {
@@ -315,7 +344,7 @@ void Pass::Forward() {
 
 void Pass::Backward(ModelTensors& grads, const LayerDone& layer_done) {
   AddLinearGradient(grads.lm_head, work_.logits, work_.final_in);
-  ops_.Product(work_.logits, weights_.lm_head.weight, work_.dh);
+  LinearBackward(work_.dh, nullptr, work_.logits, weights_.lm_head.weight);
   // Through the norm that a branch begins with, onto the stream's gradient.
   const auto leave_branch = [&](const NormTensors& w, NormTensors& g, const NormSite& site) {
     if (post_) {
@@ -351,9 +380,9 @@ void Pass::Backward(ModelTensors& grads, const LayerDone& layer_done) {
 
 void RunModel(const ModelConfig& model, const Ops& ops, const RopeTable& rope,
               const ModelTensors& weights, ModelTensors* grads, const TokenBatch& tokens,
-              const LossTerms& terms, Workspace& work, at::Tensor& loss_sum,
+              const LossTerms& terms, Workspace& work, at::Tensor& loss_sum, WeightReads reads,
               const LayerDone& layer_done) {
-  Pass pass(model, ops, rope, weights, tokens, work);
+  Pass pass(model, ops, rope, weights, tokens, work, reads);
   pass.Forward();
   ops.CrossEntropy(work.logits, tokens.targets, terms, grads != nullptr, loss_sum);
   if (grads != nullptr) pass.Backward(*grads, layer_done);

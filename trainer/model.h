@@ -101,10 +101,16 @@ struct Workspace {
   at::Tensor x_final;   // [K, M, d] float32, output of the last layer
   NormSite final_norm;  // x_final -> final_in
   at::Tensor final_in;
-  at::Tensor logits;  // [K, M, V]
+  at::Tensor logits;           // [K, M, V]
+  std::vector<Panels> panels;  // of the weights, in the order in which a pass comes to them
   // Temporaries, reused from layer to layer.
   at::Tensor qkv, dqkv, dx, dbranch, typed, dh, do_in, dattn, dgate, dact, dup;
 };
+
+// What a pass may know of the weights. A pass after another one over the same weights, in the same
+// workspace, need not bring them into a product's order again; a copy of them stays in the
+// workspace.
+enum class WeightReads { kOnce, kFirstOfSeveral, kSameAgain };
 
 // Called in a backward pass when the gradients of this layer, and of all layers after it and the
 // head, are final; a tied head's are the embedding's. The last call is before the embedding's.
@@ -116,7 +122,7 @@ using LayerDone = std::function<void(int64_t layer)>;
 void RunModel(const ModelConfig& model, const Ops& ops, const RopeTable& rope,
               const ModelTensors& weights, ModelTensors* grads, const TokenBatch& tokens,
               const LossTerms& terms, Workspace& work, at::Tensor& loss_sum,
-              const LayerDone& layer_done = {});
+              WeightReads reads = WeightReads::kOnce, const LayerDone& layer_done = {});
 
 }  // namespace loglog
 

@@ -61,24 +61,30 @@ struct AttentionRoom {
   at::Tensor dp, dq, dk, dv;
 };
 
+// The right side of a product, copied in the order in which the product reads it: what several
+// parts of a batch share. The first of them fills it, where that is of use.
+struct Panels {
+  at::Tensor floats;  // [K, ...]
+  bool filled = false;
+};
+
 // Immutable. The results are written into tensors that the caller allocated; "adds to"
 // says where the old content counts.
 class Ops {
  public:
   virtual ~Ops() = default;
 
-  // a [K, rows, inner], b [K, inner, cols] -> out [K, rows, cols] = a b. One of the last two
-  // strides of a and of b is 1, the last of out is. By the library, unless overridden.
-  virtual void Product(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) const;
-  // out = base + a b, in the type of base and out, which may be the same.
-  virtual void AddProduct(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
-                          at::Tensor& out) const;
+  // out [K, rows, cols] = a b, and with a base, in the type of out, that much more: a [K, rows,
+  // inner], b [K, inner, cols]. One of the last two strides of a and of b is 1, the last of out is.
+  // `base` may be out, or null; `panels`, of b, may be null. By the library, unless overridden.
+  virtual void Product(const at::Tensor* base, const at::Tensor& a, const at::Tensor& b,
+                       Panels* panels, at::Tensor& out) const;
 
   // sum = base + a b, y its RMSNorm and rstd as below. `delta`, like sum in the type of a, is
   // scratch. By the two steps, unless overridden.
-  virtual void AddProductNorm(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
-                              const at::Tensor& gain, double eps, at::Tensor& delta,
-                              at::Tensor& sum, at::Tensor& y, at::Tensor& rstd) const;
+  virtual void ProductNorm(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
+                           Panels* panels, const at::Tensor& gain, double eps, at::Tensor& delta,
+                           at::Tensor& sum, at::Tensor& y, at::Tensor& rstd) const;
 
   // table [K, V, d] -> out [K, M, d] float32.
   virtual void Embed(const at::Tensor& table, const TokenBatch& tokens, at::Tensor& out) const = 0;

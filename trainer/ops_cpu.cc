@@ -1,4 +1,6 @@
 // CpuOps: hands the arrays of contiguous fp32 CPU tensors to the loops of kernels.h.
+#include <ATen/ops/empty.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -42,15 +44,19 @@ class CpuOps final : public Ops {
  public:
   explicit CpuOps(int threads) : threads_(threads) {}
 
-  void Product(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) const override {
-    if (threads_ > 1) return Ops::Product(a, b, out);
-    MatMul(a, b, nullptr, out);
-  }
-
-  void AddProduct(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
-                  at::Tensor& out) const override {
-    if (threads_ > 1) return Ops::AddProduct(base, a, b, out);
-    MatMul(a, b, &base, out);
+  void Product(const at::Tensor* base, const at::Tensor& a, const at::Tensor& b, Panels* panels,
+               at::Tensor& out) const override {
+    if (threads_ > 1) return Ops::Product(base, a, b, panels, out);
+    if (panels != nullptr && !panels->filled) Fill(b, panels);
+    const MatMulShape shape{.rows = out.size(1), .cols = out.size(2), .inner = a.size(2)};
+    float* scratch = Scratch(kMatMulScratch);
+    for (int64_t member = 0; member < out.size(0); ++member) {
+      kernels_.matmul(shape, ViewOf(a, member), ViewOf(b, member),
+                      panels == nullptr ? nullptr : At(panels->floats, member),
+                      base == nullptr ? nullptr : At(*base, member),
+                      base == nullptr ? 0 : base->stride(1), At(out, member), out.stride(1),
+                      scratch);
+    }
   }
 
   void Embed(const at::Tensor& table, const TokenBatch& tokens, at::Tensor& out) const override {
@@ -254,16 +260,15 @@ class CpuOps final : public Ops {
   }
 
  private:
-  void MatMul(const at::Tensor& a, const at::Tensor& b, const at::Tensor* base,
-              at::Tensor& out) const {
-    const MatMulShape shape{.rows = out.size(1), .cols = out.size(2), .inner = a.size(2)};
-    float* scratch = Scratch(kMatMulScratch);
-    for (int64_t member = 0; member < out.size(0); ++member) {
-      kernels_.matmul(shape, ViewOf(a, member), ViewOf(b, member),
-                      base == nullptr ? nullptr : At(*base, member),
-                      base == nullptr ? 0 : base->stride(1), At(out, member), out.stride(1),
-                      scratch);
+  void Fill(const at::Tensor& b, Panels* panels) const {
+    const int64_t inner = b.size(1), cols = b.size(2);
+    if (!panels->floats.defined()) {
+      panels->floats = at::empty({b.size(0), PanelFloats(inner, cols)}, b.options());
     }
+    for (int64_t member = 0; member < b.size(0); ++member) {
+      kernels_.pack_panels(ViewOf(b, member), inner, cols, At(panels->floats, member));
+    }
+    panels->filled = true;
   }
 
   const Kernels& kernels_ = CpuKernels();

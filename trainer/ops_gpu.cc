@@ -62,12 +62,13 @@ class GpuOps final : public Ops {
  public:
   GpuOps(at::Device device, int host_threads) : launch_(device, host_threads), scratch_(device) {}
 
-  void AddProduct(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
-                  at::Tensor& out) const override {
+  void Product(const at::Tensor* base, const at::Tensor& a, const at::Tensor& b, Panels* panels,
+               at::Tensor& out) const override {
     // The library adds bf16 products to fp32 sums in place; it has this on GPUs alone.
     const bool sums_in_place = out.is_cuda() && out.scalar_type() == at::kFloat &&
-                               a.scalar_type() == at::kBFloat16 && base.is_same(out);
-    if (!sums_in_place) return Ops::AddProduct(base, a, b, out);
+                               a.scalar_type() == at::kBFloat16 && base != nullptr &&
+                               base->is_same(out);
+    if (!sums_in_place) return Ops::Product(base, a, b, panels, out);
     if (a.size(0) == 1) {
       at::Tensor out0 = out.select(0, 0);
       at::addmm_out(out0, out0, a.select(0, 0), b.select(0, 0), at::kFloat);
@@ -76,13 +77,13 @@ class GpuOps final : public Ops {
     }
   }
 
-  void AddProductNorm(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
-                      const at::Tensor& gain, double eps, at::Tensor& delta, at::Tensor& sum,
-                      at::Tensor& y, at::Tensor& rstd) const override {
+  void ProductNorm(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b, Panels* panels,
+                   const at::Tensor& gain, double eps, at::Tensor& delta, at::Tensor& sum,
+                   at::Tensor& y, at::Tensor& rstd) const override {
     if (a.scalar_type() == at::kFloat || y.scalar_type() != a.scalar_type()) {
-      return Ops::AddProductNorm(base, a, b, gain, eps, delta, sum, y, rstd);
+      return Ops::ProductNorm(base, a, b, panels, gain, eps, delta, sum, y, rstd);
     }
-    Product(a, b, delta);
+    Product(nullptr, a, b, panels, delta);
     Norm(base, &delta, gain, nullptr, eps, &sum, y, rstd);
   }
 

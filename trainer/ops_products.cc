@@ -24,31 +24,24 @@ void Probabilities(const Ops& ops, const at::Tensor& q, const at::Tensor& k, at:
 }  // namespace
 
 // One member takes the plain products, whose entry is cheaper.
-void Ops::Product(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) const {
-  if (a.size(0) == 1) {
+void Ops::Product(const at::Tensor* base, const at::Tensor& a, const at::Tensor& b, Panels*,
+                  at::Tensor& out) const {
+  const bool plain = a.size(0) == 1;
+  if (base != nullptr && a.scalar_type() != out.scalar_type()) {
+    at::add_out(out, *base, at::bmm(a, b));
+  } else if (plain) {
     at::Tensor out0 = out.select(0, 0);
-    at::mm_out(out0, a.select(0, 0), b.select(0, 0));
+    const at::Tensor a0 = a.select(0, 0), b0 = b.select(0, 0);
+    base == nullptr ? at::mm_out(out0, a0, b0) : at::addmm_out(out0, base->select(0, 0), a0, b0);
   } else {
-    at::bmm_out(out, a, b);
+    base == nullptr ? at::bmm_out(out, a, b) : at::baddbmm_out(out, *base, a, b);
   }
 }
 
-void Ops::AddProduct(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
-                     at::Tensor& out) const {
-  if (a.scalar_type() != out.scalar_type()) {
-    at::add_out(out, base, at::bmm(a, b));
-  } else if (a.size(0) == 1) {
-    at::Tensor out0 = out.select(0, 0);
-    at::addmm_out(out0, base.select(0, 0), a.select(0, 0), b.select(0, 0));
-  } else {
-    at::baddbmm_out(out, base, a, b);
-  }
-}
-
-void Ops::AddProductNorm(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
-                         const at::Tensor& gain, double eps, at::Tensor&, at::Tensor& sum,
-                         at::Tensor& y, at::Tensor& rstd) const {
-  AddProduct(base, a, b, sum);
+void Ops::ProductNorm(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
+                      Panels* panels, const at::Tensor& gain, double eps, at::Tensor&,
+                      at::Tensor& sum, at::Tensor& y, at::Tensor& rstd) const {
+  Product(&base, a, b, panels, sum);
   RmsNorm(sum, gain, eps, y, rstd);
 }
 

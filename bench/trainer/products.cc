@@ -66,7 +66,7 @@ void RunOurs(const Product& p, const float* a, const float* b, float* out) {
   const auto [rows, cols, inner] = p.shape;
   const MatrixView a_view = p.a_transposed ? MatrixView{a, 1, rows} : MatrixView{a, inner, 1};
   const MatrixView b_view = p.b_transposed ? MatrixView{b, 1, inner} : MatrixView{b, cols, 1};
-  CpuKernels().matmul(p.shape, a_view, b_view, p.adds ? out : nullptr, cols, out, cols,
+  CpuKernels().matmul(p.shape, a_view, b_view, nullptr, p.adds ? out : nullptr, cols, out, cols,
                       scratch.data());
 }
 
