@@ -72,7 +72,7 @@ void MemoryWorkload(const Options& options, Report* report) {
     request.set_axis("D");
     request.set_arm("a");
     v1::Fit fit;
-    const User user(server.address());
+    User user(server.address());
     const double fit_s = Seconds(
         [&] { Must(user.stub()->CreateFit(NewContext().get(), request, &fit), "CreateFit"); });
     report->Add({"memory", "a fit of that sweep", "s", {fit_s}, "", {}, ""});
