@@ -16,7 +16,8 @@ inline constexpr int kSpecDepthMax = 16;
 inline constexpr int kSpecValuesMax = 200'000;  // scalars, lists and mappings together
 inline constexpr int kAxesMax = 32;
 inline constexpr int kAxisValuesMax = 10'000;  // of one axis
-inline constexpr int64_t kTrialsOfSweepMax = 1'000'000;
+// A sweep is stored in one transaction, some 16 us a trial, in which workers are not heard: 3 s.
+inline constexpr int64_t kTrialsOfSweepMax = 200'000;
 
 // ---- names and texts
 inline constexpr int kNameBytesMax = 63;  // sweeps, workers, arms

@@ -1,4 +1,6 @@
 // Sweeps: submitting and steering them.
+#include <malloc.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -17,17 +19,21 @@ namespace {
 
 using nlohmann::json;
 
-NewSweep ToNewSweep(const SweepSpec& spec, const Expansion& expansion) {
+// Takes the expansion apart: of the largest sweeps two copies would be some hundred megabytes.
+NewSweep ToNewSweep(const SweepSpec& spec, Expansion expansion) {
   NewSweep sweep;
+  for (TaskPlan& task : PlanTasks(spec, expansion)) {
+    sweep.tasks.push_back({std::move(task.members), task.token_begin, task.token_end, task.parent});
+  }
   sweep.name = spec.name;
   sweep.spec_json = CanonicalJson(spec);
   sweep.spec_sha256 = Sha256Hex(sweep.spec_json);
-  for (const Cell& cell : expansion.cells) {
+  for (Cell& cell : expansion.cells) {
     json axes = json::object();
     for (const auto& [axis, value] : cell.axes) axes[axis] = value;
-    sweep.cells.push_back({.sha256 = cell.sha256,
-                           .config_json = cell.config_json,
-                           .arm = cell.arm,
+    sweep.cells.push_back({.sha256 = std::move(cell.sha256),
+                           .config_json = std::move(cell.config_json),
+                           .arm = std::move(cell.arm),
                            .axes_json = axes.dump(),
                            .params_total = cell.cost.params.total,
                            .params_non_embedding = cell.cost.params.non_embedding,
@@ -35,11 +41,8 @@ NewSweep ToNewSweep(const SweepSpec& spec, const Expansion& expansion) {
                            .steps = cell.cost.steps,
                            .flops = cell.cost.flops});
   }
-  for (const PlannedTrial& trial : expansion.trials) {
-    sweep.trials.push_back({trial.cell, trial.seed, trial.sha256});
-  }
-  for (TaskPlan& task : PlanTasks(spec, expansion)) {
-    sweep.tasks.push_back({std::move(task.members), task.token_begin, task.token_end, task.parent});
+  for (PlannedTrial& trial : expansion.trials) {
+    sweep.trials.push_back({trial.cell, trial.seed, std::move(trial.sha256)});
   }
   return sweep;
 }
@@ -92,9 +95,9 @@ void Engine::CreateSweep(const std::string& spec_json, const std::string& reques
   if (!Admit(&user_calls_, &reply) || !Admit(&submits_, &reply)) return;
   const auto expand = [=, this](const absl::StatusOr<SweepSpec>& spec) {
     if (!spec.ok()) return reply(spec.status());
-    const absl::StatusOr<Expansion> expansion = Expand(*spec);
+    absl::StatusOr<Expansion> expansion = Expand(*spec);
     if (!expansion.ok()) return reply(expansion.status());
-    auto sweep = std::make_shared<NewSweep>(ToNewSweep(*spec, *expansion));
+    auto sweep = std::make_shared<NewSweep>(ToNewSweep(*spec, *std::move(expansion)));
     sweep->request_id = request_id;
     OnStrandFor<CreateAnswer>(
         caller, reply,
@@ -162,6 +165,10 @@ absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, const SpecInfo
     }
     return answer;
   }
+  // What is stored is read back one by one; of a large sweep both at once would be twice the room.
+  constexpr int64_t kManyTrials = 10'000;
+  const bool is_large = created.trials_new > kManyTrials;
+  if (is_large) *sweep = NewSweep();
   const int64_t sweep_id = created.sweep.sweep_id;
   if (created.created) {
     SweepEvent("sweep.created", sweep_id,
@@ -179,6 +186,7 @@ absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, const SpecInfo
                      " new trials, ", created.trials_reused, " that exist"));
     LOGLOG_ASSIGN_OR_RETURN(answer.sweep.row, store_->read().GetSweep(sweep_id));
   }
+  if (is_large) malloc_trim(0);
   FillSweep(&answer.sweep);
   return answer;
 }
