@@ -332,7 +332,7 @@ TEST(Expand, RefusesAGridThatIsTooLarge) {
                               "large.yaml");
   EXPECT_EQ(spec.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(spec.status().message()),
-              HasSubstr("sweep `small` has 1002001 trials; at most 1000000"));
+              HasSubstr("sweep `small` has 1002001 trials; at most 200000"));
 }
 
 TEST(Expand, IsFastAtAHundredThousandTrials) {

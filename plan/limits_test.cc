@@ -85,7 +85,8 @@ TEST(SpecLimits, ValuesOfAnAxis) {
   const auto seeds = [](int64_t count) {
     std::string values = "0";
     for (int64_t i = 1; i < count; ++i) absl::StrAppend(&values, ",", i);
-    return SpecText({{15, absl::StrCat("  seed: {path: seed, values: [", values, "]}")}});
+    return SpecText({{12, Line("gamma", "values: [0.5]")},
+                     {15, absl::StrCat("  seed: {path: seed, values: [", values, "]}")}});
   };
   EXPECT_EQ(Refusal(seeds(limits::kAxisValuesMax)), "");
   EXPECT_THAT(
