@@ -12,8 +12,9 @@
 namespace loglog {
 
 // What the engine uses on a CPU unless told otherwise. Small parts keep activations near the
-// second-level cache; each part packs the weights anew, which is most of the work in wide models.
-constexpr int64_t CpuChunkTokens(int64_t d_model) { return d_model <= 128 ? 256 : 512; }
+// second-level cache; each part reads all weights and adds to all gradients, which is more in wide
+// models.
+constexpr int64_t CpuChunkTokens(int64_t d_model) { return d_model <= 128 ? 128 : 512; }
 constexpr int64_t kCpuKeptProbabilityBytes = int64_t{64} << 20;
 constexpr int64_t kCpuAttentionBlockBytes = int64_t{1} << 20;
 

@@ -153,6 +153,7 @@ TEST_F(SupervisorTest, T26_one_patient_thread_for_each_trainer) {
   const std::string environment = *ReadFile(absl::StrCat("/proc/", Pid(17), "/environ"));
   const std::vector<std::string> variables = absl::StrSplit(environment, '\0');
   EXPECT_THAT(variables, Contains("OMP_WAIT_POLICY=PASSIVE"));
+  EXPECT_THAT(variables, Contains("GLIBC_TUNABLES=glibc.malloc.hugetlb=1"));
 }
 
 TEST_F(SupervisorTest, StoppedTrainerLeavesToo) {
