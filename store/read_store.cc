@@ -4,7 +4,8 @@
 #include <sys/stat.h>
 
 #include <map>
-#include <tuple>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -271,11 +272,33 @@ void FillEnded(const Cursor& row, ObservationRow* trial) {
   trial->trunk_task_id = row.Int(15);
 }
 
+// The row that counts an open trial too, of those that its arm has: of its sizes, or, where the arm
+// has two values of each size that it would bring, the first. None: it needs a row of its own.
+std::optional<size_t> RowFor(const ObservationRow& trial, const std::vector<size_t>& of_arm,
+                             const std::vector<ObservationRow>& rows) {
+  std::set<int64_t> params, tokens;
+  for (const size_t i : of_arm) {
+    params.insert(rows[i].params_non_embedding);
+    tokens.insert(rows[i].tokens);
+    if (rows[i].params_non_embedding == trial.params_non_embedding &&
+        rows[i].tokens == trial.tokens) {
+      return i;
+    }
+  }
+  const auto is_seen = [](const std::set<int64_t>& sizes, int64_t size) {
+    return sizes.size() > 1 || sizes.contains(size);
+  };
+  if (is_seen(params, trial.params_non_embedding) && is_seen(tokens, trial.tokens)) {
+    return of_arm.front();
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<ObservationRow>> ReadStore::ListObservations(int64_t sweep_id) const {
   std::vector<ObservationRow> rows;
-  std::map<std::tuple<std::string, int64_t, int64_t>, size_t> open;  // arm, N, D: where in rows
+  std::map<std::string, std::vector<size_t>> open;  // by arm, where in rows
   // The trunk of an open trial is not asked for.
   Cursor row = db_->Query(
       "SELECT t.trial_id, st.number, sc.arm, t.state, c.params_non_embedding, c.tokens, c.sha256, "
@@ -303,12 +326,13 @@ absl::StatusOr<std::vector<ObservationRow>> ReadStore::ListObservations(int64_t 
       continue;
     }
     trial.state = TrialState::kPending;
-    const auto [known, is_new] =
-        open.try_emplace({trial.arm, trial.params_non_embedding, trial.tokens}, rows.size());
-    if (is_new) {
-      rows.push_back(std::move(trial));
+    std::vector<size_t>& of_arm = open[trial.arm];
+    const std::optional<size_t> counted_by = RowFor(trial, of_arm, rows);
+    if (counted_by.has_value()) {
+      ++rows[*counted_by].trials;
     } else {
-      ++rows[known->second].trials;
+      of_arm.push_back(rows.size());
+      rows.push_back(std::move(trial));
     }
   }
   LOGLOG_RETURN_IF_ERROR(row.status());

@@ -55,8 +55,8 @@ class ReadStore {
                                                    int limit) const;
   // How many trials of the sweep are in one of these states (empty: all).
   absl::StatusOr<int64_t> CountTrials(int64_t sweep_id, absl::Span<const TrialState> states) const;
-  // What fits are made of, by number: a row for each ended trial and one for the open ones of an
-  // arm, N and D, as there may be a million of these.
+  // What fits are made of, by number: a row for each ended trial and at most three for the open
+  // ones of an arm, as there may be a million of these.
   absl::StatusOr<std::vector<ObservationRow>> ListObservations(int64_t sweep_id) const;
   // Sets `stopped_loss` of the STOPPED ones: a read of one curve for each.
   absl::Status ReadStoppedLosses(std::vector<ObservationRow>* observations) const;

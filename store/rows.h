@@ -470,8 +470,8 @@ struct FitRow {
 struct ObservationRow {
   int64_t trial_id = 0;
   int64_t number = 0;
-  // An open row may stand for several: all of its arm, N and D, the first of which is `number`. Of
-  // those it says nothing else.
+  // An open row may stand for several of its arm from `number` on, also of other N and D, of which
+  // there are then rows enough to see that they vary. It says nothing else.
   int64_t trials = 1;
   std::string arm;
   std::string cell_sha256;

@@ -380,9 +380,11 @@ TEST_F(StoreTest, ABranchOfATrunkThatIsThereAlreadyBeginsAtItsStart) {
 }
 
 // Open trials may be a million, of which fits ask only how many there are.
-TEST_F(StoreTest, OpenTrialsOfAnArmAndABudgetAreOneObservation) {
-  NewSweep sweep = SimpleSweep("phase", 4, 3);  // cells small, large, small, large
+TEST_F(StoreTest, OpenTrialsOfAnArmAreFewObservations) {
+  NewSweep sweep = SimpleSweep("phase", 8, 3);  // cells small, large, small, large ...
   sweep.cells[3].tokens = 2000;
+  sweep.cells[5].tokens = 3000;                // D is known to vary
+  sweep.cells[7].params_non_embedding = 5000;  // N is not
   const int64_t id = Create(sweep).sweep.sweep_id;
   ASSERT_TRUE(store_->StopTrials({1, 6}, "enough", 5).ok());
   const std::vector<ObservationRow> observations = *store_->read().ListObservations(id);
@@ -391,9 +393,9 @@ TEST_F(StoreTest, OpenTrialsOfAnArmAndABudgetAreOneObservation) {
     rows.push_back(absl::StrCat(row.number, " ", StateName(row.state), " ", row.arm, " ",
                                 row.tokens, " x", row.trials));
   }
-  EXPECT_THAT(rows, ElementsAre("1 STOPPED small 1000 x1", "2 PENDING large 1000 x2",
-                                "3 PENDING small 1000 x5", "4 PENDING large 2000 x3",
-                                "6 STOPPED large 1000 x1"));
+  EXPECT_THAT(rows, ElementsAre("1 STOPPED small 1000 x1", "2 PENDING large 1000 x5",
+                                "3 PENDING small 1000 x11", "4 PENDING large 2000 x3",
+                                "6 STOPPED large 3000 x1", "8 PENDING large 1000 x3"));
 }
 
 TEST_F(StoreTest, PagesOfTrialsAndSweeps) {
