@@ -3,9 +3,9 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -126,6 +126,42 @@ SweepRow SweepOf(const Cursor& row, int spec_column) {
                   row.Int(13), row.Int(14), row.Int(15), row.Int(16)};
   if (spec_column >= 0) sweep.spec_json = row.Text(spec_column);
   return sweep;
+}
+
+// By the columns of ListObservations.
+void FillEnded(const Cursor& row, ObservationRow* trial) {
+  trial->trial_id = row.Int(0);
+  trial->cell_sha256 = row.Text(6);
+  trial->axes_json = row.Text(7);
+  trial->seed = row.Int(8);
+  trial->params_total = row.Int(9);
+  trial->flops = row.Real(10);
+  trial->final_loss = row.Real(11);
+  trial->trial_sha256 = row.Text(12);
+  trial->data_sha256 = row.Text(13);
+  trial->trainer_version = row.Text(14);
+  trial->trunk_task_id = row.Int(15);
+}
+
+// The row that counts an open trial too, of those that its arm has: of its sizes, or, where the arm
+// has two values of each size that it would bring, the first. None: it needs a row of its own.
+std::optional<size_t> RowFor(const ObservationRow& trial, const std::vector<size_t>& of_arm,
+                             const std::vector<ObservationRow>& rows) {
+  for (const size_t i : of_arm) {
+    if (rows[i].params_non_embedding == trial.params_non_embedding &&
+        rows[i].tokens == trial.tokens) {
+      return i;
+    }
+  }
+  const auto brings = [&](int64_t ObservationRow::*size) {
+    return std::all_of(of_arm.begin(), of_arm.end(), [&](size_t i) {
+      return rows[i].*size != trial.*size && rows[i].*size == rows[of_arm.front()].*size;
+    });
+  };
+  if (brings(&ObservationRow::params_non_embedding) || brings(&ObservationRow::tokens)) {
+    return std::nullopt;
+  }
+  return of_arm.front();
 }
 
 }  // namespace
@@ -254,47 +290,6 @@ absl::StatusOr<int64_t> ReadStore::CountTrials(int64_t sweep_id,
   }
   return total;
 }
-
-namespace {
-
-// By the columns of ListObservations.
-void FillEnded(const Cursor& row, ObservationRow* trial) {
-  trial->trial_id = row.Int(0);
-  trial->cell_sha256 = row.Text(6);
-  trial->axes_json = row.Text(7);
-  trial->seed = row.Int(8);
-  trial->params_total = row.Int(9);
-  trial->flops = row.Real(10);
-  trial->final_loss = row.Real(11);
-  trial->trial_sha256 = row.Text(12);
-  trial->data_sha256 = row.Text(13);
-  trial->trainer_version = row.Text(14);
-  trial->trunk_task_id = row.Int(15);
-}
-
-// The row that counts an open trial too, of those that its arm has: of its sizes, or, where the arm
-// has two values of each size that it would bring, the first. None: it needs a row of its own.
-std::optional<size_t> RowFor(const ObservationRow& trial, const std::vector<size_t>& of_arm,
-                             const std::vector<ObservationRow>& rows) {
-  std::set<int64_t> params, tokens;
-  for (const size_t i : of_arm) {
-    params.insert(rows[i].params_non_embedding);
-    tokens.insert(rows[i].tokens);
-    if (rows[i].params_non_embedding == trial.params_non_embedding &&
-        rows[i].tokens == trial.tokens) {
-      return i;
-    }
-  }
-  const auto is_seen = [](const std::set<int64_t>& sizes, int64_t size) {
-    return sizes.size() > 1 || sizes.contains(size);
-  };
-  if (is_seen(params, trial.params_non_embedding) && is_seen(tokens, trial.tokens)) {
-    return of_arm.front();
-  }
-  return std::nullopt;
-}
-
-}  // namespace
 
 absl::StatusOr<std::vector<ObservationRow>> ReadStore::ListObservations(int64_t sweep_id) const {
   std::vector<ObservationRow> rows;

@@ -270,17 +270,16 @@ void MatMul(const MatMulShape& shape, const MatrixView& a, const MatrixView& b, 
         const float* panel = panels;
         for (int64_t j = 0; j < cols; j += kTileCols) {
           const int64_t width = Min(kTileCols, cols - j);
-          const MatrixView b_part{b.data + k * b.row + (col + j) * b.col, b.row, b.col};
+          MatrixView next_panel{panel + inner * kTileCols, kTileCols, 1};
           if (panels == nullptr) {
+            const float* from = b.data + k * b.row + (col + j) * b.col;
             float* room = shape.rows > kRowBlock ? scratch + j * inner : scratch;
-            if (row == 0) Pack(b_part, inner, width, room);
+            if (row == 0) Pack({from, b.row, b.col}, inner, width, room);
             panel = room;
+            next_panel = {from + kTileCols * b.col, b.row, b.col};
           }
           // Of the panel after this one, a part with each tile.
           const int64_t next_width = row == 0 ? Min(kTileCols, cols - j - kTileCols) : 0;
-          const MatrixView next_panel =
-              panels == nullptr ? MatrixView{b_part.data + kTileCols * b.col, b.row, b.col}
-                                : MatrixView{panel + inner * kTileCols, kTileCols, 1};
           for (int64_t i = 0; i < rows; i += kTileRows) {
             const int64_t next = i + kTileRows, next_rows = Min(kTileRows, rows - next);
             if (next_rows > 0 && j == 0 && !copies && !groups) {
