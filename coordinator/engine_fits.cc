@@ -20,17 +20,6 @@ using nlohmann::json;
 constexpr int64_t kRefitRest = 9;
 constexpr int64_t kRefitRestMsMax = 60'000;
 
-// The axis that a sweep without fit requests is about: D, unless only N differs.
-Axis DefaultAxis(absl::Span<const ObservationRow> trials) {
-  std::set<int64_t> tokens;
-  std::set<int64_t> params;
-  for (const ObservationRow& trial : trials) {
-    tokens.insert(trial.tokens);
-    params.insert(trial.params_non_embedding);
-  }
-  return tokens.size() < 2 && params.size() > 1 ? Axis::kParams : Axis::kTokens;
-}
-
 bool Wants(const std::set<std::string>& arms, const std::string& arm) {
   return arms.contains("") || arms.contains(arm);
 }

@@ -241,6 +241,15 @@ std::vector<std::string> ArmsOf(absl::Span<const ObservationRow> trials) {
   return arms;
 }
 
+Axis DefaultAxis(absl::Span<const ObservationRow> trials) {
+  std::set<int64_t> tokens, params;
+  for (const ObservationRow& trial : trials) {
+    tokens.insert(trial.tokens);
+    params.insert(trial.params_non_embedding);
+  }
+  return tokens.size() < 2 && params.size() > 1 ? Axis::kParams : Axis::kTokens;
+}
+
 bool Fitter::IsPlanned(const FitTarget& target) const {
   return target.kind == "comparison" &&
          std::any_of(plan_.comparisons.begin(), plan_.comparisons.end(),

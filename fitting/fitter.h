@@ -61,6 +61,8 @@ using ContrastKey = std::pair<Axis, std::pair<std::string, std::string>>;
 
 // The arms of these trials, in order of their first trial.
 std::vector<std::string> ArmsOf(absl::Span<const ObservationRow> trials);
+// What a sweep without fit requests is about: D, unless only N differs.
+Axis DefaultAxis(absl::Span<const ObservationRow> trials);
 
 // Fits the DONE trials of one sweep; diverged, stopped and unfinished ones are counted in
 // the results. Remembers comparisons, whose adjusted p-values hang on each other. Refers to

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -22,23 +21,13 @@ int NewestLook(absl::Span<const ObservationRow> trials, int total) {
   return look;
 }
 
-// D, unless only N differs.
-Axis AxisOf(absl::Span<const ObservationRow> trials) {
-  std::set<int64_t> tokens, params;
-  for (const ObservationRow& trial : trials) {
-    tokens.insert(trial.tokens);
-    params.insert(trial.params_non_embedding);
-  }
-  return tokens.size() < 2 && params.size() > 1 ? Axis::kParams : Axis::kTokens;
-}
-
 std::vector<FitTarget> TargetsOf(const StopRule& rule, const FitPlan& plan,
                                  absl::Span<const ObservationRow> trials) {
   if (rule.quantity == "slope_difference") return plan.comparisons;
   std::vector<FitTarget> targets;
   for (const std::string& arm : ArmsOf(trials)) {
     targets.push_back(
-        {rule.quantity == "slope" ? "local_slope" : "saturating", AxisOf(trials), arm, ""});
+        {rule.quantity == "slope" ? "local_slope" : "saturating", DefaultAxis(trials), arm, ""});
   }
   return targets;
 }
