@@ -50,18 +50,19 @@ inline void RowsTimes(int64_t rows, int64_t cols, int64_t inner, const MatrixVie
   }
 }
 
-// For each group of rows of x [length, width]: weights = x across, over whole tiles of the keys
-// that its last row sees; then row(i, keys of those tiles), which puts zeros beyond the row's own
-// key; then out = weights b, unless out is null. Beyond those tiles nothing is written or read.
-template <typename Row>
+// For each group of rows of x [length, width]: weights = x across, over whole vectors of the keys
+// that its last row sees; then softmax(first row, rows of weights), which puts zeros beyond a row's
+// own key; then out = weights b, unless out is null. Beyond those vectors nothing is written or
+// read.
+template <typename Softmax>
 inline void ThroughWeights(int64_t length, int64_t width, const float* x, const Panels& across,
-                           float* weights, Row row, const Panels& b, float* out) {
+                           float* weights, Softmax softmax, const Panels& b, float* out) {
   for (int64_t t = 0; t < length; t += kTileRows) {
     const int64_t rows = Min(kTileRows, length - t), seen = t + rows;
-    const int64_t computed = Min(Parts(seen, kTileCols) * kTileCols, length);
+    const int64_t computed = Min(Parts(seen, kVector) * kVector, length);
     RowsTimes(rows, computed, width, {x + t * width, width, 1}, across, nullptr,
               weights + t * length, length);
-    for (int64_t i = t; i < seen; ++i) row(i, computed);
+    softmax(t, QueryRows{rows, t + 1, length, computed});
     if (out == nullptr) continue;
     RowsTimes(rows, width, seen, {weights + t * length, length, 1}, b, nullptr, out + t * width,
               width);
@@ -75,8 +76,8 @@ void CausalAttention(const AttentionShape& shape, const float* q, const float* k
   const Panels keys = PanelsOfTranspose(k, length, width, &scratch);
   const Panels values = PanelsOfRows(v, length, width, &scratch);
   for (int64_t head = 0; head < shape.group; ++head) {
-    const auto softmax = [&](int64_t i, int64_t computed) {
-      SoftmaxRow(p + i * length, i + 1, computed, scale);
+    const auto softmax = [&](int64_t t, const QueryRows& rows) {
+      SoftmaxRows(rows, p + t * length, scale);
     };
     ThroughWeights(length, width, q, keys, p, softmax, values, out);
     q += length * width;
@@ -93,8 +94,8 @@ void CausalAttentionBackward(const AttentionShape& shape, const float* q, const 
   const Panels values = PanelsOfTranspose(v, length, width, &scratch);
   const Panels keys = PanelsOfRows(k, length, width, &scratch);
   for (int64_t head = 0; head < shape.group; ++head) {
-    const auto softmax = [&](int64_t i, int64_t computed) {
-      SoftmaxRowBackward(p + i * length, ds + i * length, i + 1, computed, scale);
+    const auto softmax = [&](int64_t t, const QueryRows& rows) {
+      SoftmaxRowsBackward(rows, p + t * length, ds + t * length, scale);
     };
     ThroughWeights(length, width, dout, values, ds, softmax, keys, dq);
     // A group of keys meets the queries from its first key on.

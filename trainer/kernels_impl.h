@@ -228,44 +228,81 @@ inline void ZeroBeyond(float* x, int64_t keys, int64_t positions) {
   ForVectors(positions - begin, [=](int64_t i, auto part) { part.Store(x + begin + i, Vector{}); });
 }
 
-// scores [positions] of a query, in place: softmax(scale * score) over the first `keys`, 0 beyond.
-inline void SoftmaxRow(float* scores, int64_t keys, int64_t positions, float scale) {
-  const Vector top = VectorMax(scores, keys, positions);
-  const Vector total = VectorSum(keys, positions, [=](int64_t i, auto part) {
-    const Vector power = part.Keep(Exp((part.Load(scores + i) - top) * scale), 0);
-    part.Store(scores + i, power);
-    return power;
-  });
-  const Vector inverse = 1.0f / total;
-  ForVectors(keys, positions, [=](int64_t i, auto part) {
-    part.Store(scores + i, part.Load(scores + i) * inverse);
-  });
-  ZeroBeyond(scores, keys, positions);
+// Rows of scores of queries that follow each other, up to kTileRows: row i sees first + i keys. A
+// row's sum ends in a chain of a few dozen cycles; what is done to all rows before the next thing
+// is done to any lets the chains run beside each other.
+struct QueryRows {
+  int64_t rows;
+  int64_t first;      // keys of row 0
+  int64_t distance;   // from a row to the next, in floats
+  int64_t positions;  // that a row has
+};
+
+// scores in place: softmax(scale * score) over a row's keys, 0 beyond.
+inline void SoftmaxRows(const QueryRows& shape, float* scores, float scale) {
+  const auto keys = [&](int64_t i) { return shape.first + i; };
+  const auto row = [&](int64_t i) { return scores + i * shape.distance; };
+  Vector tops[kTileRows], totals[kTileRows];
+  for (int64_t i = 0; i < shape.rows; ++i) tops[i] = LanesMax(row(i), keys(i), shape.positions);
+  for (int64_t i = 0; i < shape.rows; ++i) {
+    float* x = row(i);
+    const Vector top = Fold(tops[i], Larger);
+    totals[i] = LanesSum(keys(i), shape.positions, [=](int64_t j, auto part) {
+      const Vector power = part.Keep(Exp((part.Load(x + j) - top) * scale), 0);
+      part.Store(x + j, power);
+      return power;
+    });
+  }
+  for (int64_t i = 0; i < shape.rows; ++i) {
+    float* x = row(i);
+    const float inverse = 1.0f / FoldSum(totals[i])[0];
+    ForVectors(keys(i), shape.positions,
+               [=](int64_t j, auto part) { part.Store(x + j, part.Load(x + j) * inverse); });
+    ZeroBeyond(x, keys(i), shape.positions);
+  }
 }
 
 // dp in place: the gradient of the unscaled scores from that of p, which is 0 beyond the keys.
-inline void SoftmaxRowBackward(const float* p, float* dp, int64_t keys, int64_t positions,
-                               float scale) {
-  const Vector dot = VectorSum(
-      keys, positions, [=](int64_t i, auto part) { return part.Load(p + i) * part.Load(dp + i); });
-  ForVectors(keys, positions, [=](int64_t i, auto part) {
-    const Vector grad = part.Load(p + i) * (part.Load(dp + i) - dot) * scale;
-    part.Store(dp + i, part.Keep(grad, 0));
-  });
-  ZeroBeyond(dp, keys, positions);
+inline void SoftmaxRowsBackward(const QueryRows& shape, const float* p, float* dp, float scale) {
+  Vector dots[kTileRows];
+  for (int64_t i = 0; i < shape.rows; ++i) {
+    const float *x = p + i * shape.distance, *dx = dp + i * shape.distance;
+    dots[i] = LanesSum(shape.first + i, shape.positions,
+                       [=](int64_t j, auto part) { return part.Load(x + j) * part.Load(dx + j); });
+  }
+  for (int64_t i = 0; i < shape.rows; ++i) {
+    const float* x = p + i * shape.distance;
+    float* dx = dp + i * shape.distance;
+    const Vector dot = FoldSum(dots[i]);
+    ForVectors(shape.first + i, shape.positions, [=](int64_t j, auto part) {
+      const Vector grad = part.Load(x + j) * (part.Load(dx + j) - dot) * scale;
+      part.Store(dx + j, part.Keep(grad, 0));
+    });
+    ZeroBeyond(dx, shape.first + i, shape.positions);
+  }
+}
+
+// body(the first row, the rows from it on) for all rows of `blocks` squares of scores.
+template <typename Body>
+inline void ForQueryRows(int64_t blocks, int64_t positions, Body body) {
+  for (int64_t row = 0; row < blocks * positions;) {
+    const int64_t query = row % positions, rows = Min(kTileRows, positions - query);
+    body(row, QueryRows{rows, query + 1, positions, positions});
+    row += rows;
+  }
 }
 
 void CausalSoftmax(float* scores, int64_t blocks, int64_t positions, float scale) {
-  for (int64_t row = 0; row < blocks * positions; ++row, scores += positions) {
-    SoftmaxRow(scores, row % positions + 1, positions, scale);
-  }
+  ForQueryRows(blocks, positions, [=](int64_t row, const QueryRows& shape) {
+    SoftmaxRows(shape, scores + row * positions, scale);
+  });
 }
 
 void CausalSoftmaxBackward(const float* p, float* dp, int64_t blocks, int64_t positions,
                            float scale) {
-  for (int64_t row = 0; row < blocks * positions; ++row, p += positions, dp += positions) {
-    SoftmaxRowBackward(p, dp, row % positions + 1, positions, scale);
-  }
+  ForQueryRows(blocks, positions, [=](int64_t row, const QueryRows& shape) {
+    SoftmaxRowsBackward(shape, p + row * positions, dp + row * positions, scale);
+  });
 }
 
 #include "trainer/attention_impl.h"
@@ -320,7 +357,7 @@ double CrossEntropy(float* logits, const int32_t* targets, int64_t rows, int64_t
       continue;
     }
     float* x = logits;
-    const Vector top = VectorMax(x, vocab, vocab);
+    const Vector top = Fold(LanesMax(x, vocab, vocab), Larger);
     const float at_target = x[targets[row]];
     const float sum = VectorSum(vocab, [=](int64_t i, auto part) {
       const Vector power = Exp(part.Load(x + i) - top);

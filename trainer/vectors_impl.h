@@ -70,12 +70,12 @@ inline Vector Exp(Vector x) {
   const Vector n = shifted - kRound;
   Vector r = x - n * 0.693359375f;
   r = r + n * 2.12194440e-4f;
-  Vector p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + (r + 1.0f);
+  // By pairs: from one power to the next the processor would wait for each multiply-add.
+  const Vector square = r * r;
+  const Vector low = r * 1.6666665459e-1f + 5.0000001201e-1f;
+  const Vector middle = r * 8.3334519073e-3f + 4.1665795894e-2f;
+  const Vector high = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  const Vector p = (high * (square * square) + (middle * square + low)) * square + (r + 1.0f);
   const Bits exponent = (reinterpret_cast<Bits>(shifted) << 23) + 0x3f800000u;
   return p * reinterpret_cast<Vector>(exponent);
 }
@@ -147,23 +147,28 @@ template <typename Body>
   ForVectors(count, count, body);
 }
 
-// The sum of term(i, part), in all lanes.
+// The sums of term(i, part), lane by lane.
 template <typename Term>
-[[gnu::always_inline]] inline Vector VectorSum(int64_t count, int64_t room, Term term) {
+[[gnu::always_inline]] inline Vector LanesSum(int64_t count, int64_t room, Term term) {
   Vector sum = {};
   ForVectors(count, room, [&](int64_t i, auto part) { sum += part.Keep(term(i, part), 0); });
-  return Fold(sum, [](Vector x, Vector y) { return x + y; });
+  return sum;
 }
-template <typename Term>
-[[gnu::always_inline]] inline Vector VectorSum(int64_t count, Term term) {
-  return VectorSum(count, count, term);
+inline Vector FoldSum(Vector lanes) {
+  return Fold(lanes, [](Vector x, Vector y) { return x + y; });
 }
 
-// The largest of x, in all lanes.
-[[gnu::always_inline]] inline Vector VectorMax(const float* x, int64_t count, int64_t room) {
+// The sum of term(i, part), in all lanes.
+template <typename Term>
+[[gnu::always_inline]] inline Vector VectorSum(int64_t count, Term term) {
+  return FoldSum(LanesSum(count, count, term));
+}
+
+// The largest of x, lane by lane.
+[[gnu::always_inline]] inline Vector LanesMax(const float* x, int64_t count, int64_t room) {
   Vector top = All(-INFINITY);
   ForVectors(count, room, [&](int64_t i, auto part) {
     top = Larger(part.Keep(part.Load(x + i), -INFINITY), top);
   });
-  return Fold(top, Larger);
+  return top;
 }
