@@ -189,7 +189,7 @@ void Measure(const Shape& shape, bool smoke) {
   const double round_seconds = smoke ? 0.02 : 0.4;
   std::printf("%s\n", shape.name);
 
-  constexpr int kMembers = 4;
+  constexpr int kMembers = 8;
   const std::vector<int32_t> tokens = Tokens(shape, kMembers);
   Engine solo({Member(shape)}, {});
   const double first = Seconds([&] {
@@ -216,7 +216,7 @@ void Measure(const Shape& shape, bool smoke) {
   Report("engine", timings[0], batch, flops);
   Report("floor: the products alone", timings[1], batch, flops);
   Report("engine, metrics every 10", timings[2], batch, flops);
-  Report("engine, 4 members", timings[3], batch * kMembers, flops);
+  Report("engine, 8 members", timings[3], batch * kMembers, flops);
   std::printf("  engine / floor %.2f; members / solo %.2f; first step %.0f ms\n",
               timings[1].Median() / timings[0].Median(),
               kMembers * timings[0].Median() / timings[3].Median(), 1e3 * first);
