@@ -9,6 +9,8 @@
 #include <string>
 #include <typeinfo>
 
+#include "trainer/config.h"
+
 namespace loglog {
 namespace {
 
@@ -72,8 +74,10 @@ void LaunchOnGpu(const Body& body, int64_t blocks, void* stream) {
   }
   Blocks<<<static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(body);
   if (const cudaError_t error = cudaGetLastError(); error != cudaSuccess) {
-    throw std::runtime_error("GPU kernel " + NameOf(typeid(Body)) + ", " + std::to_string(blocks) +
-                             " blocks: " + cudaGetErrorString(error));
+    const std::string what = "GPU kernel " + NameOf(typeid(Body)) + ", " + std::to_string(blocks) +
+                             " blocks: " + cudaGetErrorString(error);
+    if (error == cudaErrorMemoryAllocation) throw OutOfMemoryError(what);
+    throw DeviceError(what);
   }
 }
 

@@ -11,9 +11,9 @@
 namespace loglog {
 
 // Puts blocks 0 .. blocks - 1 of `body` on the stream (a cudaStream_t) of the current device and
-// returns at once. Nothing is launched for no blocks. Throws std::runtime_error with the body's
-// name and CUDA's reason if the launch is refused. Defined for the bodies of the headers included
-// here.
+// returns at once. Nothing is launched for no blocks. Throws, with the body's name and CUDA's
+// reason, DeviceError (OutOfMemoryError for want of memory) if the launch is refused or something
+// before it has failed. Defined for the bodies of the headers included here.
 template <typename Body>
 void LaunchOnGpu(const Body& body, int64_t blocks, void* stream);
 

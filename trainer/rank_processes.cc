@@ -63,8 +63,13 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
 
 RankProcesses::RankProcesses(const std::string& task_file, int ranks)
     : rendezvous_(MakeRendezvous()), stop_fd_(eventfd(0, EFD_CLOEXEC)) {
-  for (int rank = 1; rank < ranks; ++rank) Start(task_file, rank, ranks);
-  watch_ = std::thread([this] { Watch(); });
+  try {
+    for (int rank = 1; rank < ranks; ++rank) Start(task_file, rank, ranks);
+    watch_ = std::thread([this] { Watch(); });
+  } catch (...) {
+    End();
+    throw;
+  }
 }
 
 void RankProcesses::Start(const std::string& task_file, int rank, int ranks) {
@@ -80,12 +85,21 @@ void RankProcesses::Start(const std::string& task_file, int rank, int ranks) {
   }
   pids_.push_back(pid);
   pidfds_.push_back(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (pidfds_.back() < 0) {
+    throw std::runtime_error("rank " + std::to_string(rank) + " of " + std::to_string(ranks) +
+                             " cannot be watched (pidfd_open): " + std::strerror(errno) +
+                             "; ranks need Linux 5.3 and a sandbox that allows the call");
+  }
 }
 
 RankProcesses::~RankProcesses() {
   const uint64_t one = 1;
   if (write(stop_fd_, &one, sizeof one) != sizeof one) std::abort();
   if (watch_.joinable()) watch_.join();
+  End();
+}
+
+void RankProcesses::End() {
   for (size_t i = 0; i < pids_.size(); ++i) {
     if (pids_[i] > 0) {
       kill(pids_[i], SIGKILL);

@@ -36,6 +36,7 @@ class RankProcesses {
 
  private:
   void Start(const std::string& task_file, int rank, int ranks);
+  void End();
   void Watch();
   [[noreturn]] void EndLike(size_t index, int status);
 

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,21 @@ namespace {
 
 // Rank 0 evaluates alone, and the others wait for it. A rank that dies is noticed at once.
 constexpr std::chrono::hours kTimeout{6};
+
+// What LibTorch throws, or Gloo by itself, when another rank is gone. A device that failed is no
+// lost rank.
+template <typename Beginning, typename Body>
+auto TurnIntoRankLost(Beginning beginning, Body body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const DeviceError&) {
+    throw;
+  } catch (const c10::Error& error) {
+    throw RankLost(beginning() + error.what_without_backtrace());
+  } catch (const std::runtime_error& error) {
+    throw RankLost(beginning() + error.what());
+  }
+}
 
 class ProcessRanks final : public Ranks {
  public:
@@ -84,12 +100,12 @@ class ProcessRanks final : public Ranks {
 
   template <typename Body>
   void Guarded(Body body) {
-    try {
-      body();
-    } catch (const c10::Error& error) {
-      throw RankLost("rank " + std::to_string(place_.rank) + " of " + std::to_string(place_.count) +
-                     " lost the others: " + error.what_without_backtrace());
-    }
+    TurnIntoRankLost(
+        [this] {
+          return "rank " + std::to_string(place_.rank) + " of " + std::to_string(place_.count) +
+                 " lost the others: ";
+        },
+        body);
   }
 
   const RankPlace place_;
@@ -105,13 +121,12 @@ class ProcessRanks final : public Ranks {
 
 std::unique_ptr<Ranks> JoinRanks(const RankPlace& place, const std::string& device) {
   const at::Device on = ParseDevice(device);
-  try {
-    return std::make_unique<ProcessRanks>(place, on);
-  } catch (const c10::Error& error) {
-    throw RankLost("the " + std::to_string(place.count) +
-                   " ranks of this task did not find each other in " + place.rendezvous + ": " +
-                   error.what_without_backtrace());
-  }
+  return TurnIntoRankLost(
+      [&] {
+        return "the " + std::to_string(place.count) +
+               " ranks of this task did not find each other in " + place.rendezvous + ": ";
+      },
+      [&] { return std::make_unique<ProcessRanks>(place, on); });
 }
 
 }  // namespace loglog

@@ -26,7 +26,7 @@ struct RankPlace {
   std::string rendezvous;
 };
 
-// Every method is collective: all ranks call the same ones in the same order, or wait for ever.
+// Every method is collective: all ranks call the same ones in the same order, or wait for hours.
 // Use from one thread. Throws RankLost, or DeviceError of a GPU. Each
 // sum is made in one place and handed out, so all ranks get the same bits.
 class Ranks {

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "shards/test_files_testing.h"
 #include "trainer/engine.h"
 #include "trainer/gradient_buckets.h"
 #include "trainer/reference_testing.h"
@@ -216,6 +217,23 @@ TEST(Ranks, MustShareABatchEqually) {
                  "a step has 4 sequences, which 3 ranks cannot share equally; use a number of "
                  "ranks that divides it, or change train.batch_tokens");
   }
+}
+
+// Gloo throws errors of its own, which are no c10::Error.
+TEST(Ranks, AGoneRankIsSaidToBeLost) {
+  TemporaryFolder folder;
+  std::barrier<> is_gone(2);
+  std::thread other([&] {
+    auto ranks = JoinRanks({.rank = 1, .count = 2, .rendezvous = folder.path()}, "cpu");
+    EXPECT_TRUE(ranks->All(true));
+    ranks.reset();
+    is_gone.arrive_and_wait();
+  });
+  const auto ranks = JoinRanks({.rank = 0, .count = 2, .rendezvous = folder.path()}, "cpu");
+  EXPECT_TRUE(ranks->All(true));
+  is_gone.arrive_and_wait();
+  EXPECT_THROW(ranks->All(true), RankLost);
+  other.join();
 }
 
 // A bit that flipped in one rank's weights, at the first weight of all.
