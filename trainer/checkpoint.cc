@@ -14,6 +14,7 @@
 #include "shards/json_integer.h"
 #include "shards/sha256.h"
 #include "trainer/branch.h"
+#include "trainer/json_reader.h"
 #include "trainer/safetensors.h"
 
 namespace loglog {
@@ -162,18 +163,6 @@ std::string FreeBytes(const std::string& dir) {
   throw std::runtime_error(text);
 }
 
-// Showing a value, as messages do, takes a stack frame for each level.
-ordered_json ParseShallow(const std::string& text, const std::string& path) {
-  constexpr int kDepthMax = 64;
-  return ordered_json::parse(text, [&](int depth, ordered_json::parse_event_t, ordered_json&) {
-    if (depth > kDepthMax) {
-      throw DamagedCheckpoint(path + ": is nested more than " + std::to_string(kDepthMax) +
-                              " levels deep");
-    }
-    return true;
-  });
-}
-
 std::string ReadChecked(const std::string& folder, const ordered_json& listed) {
   const std::string name = listed.at("name").get<std::string>();
   if (name != kStateFile && name != kLoopFile) {
@@ -221,7 +210,7 @@ ordered_json ReadManifest(const std::string& path, const std::string& sha256) {
                             Sha256Hex(text).substr(0, 12) + ", expected " + sha256.substr(0, 12) +
                             ")");
   }
-  ordered_json manifest = ParseShallow(text, path + "/" + kManifestFile);
+  ordered_json manifest = ParseJsonShallow(text, path + "/" + kManifestFile);
   if (manifest.at("format") != kFormat || manifest.at("version") != kVersion) {
     throw ConfigError(path + ": is a checkpoint of format " + manifest.at("format").dump() +
                       " version " + manifest.at("version").dump() + ", and this trainer reads " +
@@ -239,7 +228,7 @@ LoadedCheckpoint ReadFiles(const std::string& path, const ordered_json& manifest
   for (const ordered_json& listed : manifest.at("files")) {
     std::string contents = ReadChecked(path, listed);
     if (listed.at("name") == kLoopFile)
-      loaded.loop = ParseShallow(contents, path + "/" + kLoopFile);
+      loaded.loop = ParseJsonShallow(contents, path + "/" + kLoopFile);
     if (listed.at("name") == kStateFile) loaded.state = std::move(contents);
   }
   if (!loaded.loop.is_object()) {
@@ -309,6 +298,7 @@ CommittedCheckpoint CommitCheckpoint(const Snapshot& snapshot, const CheckpointO
   const std::string header = SafetensorsHeader(snapshot.buffers);
   const int64_t needed = static_cast<int64_t>(header.size() + snapshot.bytes.size());
   std::error_code ignored;
+  bool renamed = false;
   try {
     fs::create_directories(temporary);
     std::vector<WrittenFile> files;
@@ -325,6 +315,7 @@ CommittedCheckpoint CommitCheckpoint(const Snapshot& snapshot, const CheckpointO
     // than it could tell.
     if (fs::exists(path)) Rename(path, replaced);
     Rename(temporary, path);
+    renamed = true;
     SyncDirectory(options.dir);
     phase(CommitPhase::kRenamed);
     fs::remove_all(replaced, ignored);
@@ -333,6 +324,7 @@ CommittedCheckpoint CommitCheckpoint(const Snapshot& snapshot, const CheckpointO
     for (const WrittenFile& file : files) committed.bytes += file.bytes;
     return committed;
   } catch (const std::exception& error) {
+    if (renamed) fs::rename(path, temporary, ignored);
     fs::remove_all(temporary, ignored);
     if (!fs::exists(path, ignored) && fs::exists(replaced, ignored)) {
       std::rename(replaced.c_str(), path.c_str());
@@ -383,7 +375,7 @@ LoadedCheckpoint LoadParent(const ResumePoint& branch, const std::vector<MemberC
 
 std::optional<LoadedCheckpoint> FindCheckpoint(const std::string& dir,
                                                const std::optional<ResumePoint>& wanted,
-                                               int64_t last_step,
+                                               bool newest, int64_t last_step,
                                                const CheckpointIdentity& identity,
                                                const std::vector<StateBuffer>& buffers,
                                                const std::function<void(std::string)>& warn) {
@@ -399,18 +391,20 @@ std::optional<LoadedCheckpoint> FindCheckpoint(const std::string& dir,
       return std::nullopt;
     }
   };
-  std::string tried;
-  if (wanted) {
-    if (auto loaded = load(wanted->path, wanted->sha256, wanted->step)) return loaded;
-    tried = wanted->path;
-    last_step = wanted->step;
+  const auto newest_of = [&](int64_t after, int64_t until) -> std::optional<LoadedCheckpoint> {
+    for (const int64_t step : StepsIn(dir)) {
+      const std::string path = dir + "/" + StepName(step);
+      if (step <= after || step > until || (wanted && path == wanted->path)) continue;
+      if (auto loaded = load(path, "", step)) return loaded;
+    }
+    return std::nullopt;
+  };
+  if (!wanted) return newest_of(-1, last_step);
+  if (newest) {
+    if (auto loaded = newest_of(wanted->step, last_step)) return loaded;
   }
-  for (const int64_t step : StepsIn(dir)) {
-    const std::string path = dir + "/" + StepName(step);
-    if (step > last_step || path == tried) continue;
-    if (auto loaded = load(path, "", step)) return loaded;
-  }
-  return std::nullopt;
+  if (auto loaded = load(wanted->path, wanted->sha256, wanted->step)) return loaded;
+  return newest_of(-1, wanted->step);
 }
 
 void RemoveUnfinished(const std::string& dir) {

@@ -111,11 +111,11 @@ LoadedCheckpoint LoadParent(const ResumePoint& branch, const std::vector<MemberC
                             const std::vector<StateBuffer>& buffers);
 
 // The checkpoint to start from: `wanted` or, when that is damaged or missing, the newest
-// sound one in `dir` of at most its step; without `wanted` the newest sound one of at
-// most `last_step`. Each one passed over is reported to `warn`.
+// sound one in `dir` of at most its step; without `wanted`, and with `newest` before it, the newest
+// sound one of at most `last_step`. Each one passed over is reported to `warn`.
 std::optional<LoadedCheckpoint> FindCheckpoint(const std::string& dir,
                                                const std::optional<ResumePoint>& wanted,
-                                               int64_t last_step,
+                                               bool newest, int64_t last_step,
                                                const CheckpointIdentity& identity,
                                                const std::vector<StateBuffer>& buffers,
                                                const std::function<void(std::string)>& warn);

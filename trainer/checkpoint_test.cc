@@ -58,9 +58,10 @@ class CheckpointTest : public ::testing::Test {
   }
   // The step found, or -1; warnings are kept.
   int64_t Found(const std::optional<ResumePoint>& wanted = std::nullopt,
-                int64_t last_step = 1 << 30) {
-    const auto found = FindCheckpoint(folder_.path(), wanted, last_step, kIdentity, Buffers(),
-                                      [&](const std::string& text) { warnings_.push_back(text); });
+                int64_t last_step = 1 << 30, bool newest = false) {
+    const auto found =
+        FindCheckpoint(folder_.path(), wanted, newest, last_step, kIdentity, Buffers(),
+                       [&](const std::string& text) { warnings_.push_back(text); });
     if (!found) return -1;
     EXPECT_EQ(std::memcmp(found->bytes(), SnapshotAt(found->step).bytes.data(), 32), 0);
     EXPECT_EQ(found->loop.at("step"), found->step);
@@ -288,6 +289,34 @@ TEST_F(CheckpointTest, FullDiskLeavesOlderCheckpointsAndNothingTorn) {
       << message;
   EXPECT_EQ(Names(), (std::set<std::string>{"step-00000010"}));
   EXPECT_EQ(Found(), 10);
+}
+
+TEST_F(CheckpointTest, TheNewestIsFoundBeforeTheWantedOneWhereThatIsAskedFor) {
+  const CommittedCheckpoint first = Commit(10, 4);
+  const ResumePoint wanted{.step = 10, .path = first.path, .sha256 = first.sha256};
+  EXPECT_EQ(Found(wanted, 40, /*newest=*/true), 10);
+  Commit(20, 4);
+  Commit(30, 4);
+  EXPECT_EQ(Found(wanted, 40), 10);
+  EXPECT_EQ(Found(wanted, 40, /*newest=*/true), 30);
+  EXPECT_EQ(Found(wanted, 25, /*newest=*/true), 20);
+  std::filesystem::resize_file(folder_ / "step-00000030/loop.json", 1);
+  EXPECT_EQ(Found(wanted, 40, /*newest=*/true), 20);
+}
+
+// What is reported as not written is not there, even where the failure came after the rename.
+TEST_F(CheckpointTest, AFailureAfterTheRenameLeavesWhatWasThere) {
+  const std::string before = Commit(10).sha256;
+  CheckpointOptions options = Options();
+  options.at_phase = [](CommitPhase at) {
+    if (at == CommitPhase::kRenamed) throw std::runtime_error("the folder cannot be synced");
+  };
+  EXPECT_THROW(CommitCheckpoint(SnapshotAt(10), options), std::runtime_error);
+  EXPECT_THROW(CommitCheckpoint(SnapshotAt(20), options), std::runtime_error);
+  EXPECT_EQ(Names(), (std::set<std::string>{"step-00000010"}));
+  EXPECT_EQ(Found(ResumePoint{.step = 10, .path = folder_ / "step-00000010", .sha256 = before}),
+            10);
+  EXPECT_TRUE(warnings_.empty());
 }
 
 // Killed at each phase of a commit: either the old checkpoint or the new one is found,

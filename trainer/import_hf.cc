@@ -11,6 +11,7 @@
 #include "shards/sha256.h"
 #include "shards/token_shard.h"
 #include "trainer/export_hf.h"
+#include "trainer/json_reader.h"
 #include "trainer/layout.h"
 #include "trainer/safetensors.h"
 
@@ -18,7 +19,7 @@ namespace loglog {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 std::string Read(const std::string& path) {
   try {
@@ -70,7 +71,13 @@ void CheckField(const std::string& path, const json& config, const char* field, 
 
 void CheckConfigJson(const std::string& path, const ModelConfig& model) {
   if (!fs::exists(path)) return;
-  const json config = json::parse(Read(path), nullptr, false);
+  json config;
+  try {
+    config = ParseJsonShallow(Read(path), path);
+  } catch (const json::exception&) {  // is no object then
+  } catch (const std::runtime_error& error) {
+    throw ConfigError(error.what());
+  }
   if (!config.is_object()) throw ConfigError(path + ": is not a JSON object; export it again");
   CheckField(path, config, "model_type", "model family", "llama");
   CheckField(path, config, "hidden_act", "activation", "silu");

@@ -161,6 +161,8 @@ TEST(Import, RefusesAConfigThatSaysOtherwise) {
   WriteText(folder / "config.json", "[]");
   EXPECT_EQ(Refusal(imported, Model(), folder),
             "config.json: is not a JSON object; export it again");
+  WriteText(folder / "config.json", R"({"model_type": )" + std::string(200'000, '['));
+  EXPECT_EQ(Refusal(imported, Model(), folder), "config.json: is nested more than 64 levels deep");
 }
 
 }  // namespace

@@ -70,6 +70,16 @@ std::optional<std::string> NearestWord(const std::string& word,
   return best;
 }
 
+nlohmann::ordered_json ParseJsonShallow(const std::string& text, const std::string& file) {
+  using nlohmann::ordered_json;
+  constexpr int kDepthMax = 64;
+  return ordered_json::parse(text, [&](int depth, ordered_json::parse_event_t, ordered_json&) {
+    if (depth <= kDepthMax) return true;
+    throw std::runtime_error(file + ": is nested more than " + std::to_string(kDepthMax) +
+                             " levels deep");
+  });
+}
+
 json ParseJsonStrictly(std::string_view text, const std::string& file) {
   std::vector<std::set<std::string>> keys;
   std::string duplicate;

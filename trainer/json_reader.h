@@ -17,6 +17,11 @@ namespace loglog {
 // Parses `text`, refusing duplicate keys as well. Throws ConfigError with file:line:column.
 nlohmann::json ParseJsonStrictly(std::string_view text, const std::string& file);
 
+// Parses `text` that another program wrote. Throws nlohmann::json::exception where it is no JSON
+// and std::runtime_error, which names `file`, where it is nested so deeply that showing a value of
+// it, which takes a stack frame for each level, could end the process.
+nlohmann::ordered_json ParseJsonShallow(const std::string& text, const std::string& file);
+
 // Reads one object, key by key. Every getter throws ConfigError when the key is missing
 // and has no default, or when its value is of another type or out of range. The object
 // must outlive the reader. Call Finish once all known keys were asked for.

@@ -141,11 +141,12 @@ void Loop::Resume() {
   const CheckpointIdentity identity = Identity(task_, data_, options_);
   std::optional<LoadedCheckpoint> loaded;
   if (task_.resume || options_.resume_newest) {
-    loaded = FindCheckpoint(task_.checkpoint_dir, task_.resume, task_.EndStep(), identity,
-                            engine_.state_buffers(), [this](const std::string& text) {
-                              std::fprintf(stderr, "%s\n", text.c_str());
-                              passed_over_.push_back(text);
-                            });
+    loaded =
+        FindCheckpoint(task_.checkpoint_dir, task_.resume, options_.resume_newest, task_.EndStep(),
+                       identity, engine_.state_buffers(), [this](const std::string& text) {
+                         std::fprintf(stderr, "%s\n", text.c_str());
+                         passed_over_.push_back(text);
+                       });
   }
   if (!loaded && task_.branch) {
     branched_ = true;
@@ -173,7 +174,7 @@ void Loop::Resume() {
   for (size_t i = 0; i < states_.size(); ++i) {
     states_[i] = MemberState::FromJson(loaded->loop.at("members").at(i));
   }
-  done_ = checkpointed_step_ = loaded->step;
+  done_ = noted_ = checkpointed_step_ = loaded->step;
   if (loaded->trainer_version != options_.trainer_version) {
     std::fprintf(stderr,
                  "%s was written by trainer %s and this is %s: the numbers may differ from an "
@@ -186,10 +187,13 @@ void Loop::Resume() {
 void Loop::StartFresh() {
   engine_.InitWeights();
   const Layout layout = MakeLayout(task_.first().model);
+  std::optional<ImportedWeights> read;  // of many members that start from one file, once
+  std::vector<float> row;
   for (size_t i = 0; i < task_.members.size(); ++i) {
     const std::optional<ImportedWeights>& imported = task_.members[i].init.weights;
     if (!imported) continue;
-    const std::vector<float> row = ImportLlama(*imported, task_.first().model, task_.data_root);
+    if (read != imported) row = ImportLlama(*imported, task_.first().model, task_.data_root);
+    read = imported;
     std::map<std::string, const float*> tensors;  // by the name of their buffer
     for (const TensorSpec& tensor : layout.tensors) {
       tensors[std::to_string(i) + "/weights/" + tensor.name] = row.data() + tensor.offset;
