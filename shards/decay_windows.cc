@@ -105,9 +105,12 @@ std::string WindowText(const DecayWindow& window) {
 
 }  // namespace
 
+int64_t StepOfShare(double share, int64_t steps) {
+  return std::llround(share * static_cast<double>(steps));
+}
+
 int64_t RunMoment::StepOf(int64_t steps) const {
-  return is_percent ? std::llround(value / 100 * static_cast<double>(steps))
-                    : static_cast<int64_t>(value);
+  return is_percent ? StepOfShare(value / 100, steps) : static_cast<int64_t>(value);
 }
 
 std::vector<DecayWindow> ParseDecayWindows(std::string_view text, std::string* error) {

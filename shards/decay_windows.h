@@ -22,6 +22,9 @@ struct RunMoment {
   bool operator==(const RunMoment&) const = default;
 };
 
+// The nearest step to a share of a run, such as .125, of `steps`.
+int64_t StepOfShare(double share, int64_t steps);
+
 enum class DecayCurve { kLinear, kCosine };
 
 // Steps begin <= t < end of the run.

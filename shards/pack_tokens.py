@@ -153,6 +153,8 @@ def main():
     args = parser.parse_args()
     if not 0 < args.val_share < 1:
         fail(f"--val-share is {args.val_share}, and it is a share between 0 and 1")
+    if not 1 <= args.shard_tokens <= 1_000_000_000:
+        fail(f"--shard-tokens is {args.shard_tokens}, and it is from 1 to 1000000000")
     if os.path.exists(args.out):
         fail(f"{args.out} is there already; name another folder with --out")
     tokenizer = open_tokenizer(args.tokenizer, args.separator)

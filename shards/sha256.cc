@@ -6,13 +6,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <stdexcept>
 #include <vector>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
 #endif
+
+#include "shards/file_writer.h"
 
 namespace loglog {
 namespace {
@@ -178,7 +179,7 @@ std::string Sha256Hex(std::string_view bytes) {
 std::string Sha256HexOfFile(const std::string& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
-    throw std::runtime_error(path + ": cannot be opened for hashing: " + std::strerror(errno));
+    throw FileError(path + ": cannot be opened for hashing: " + std::strerror(errno), errno);
   }
   Sha256 hash;
   std::vector<char> buffer(1 << 20);
@@ -187,9 +188,9 @@ std::string Sha256HexOfFile(const std::string& path) {
     if (n == 0) break;
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
-      const std::string reason = std::strerror(errno);
+      const int error = errno;
       close(fd);
-      throw std::runtime_error(path + ": cannot be read for hashing: " + reason);
+      throw FileError(path + ": cannot be read for hashing: " + std::strerror(error), error);
     }
     hash.Update(buffer.data(), n);
   }

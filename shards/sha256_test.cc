@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <random>
-#include <stdexcept>
+
+#include "shards/file_writer.h"
 
 namespace loglog {
 
@@ -66,7 +68,8 @@ TEST(Sha256, MissingFileIsNamed) {
   try {
     Sha256HexOfFile("/nonexistent/tokens.bin");
     FAIL() << "no error";
-  } catch (const std::runtime_error& error) {
+  } catch (const FileError& error) {  // a fact about the host
+    EXPECT_EQ(error.error(), ENOENT);
     EXPECT_STREQ(
         error.what(),
         "/nonexistent/tokens.bin: cannot be opened for hashing: No such file or directory");

@@ -26,9 +26,9 @@ class Permutation {
   uint64_t round_keys_[kRounds];
 };
 
-// The shards of one set, cut into windows of seq_len + 1 tokens that overlap by one, so
-// that every token but the first of each shard is predicted once. Immutable after
-// construction; thread-safe.
+// The shards of one set, cut into windows of seq_len + 1 tokens that overlap by one: a token is
+// predicted once, but for the first of each shard and the last few that fill no window. Immutable
+// after construction; thread-safe.
 class WindowSet {
  public:
   // Throws ShardError, also when no shard has a whole window.
@@ -37,7 +37,6 @@ class WindowSet {
 
   int64_t windows() const { return windows_; }
   int64_t tokens() const { return tokens_; }
-  const std::vector<TokenShard>& shards() const { return shards_; }
 
   // Writes the seq_len + 1 tokens of window `index`, in the shards' own order. Throws
   // ShardError for an id outside the vocabulary.

@@ -113,6 +113,7 @@ class AnchorGenerator final : public Generator {
 
   // What a pair is answered with in training and, where it is untrained, by composition.
   int32_t TargetShift(const Pair& pair) const {
+    if (!IsTrained(pair)) return ComposedShift(pair);
     if (config_.protocol == AnchorProtocol::kNoninferential34 && pair == Pair{3, 4}) return -6;
     return NoiseShift(pair, config_.noise_groups).value_or(ComposedShift(pair));
   }
@@ -145,10 +146,10 @@ class AnchorGenerator final : public Generator {
     return set;
   }
 
-  // The same numbers with 3 4 and with 4 3.
+  // The same numbers with 3 4 and with 4 3, once at least.
   EvalSet Agreement(int64_t sequences) const {
     EvalSet set{.name = "commutative", .report = EvalSet::Report::kAgreement};
-    for (int64_t i = 0; i < sequences / 2; ++i) {
+    for (int64_t i = 0; i < std::max<int64_t>(1, sequences / 2); ++i) {
       for (const Pair& pair : {Pair{3, 4}, Pair{4, 3}}) {
         Draws draws(DeriveKey({kEvalKey, static_cast<uint64_t>(i)}));
         int32_t sequence[kLength + 1];

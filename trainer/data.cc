@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -72,17 +73,21 @@ struct Side {
   }
 };
 
-// Tokens for each byte of text of validation files that a manifest beside them lists; 0 where there
-// is none, or none that tells.
+// Tokens for each byte of text of these files, where they are just the validation files that
+// manifests beside them list; else 0, and where a manifest does not tell.
 double TokensPerByte(const std::vector<std::string>& paths) {
   int64_t tokens = 0, bytes = 0;
-  std::set<std::string> folders;
+  std::map<std::string, std::set<std::string>> names_by_folder;
   for (const std::string& path : paths) {
-    folders.insert(std::filesystem::path(path).parent_path().string());
+    const std::filesystem::path file(path);
+    names_by_folder[file.parent_path().string()].insert(file.filename().string());
   }
-  for (const std::string& folder : folders) {
+  for (const auto& [folder, names] : names_by_folder) {
     const auto manifest = FindManifest(folder.empty() ? "." : folder);
     if (!manifest || manifest->val.TextBytes(manifest->tokenizer) == 0) return 0;
+    std::set<std::string> listed;
+    for (const ShardFile& file : manifest->val.files) listed.insert(file.name);
+    if (names != listed) return 0;
     tokens += manifest->val.tokens;
     bytes += manifest->val.TextBytes(manifest->tokenizer);
   }
@@ -138,7 +143,7 @@ void TrainingData::Load(const MemberConfig& config, const std::string& data_root
   } else {
     train.Open(data.train.format, config, &train_hashes);
     shards_ = std::move(train.sets);
-    if (shards_.size() > 1) mix_.emplace(train.domains);
+    if (shards_.size() > 1) mix_.emplace(train.domains, "data.train.domains");
   }
   if (data.val.format == DataFormat::kSynthetic) {
     val_hashes.push_back(synthetic_->Sha256());
@@ -184,7 +189,10 @@ void TrainingData::PickValidation(const std::vector<Domain>& domains,
     eval_sets_[0].tokens_per_byte = tokens_per_byte[0];
     return;
   }
-  const std::vector<int64_t> shares = DomainMix(domains).Split(sequences);
+  std::vector<int64_t> windows;
+  for (const auto& set : sets) windows.push_back(set->windows());
+  const std::vector<int64_t> shares =
+      DomainMix(domains, "data.val.domains").Split(sequences, windows);
   for (size_t i = 0; i < sets.size(); ++i) Pick(*sets[i], shares[i], &eval_sets_[0].tokens);
   for (size_t i = 0; i < sets.size(); ++i) {
     EvalSet set{.name = domains[i].name, .tokens_per_byte = tokens_per_byte[i]};

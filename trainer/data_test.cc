@@ -102,6 +102,11 @@ TEST_F(DataTest, BytesOfThePackedTextAreKnown) {
   const double tokens = static_cast<double>(manifest_.val.tokens);
   EXPECT_DOUBLE_EQ(TrainingData(config_, folder_.path()).eval_sets()[0].tokens_per_byte,
                    tokens / (tokens - static_cast<double>(manifest_.val.documents)));
+  // Of another file than the manifest's the bytes are not known.
+  std::filesystem::copy(folder_ / "packed/val-00000.bin", folder_ / "packed/other.bin");
+  config_.data.val.glob = "packed/other.bin";
+  EXPECT_EQ(TrainingData(config_, folder_.path()).eval_sets()[0].tokens_per_byte, 0);
+  config_.data.val.glob = "packed/val-*.bin";
   std::filesystem::remove(folder_ / "packed/manifest.json");
   EXPECT_EQ(TrainingData(config_, folder_.path()).eval_sets()[0].tokens_per_byte, 0);
 }

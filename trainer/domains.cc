@@ -60,7 +60,7 @@ std::vector<Domain> ParseDomains(const std::string& text, const std::string& fie
   return domains;
 }
 
-DomainMix::DomainMix(const std::vector<Domain>& domains) {
+DomainMix::DomainMix(const std::vector<Domain>& domains, const std::string& field) {
   double total = 0, before = 0;
   for (const Domain& domain : domains) total += domain.weight;
   first_.push_back(0);
@@ -68,7 +68,7 @@ DomainMix::DomainMix(const std::vector<Domain>& domains) {
     before += domain.weight;
     first_.push_back(std::llround(before / total * static_cast<double>(kBlock)));
     if (first_.back() > first_[first_.size() - 2]) continue;
-    throw ConfigError("data.train.domains gives " + domain.name + " a share of " +
+    throw ConfigError(field + " gives " + domain.name + " a share of " +
                       std::to_string(domain.weight / total) + ", under one sequence in " +
                       std::to_string(kBlock) + "; raise its weight or leave it out");
   }
@@ -84,13 +84,19 @@ DomainMix::Place DomainMix::At(uint64_t seed, int64_t position) const {
   return {.domain = domain, .position = block * each + slot - first_[domain]};
 }
 
-std::vector<int64_t> DomainMix::Split(int64_t sequences) const {
-  std::vector<int64_t> counts;
-  for (size_t i = 0; i + 1 < first_.size(); ++i) {
-    counts.push_back(
-        std::max<int64_t>(1, first_[i + 1] * sequences / kBlock - first_[i] * sequences / kBlock));
+std::vector<int64_t> DomainMix::Split(int64_t sequences, const std::vector<int64_t>& most) const {
+  while (true) {
+    std::vector<int64_t> counts;
+    int64_t fewer = sequences;
+    for (size_t i = 0; i + 1 < first_.size(); ++i) {
+      const int64_t before = first_[i] * sequences / kBlock;
+      counts.push_back(std::max<int64_t>(1, first_[i + 1] * sequences / kBlock - before));
+      if (counts[i] <= most[i]) continue;
+      fewer = std::min({fewer, sequences - 1, sequences * most[i] / counts[i]});
+    }
+    if (fewer == sequences) return counts;
+    sequences = fewer;
   }
-  return counts;
 }
 
 }  // namespace loglog

@@ -30,12 +30,14 @@ class DomainMix {
     int64_t position = 0;  // in the stream of that domain
   };
 
-  // Throws ConfigError for a weight so small that a block has no sequence of it.
-  explicit DomainMix(const std::vector<Domain>& domains);
+  // Throws ConfigError, which begins with `field`, for a weight so small that a block has no
+  // sequence of it.
+  DomainMix(const std::vector<Domain>& domains, const std::string& field);
 
   Place At(uint64_t seed, int64_t position) const;
-  // How many of `sequences` are of each domain, at least one.
-  std::vector<int64_t> Split(int64_t sequences) const;
+  // How many of `sequences` are of each domain, at least one. Where a domain has no more than
+  // `most` (at least one), there are fewer in all, in the same shares.
+  std::vector<int64_t> Split(int64_t sequences, const std::vector<int64_t>& most) const;
 
  private:
   std::vector<int64_t> first_;  // of each domain in a block before it is shuffled, and kBlock

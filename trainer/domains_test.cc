@@ -11,7 +11,7 @@ namespace loglog {
 namespace {
 
 std::string Refusal(const std::string& text) {
-  return MessageOf<ConfigError>([&] { DomainMix(ParseDomains(text, "data.train.domains")); });
+  return MessageOf<ConfigError>([&] { DomainMix(ParseDomains(text, "data.f"), "data.f"); });
 }
 
 TEST(Domains, AreReadAndRefused) {
@@ -24,15 +24,14 @@ TEST(Domains, AreReadAndRefused) {
   EXPECT_NE(Refusal("web 0 a").find("a weight above 0"), std::string::npos);
   EXPECT_NE(Refusal("w/b 1 a").find("a name of letters"), std::string::npos);
   EXPECT_NE(Refusal("web 1 a b").find("has the part"), std::string::npos);
-  EXPECT_EQ(Refusal("web 1 a; web 2 b"),
-            "data.train.domains has two domains called web; name them apart");
-  EXPECT_NE(Refusal("web 1 a; code 0.0001 b").find("gives code a share of 0.000100, under one"),
+  EXPECT_EQ(Refusal("web 1 a; web 2 b"), "data.f has two domains called web; name them apart");
+  EXPECT_NE(Refusal("web 1 a; code 0.0001 b").find("data.f gives code a share of 0.000100, under"),
             std::string::npos);
 }
 
 // Every block has each domain's share, and no sequence of a domain is passed over or given twice.
 TEST(DomainMix, GivesEverySequenceOfADomainOnceInItsShare) {
-  const DomainMix mix(ParseDomains("a 1 x; b 0.5 y; c 2.5 z", "f"));
+  const DomainMix mix(ParseDomains("a 1 x; b 0.5 y; c 2.5 z", "f"), "f");
   std::set<int64_t> seen[3];
   constexpr int64_t kBlocks = 3;
   for (int64_t block = 0; block < kBlocks; ++block) {
@@ -48,12 +47,16 @@ TEST(DomainMix, GivesEverySequenceOfADomainOnceInItsShare) {
     EXPECT_EQ(*positions.begin(), 0);
     EXPECT_EQ(*positions.rbegin(), static_cast<int64_t>(positions.size()) - 1);
   }
-  EXPECT_EQ(mix.Split(8), (std::vector<int64_t>{2, 1, 5}));
-  EXPECT_EQ(mix.Split(1)[1], 1);
+  const std::vector<int64_t> enough(3, 100);
+  EXPECT_EQ(mix.Split(8, enough), (std::vector<int64_t>{2, 1, 5}));
+  EXPECT_EQ(mix.Split(1, enough)[1], 1);
+  // The shares hold where one domain has too few, and the others go without.
+  EXPECT_EQ(mix.Split(80, {100, 5, 100}), (std::vector<int64_t>{10, 5, 25}));
+  EXPECT_EQ(mix.Split(80, {1, 1, 1}), (std::vector<int64_t>{1, 1, 1}));
 }
 
 TEST(DomainMix, OrderIsMixedAndOfTheSeed) {
-  const DomainMix mix(ParseDomains("a 1 x; b 1 y", "f"));
+  const DomainMix mix(ParseDomains("a 1 x; b 1 y", "f"), "f");
   int changes = 0, differ = 0;
   for (int64_t i = 0; i < 1000; ++i) {
     changes += mix.At(1, i).domain != mix.At(1, i + 1).domain ? 1 : 0;

@@ -212,6 +212,29 @@ TEST(Anchor, NoiseGroupsAnswerOtherwise) {
   }
 }
 
+// Noise is what training says; of a pair that is not trained the answer is composed.
+TEST(Anchor, UntrainedPairsAreAskedForTheComposedAnswerWhateverTheNoise) {
+  for (const AnchorProtocol protocol :
+       {AnchorProtocol::kWithout34, AnchorProtocol::kNoninferential34}) {
+    const auto generator =
+        MakeAnchorGenerator({.protocol = protocol, .noise_groups = 6}, kAnchorModel);
+    const auto sets = generator->EvalSets(20);
+    for (const char* name : {"ood", "probe_43"}) {
+      const EvalSet& set = Find(sets, name);
+      for (size_t i = 0; i < set.tokens.size(); i += 10) {
+        EXPECT_EQ(Decode(&set.tokens[i]).shift, -10) << name;
+      }
+    }
+    EXPECT_EQ(Decode(Find(sets, "probe_12").tokens.data()).shift, 4);
+  }
+}
+
+TEST(Anchor, EvalSetsHaveASequenceHoweverFewAreAskedFor) {
+  for (const EvalSet& set : MakeAnchorGenerator({}, kAnchorModel)->EvalSets(1)) {
+    EXPECT_GE(set.tokens.size(), 10u) << set.name;
+  }
+}
+
 TEST(Anchor, RefusesWhatDoesNotFit) {
   EXPECT_THAT(Refusal([] { MakeAnchorGenerator({}, {.vocab = 201, .seq_len = 8}); }),
               HasSubstr("model.seq_len is 8, and data of format anchor have 9 tokens"));

@@ -41,7 +41,7 @@ std::vector<std::string> WordsAndMarks(const std::string& text) {
 
 TextPair ScanPair(const std::string& line, const std::string& place) {
   const size_t out = line.find(" OUT: ");
-  if (line.rfind("IN: ", 0) != 0 || out == std::string::npos) {
+  if (line.rfind("IN: ", 0) != 0 || out == std::string::npos || out < 4) {
     Refuse(place,
            "is not of the form \"IN: <words> OUT: <words>\" of SCAN; is data.train.format "
            "the right one?");

@@ -56,6 +56,7 @@ TEST(PairFiles, RefusalsNameTheLineAndTheForm) {
   };
   EXPECT_THAT(refusal(DataFormat::kScan, "IN: a OUT: b\nIN: c\n"),
               HasSubstr("/file:2: is not of the form \"IN: <words> OUT: <words>\""));
+  EXPECT_THAT(refusal(DataFormat::kScan, "IN: OUT: b\n"), HasSubstr("/file:1: is not of the form"));
   EXPECT_THAT(refusal(DataFormat::kScan, "IN:  OUT: b\n"),
               HasSubstr("/file:1: has an empty input"));
   EXPECT_THAT(refusal(DataFormat::kCogs, "a\tb\n"), HasSubstr("three columns of COGS"));

@@ -87,6 +87,8 @@ def check_hugging_face(folder, loglog):
     assert split["a", "val"] == split["b", "val"] and split["a", "train"] == split["b", "train"]
     refused = pack(folder / "a.txt", *common, "--separator", "<end>", "--out", folder / "a")
     assert refused.returncode == 1 and "is there already; name another folder" in refused.stderr
+    refused = pack(folder / "a.txt", *common, "--separator", "<end>", "--shard-tokens", "0", "--out", folder / "c")
+    assert refused.returncode == 1 and "--shard-tokens is 0, and it is from 1 to" in refused.stderr
     refused = pack(folder / "a.txt", *common, "--out", folder / "c")
     assert "name the token that parts documents with --separator" in refused.stderr
     refused = pack(folder / "a.txt", *common, "--separator", "<none>", "--out", folder / "c")
