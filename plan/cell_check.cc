@@ -164,6 +164,12 @@ class CellChecker {
           absl::StrCat("train.decay_begin ", DisplayText(begin), " is not before train.decay_end ",
                        DisplayText(end)),
           "to decay never, write weight_decay: 0");
+    } else if (const int64_t steps = config_.steps();
+               steps > 0 && StepOfShare(begin, steps) >= StepOfShare(end, steps)) {
+      Add(end < 1 ? "train.decay_end" : "train.decay_begin",
+          absl::StrCat("train.decay_begin ", DisplayText(begin), " and train.decay_end ",
+                       DisplayText(end), " have none of the run's ", steps, " steps between them"),
+          "set them further apart");
     }
     if (config_.IsNull("train.decay_windows")) return;
     const char* const path = "train.decay_windows";

@@ -67,6 +67,11 @@ void CheckDecay(const TrainConfig& train) {
     Refuse("train.decay_begin ", train.decay_begin, " is not before train.decay_end ",
            train.decay_end, "; to decay never, set train.weight_decay to 0");
   }
+  const int64_t steps = train.Steps();
+  if (StepOfShare(train.decay_begin, steps) >= StepOfShare(train.decay_end, steps)) {
+    Refuse("train.decay_begin ", train.decay_begin, " and train.decay_end ", train.decay_end,
+           " have none of the run's ", steps, " steps between them; set them further apart");
+  }
   if (train.decay_windows.empty()) return;
   const TrainConfig standard;
   if (train.decay_begin != standard.decay_begin || train.decay_end != standard.decay_end) {

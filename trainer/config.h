@@ -76,6 +76,8 @@ enum class DepthFactor { kNone, kInvSqrt2L };
 struct ImportedWeights {
   std::string path;  // no part of the trial's identity, which the contents are
   std::string sha256;
+
+  bool operator==(const ImportedWeights&) const = default;
 };
 
 struct InitConfig {

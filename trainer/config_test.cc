@@ -124,6 +124,9 @@ TEST(Config, RefusalsNameTheFieldAndTheFix) {
       {[](MemberConfig& m) { m.train.decay_begin = 1; },
        "train.decay_begin 1 is not before train.decay_end 1; to decay never, set "
        "train.weight_decay to 0"},
+      {[](MemberConfig& m) { m.train.decay_end = 0.01; },
+       "train.decay_begin 0 and train.decay_end 0.01 have none of the run's 10 steps between them; "
+       "set them further apart"},
       {[](MemberConfig& m) { m.train.decay_end = 1.5; },
        "train.decay_end is 1.5; it is a share and must lie between 0 and 1"},
       {[](MemberConfig& m) { m.train.warmup_tokens = 400; },

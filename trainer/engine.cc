@@ -387,9 +387,8 @@ std::vector<Evaluation> Engine::Impl::Evaluate(const int32_t* tokens, int64_t se
   const int64_t width = model_.seq_len + 1;
   // The workspace of training serves; another one beside it would stay for good. What is left
   // over in the end has one only for as long as it is needed.
-  const int64_t step = members_[0].SequencesPerStep();
-  const int64_t chunk = ChunkSequences(step, model_.seq_len, chunk_tokens_);
-  const int64_t rest = sequences % chunk;
+  const Share share = OwnShare();
+  const int64_t chunk = share.chunk, rest = sequences % chunk;
   loss_sum_.zero_();
   std::vector<Evaluation> results(members_.size());
   for (MemberGroup& group : groups_) {
@@ -401,7 +400,7 @@ std::vector<Evaluation> Engine::Impl::Evaluate(const int32_t* tokens, int64_t se
       if (with_answers) TakeAnswers(group, lane, &results);
     };
     for (int64_t begin = 0; begin < sequences - rest; begin += chunk) {
-      run(LaneFor(group.count, chunk), begin, chunk, PartReads(step / chunk, begin == 0));
+      run(LaneFor(group.count, chunk), begin, chunk, PartReads(share.size / chunk, begin == 0));
     }
     if (rest == 0) continue;
     Lane lane = MakeLane(group.count, rest);

@@ -59,7 +59,13 @@ void Engine::Impl::WriteState(size_t index, const void* bytes) {
   const at::Tensor host = at::empty(tensor.sizes(), at::kFloat);
   std::memcpy(host.mutable_data_ptr<float>(), bytes, size);
   tensor.copy_(host);
-  if (compute_type_ != at::kFloat) RefreshComputeCopy();
+  const size_t per_kind = layout_.tensors.size(), per_member = 3 * per_kind + 1;
+  if (compute_type_ == at::kFloat || index % per_member >= per_kind) return;
+  // Of this tensor alone: a whole copy for each would be quadratic.
+  const TensorSpec& spec = layout_.tensors[index % per_member];
+  compute_.select(0, static_cast<int64_t>(index / per_member))
+      .narrow(0, spec.offset, spec.size())
+      .copy_(tensor);
 }
 
 Engine::Engine(std::vector<MemberConfig> members, const EngineOptions& options) {

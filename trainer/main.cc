@@ -124,13 +124,14 @@ LoopResult TrainWithRanks(const std::string& file, const Task& task, LoopOptions
 
 int Train(const std::string& file, bool resume, int bell_fd) {
   const Task task = ReadTask(file);
+  // Off until it has been measured: docs/TRAINER.md.
+  const char* const graphs = std::getenv("LOGLOG_CUDA_GRAPHS");
   const LoopOptions options = {
       .resume_newest = resume,
       .bell_fd = bell_fd,
       .trainer_version = kVersion,
       .stop = &g_stop,
-      // Off until it has been measured: docs/TRAINER.md.
-      .engine = {.captures_steps = std::getenv("LOGLOG_CUDA_GRAPHS") != nullptr}};
+      .engine = {.captures_steps = graphs != nullptr && std::string_view(graphs) == "1"}};
   const LoopResult result =
       task.ranks > 1 ? TrainWithRanks(file, task, options) : TrainTask(task, options);
   switch (result) {

@@ -75,7 +75,8 @@ void MemberState::NoteStep(const TrainConfig& train, int64_t step, bool was_skip
   }
   ++skipped;
   ++skipped_in_row;
-  skipped_decay += DecayRate(train, step);
+  // As in LrLambdaIntegral, from which it is taken off.
+  if (train.decay != DecayMode::kGradient) skipped_decay += DecayRate(train, step);
 }
 
 void MemberState::ChooseAccuracies(const std::vector<NamedValue>& evaluation) {

@@ -43,7 +43,7 @@ struct MemberState {
   void NoteStep(const TrainConfig& train, int64_t step, bool was_skipped);
 
   // Accuracies are reported at three checkpoints that are kept apart: the last; the first one
-  // that was best on held-out examples of what was trained (chosen/acc/*, of acc/id); and,
+  // that was best on acc/id, the set like what was trained (chosen/acc/*); and,
   // optimistic because it was picked by what it reports, the best on the untrained
   // (best/acc/ood). Takes what `evaluation` says of the latter two into `latest`.
   void ChooseAccuracies(const std::vector<NamedValue>& evaluation);

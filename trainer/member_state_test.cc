@@ -96,6 +96,12 @@ TEST(MemberState, LimitsFollowTheRunningMeanAndEndAfterTenInARow) {
   config.train = train;
   EXPECT_NEAR(EndLine(0, config, state, 100).at("summary").at("lr_lambda_integral").get<double>(),
               90 * 0.125, 1e-12);
+  // Decay through the gradient is no decay of that sum, and skipping it takes nothing off.
+  config.train.decay = DecayMode::kGradient;
+  MemberState through_gradient;
+  through_gradient.NoteStep(config.train, 0, true);
+  const auto line = EndLine(0, config, through_gradient, 100);
+  EXPECT_EQ(line.at("summary").at("lr_lambda_integral").get<double>(), 0);
 }
 
 TEST(SpikeDetector, FindsAnOutlierOnceAndForgetsIt) {

@@ -80,8 +80,8 @@ class Ops {
   virtual void Product(const at::Tensor* base, const at::Tensor& a, const at::Tensor& b,
                        Panels* panels, at::Tensor& out) const;
 
-  // sum = base + a b, y its RMSNorm and rstd as below. `delta`, like sum in the type of a, is
-  // scratch. By the two steps, unless overridden.
+  // sum = base + a b, y its RMSNorm and rstd as below. `delta`, in the type of a, is scratch. By
+  // the two steps, unless overridden.
   virtual void ProductNorm(const at::Tensor& base, const at::Tensor& a, const at::Tensor& b,
                            Panels* panels, const at::Tensor& gain, double eps, at::Tensor& delta,
                            at::Tensor& sum, at::Tensor& y, at::Tensor& rstd) const;

@@ -9,12 +9,8 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 
-int64_t Rounded(double share, int64_t steps) {
-  return std::llround(share * static_cast<double>(steps));
-}
-
 int64_t WarmupSteps(const TrainConfig& train) {
-  if (!train.warmup_tokens) return Rounded(train.warmup, train.Steps());
+  if (!train.warmup_tokens) return StepOfShare(train.warmup, train.Steps());
   return std::llround(static_cast<double>(*train.warmup_tokens) /
                       static_cast<double>(train.batch_tokens));
 }
@@ -32,7 +28,7 @@ double LearningRateShare(const TrainConfig& train, int64_t step) {
       return train.min_lr_ratio + (1 - train.min_lr_ratio) * 0.5 * (1 + std::cos(kPi * progress));
     }
     case Schedule::kWsd: {
-      const int64_t cooldown = Rounded(train.cooldown, steps);
+      const int64_t cooldown = StepOfShare(train.cooldown, steps);
       const int64_t start = steps - cooldown;
       if (step < start) return 1;
       const double progress = static_cast<double>(step - start) / static_cast<double>(cooldown);
@@ -52,7 +48,7 @@ double LambdaShare(const TrainConfig& train, int64_t step) {
   const int64_t steps = train.Steps();
   if (!train.decay_windows.empty()) return DecayFactor(train.decay_windows, step, steps);
   const bool decays =
-      step >= Rounded(train.decay_begin, steps) && step < Rounded(train.decay_end, steps);
+      step >= StepOfShare(train.decay_begin, steps) && step < StepOfShare(train.decay_end, steps);
   return decays ? 1 : 0;
 }
 

@@ -49,7 +49,7 @@ void Start(StepRing* ring, SlowDevice* device, int step) {
   ring->End();
 }
 
-TEST(StepRing, ANumberIsReadAfterItsCopyHasEnded) {
+TEST(StepRing, T30_ANumberIsReadAfterItsCopyHasEnded) {
   SlowDevice device(3);
   StepRing ring(3, device);
   EXPECT_EQ(ring.Take(true), std::nullopt);
