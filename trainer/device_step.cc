@@ -62,7 +62,8 @@ DeviceStep::DeviceStep(const Layout& layout, const Shape& shape, const FlatState
       launch_(device, host_threads),
       clock_(MakeClock(device, late)),
       ring_(kStepsAhead, *clock_) {
-  ListSegments(layout);
+  segments_ = UpdateSegments(layout);
+  ListChunks();
   const int64_t members = shape.members, segments = static_cast<int64_t>(segments_.size());
   const auto field = [](int64_t* end, int64_t bytes) {
     const Field made = {.offset = *end, .bytes = bytes};
@@ -97,17 +98,7 @@ DeviceStep::DeviceStep(const Layout& layout, const Shape& shape, const FlatState
   update_parts_ = Bytes(members * chunks_ * static_cast<int64_t>(sizeof(UpdateSums)), on_device);
 }
 
-void DeviceStep::ListSegments(const Layout& layout) {
-  for (const TensorSpec& tensor : layout.tensors) {
-    const int64_t layer = tensor.in_layer ? tensor.layer : -1;
-    UpdateSegment* last = segments_.empty() ? nullptr : &segments_.back();
-    if (last != nullptr && last->group == tensor.group() && last->layer == layer &&
-        last->begin + last->size == tensor.offset) {
-      last->size += tensor.size();
-    } else {
-      segments_.push_back({tensor.offset, tensor.size(), tensor.group(), layer});
-    }
-  }
+void DeviceStep::ListChunks() {
   std::vector<AdamWChunk> chunk_list;
   std::vector<int64_t> begins = {0};
   for (size_t s = 0; s < segments_.size(); ++s) {

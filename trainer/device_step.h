@@ -19,13 +19,6 @@
 
 namespace loglog {
 
-// Entries of a row that share lr, decay and what metrics they count for.
-struct UpdateSegment {
-  int64_t begin = 0, size = 0;
-  TensorGroup group = TensorGroup::kNorm;
-  int64_t layer = -1;  // of the decoder, where it is in one
-};
-
 // Steps that may be under way at a time.
 constexpr size_t kStepsAhead = 8;
 
@@ -85,7 +78,7 @@ class DeviceStep {
     at::Tensor in, out;
   };
 
-  void ListSegments(const Layout& layout);
+  void ListChunks();
   at::Tensor View(const Field& field, at::ScalarType type, at::IntArrayRef sizes) const;
 
   Shape shape_;

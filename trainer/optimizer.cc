@@ -60,6 +60,21 @@ at::Tensor SquareSum(const at::Tensor& values) {
 
 }  // namespace
 
+std::vector<UpdateSegment> UpdateSegments(const Layout& layout) {
+  std::vector<UpdateSegment> segments;
+  for (const TensorSpec& tensor : layout.tensors) {
+    const int64_t layer = tensor.in_layer ? tensor.layer : -1;
+    UpdateSegment* last = segments.empty() ? nullptr : &segments.back();
+    if (last != nullptr && last->group == tensor.group() && last->layer == layer &&
+        last->begin + last->size == tensor.offset) {
+      last->size += tensor.size();
+    } else {
+      segments.push_back({tensor.offset, tensor.size(), tensor.group(), layer});
+    }
+  }
+  return segments;
+}
+
 GroupStep StepOfGroup(TensorGroup group, const TrainConfig& train, int64_t step, int64_t d_model) {
   const double t = static_cast<double>(step + 1);
   GroupStep own;
@@ -81,17 +96,10 @@ GroupStep StepOfGroup(TensorGroup group, const TrainConfig& train, int64_t step,
 }
 
 AdamW::AdamW(const ModelConfig& model, const Layout& layout, FlatState state, bool composed)
-    : d_model_(model.d_model), state_(std::move(state)), composed_(composed) {
-  for (const TensorSpec& tensor : layout.tensors) {
-    const TensorGroup group = tensor.group();
-    Segment* last = segments_.empty() ? nullptr : &segments_.back();
-    if (last != nullptr && last->group == group && last->begin + last->size == tensor.offset) {
-      last->size += tensor.size();
-    } else {
-      segments_.push_back({.begin = tensor.offset, .size = tensor.size(), .group = group});
-    }
-  }
-}
+    : d_model_(model.d_model),
+      state_(std::move(state)),
+      composed_(composed),
+      segments_(UpdateSegments(layout)) {}
 
 at::Tensor AdamW::GradSquares() const {
   const int64_t members = state_.grads.size(0);
@@ -110,7 +118,7 @@ at::Tensor AdamW::GradSquares() const {
 
 void AdamW::Step(int64_t member, const TrainConfig& train, int64_t step, double grad_scale,
                  GroupSums* sums) {
-  for (const Segment& segment : segments_) {
+  for (const UpdateSegment& segment : segments_) {
     GroupStep own = StepOfGroup(segment.group, train, step, d_model_);
     own.adam.grad_scale = static_cast<float>(grad_scale);
     StepSegment(member, segment, own.adam, own.into_gradient,
@@ -118,7 +126,7 @@ void AdamW::Step(int64_t member, const TrainConfig& train, int64_t step, double 
   }
 }
 
-void AdamW::StepSegment(int64_t member, const Segment& segment, const AdamWStep& step,
+void AdamW::StepSegment(int64_t member, const UpdateSegment& segment, const AdamWStep& step,
                         double into_gradient, AdamWSums* sums) {
   if (!composed_ && into_gradient == 0) {
     const auto row = [&](at::Tensor& flat) {

@@ -21,6 +21,14 @@ struct FlatState {
   at::Tensor v;
 };
 
+// Entries of a row that share lr, decay and what metrics they count for.
+struct UpdateSegment {
+  int64_t begin = 0, size = 0;
+  TensorGroup group = TensorGroup::kNorm;
+  int64_t layer = -1;  // of the decoder, where it is in one
+};
+std::vector<UpdateSegment> UpdateSegments(const Layout& layout);
+
 using GroupSums = std::array<AdamWSums, kTensorGroups>;
 
 // The numbers of a group's step, with decay as it applies to this group.
@@ -52,21 +60,14 @@ class AdamW {
   double WeightSquares(int64_t member, int64_t begin, int64_t size) const;
 
  private:
-  // A run of tensors that are adjacent and treated alike.
-  struct Segment {
-    int64_t begin = 0;
-    int64_t size = 0;
-    TensorGroup group = TensorGroup::kNorm;
-  };
-
   // The weight times `into_gradient` is added to its gradient, in place.
-  void StepSegment(int64_t member, const Segment& segment, const AdamWStep& step,
+  void StepSegment(int64_t member, const UpdateSegment& segment, const AdamWStep& step,
                    double into_gradient, AdamWSums* sums);
 
   int64_t d_model_;
   FlatState state_;
   bool composed_;
-  std::vector<Segment> segments_;
+  std::vector<UpdateSegment> segments_;
 };
 
 }  // namespace loglog
