@@ -354,10 +354,14 @@ absl::StatusOr<TaskContext> Engine::ContextOf(const TaskRow& task) {
   if (task.failure_count > 0) {
     LOGLOG_ASSIGN_OR_RETURN(const std::vector<AttemptRow> attempts,
                             store_->read().ListAttempts(task.task_id));
-    for (const AttemptRow& attempt : attempts) {
-      if (attempt.state == AttemptState::kFailed || attempt.state == AttemptState::kOutOfMemory) {
-        context.failed_on.push_back(attempt.worker_id);
+    // The newest that make up the count: older ones were forgiven by a retry.
+    int left = task.failure_count;
+    for (auto attempt = attempts.rbegin(); attempt != attempts.rend() && left > 0; ++attempt) {
+      if (attempt->state != AttemptState::kFailed && attempt->state != AttemptState::kOutOfMemory) {
+        continue;
       }
+      context.failed_on.push_back(attempt->worker_id);
+      --left;
     }
   }
   LOGLOG_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> checkpoints,

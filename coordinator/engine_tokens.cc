@@ -73,7 +73,11 @@ absl::StatusOr<TokenRow> Engine::ApplyCreateToken(const NewToken& token) {
         "gpu-* or *");
   }
   if (!token.worker.empty()) LOGLOG_RETURN_IF_ERROR(CheckWorkerPattern(token.worker));
-  if (token.ttl_ms < 0) return absl::InvalidArgumentError("ttl_ms: must not be negative");
+  constexpr int64_t kTtlMsMax = int64_t{100} * 366 * 24 * 3600 * 1000;
+  if (token.ttl_ms < 0 || token.ttl_ms > kTtlMsMax) {
+    return absl::InvalidArgumentError(
+        "ttl_ms: must be from 0, for a token that does not expire, to 100 years");
+  }
   if (static_cast<int64_t>(tokens_.size()) >= options_.capacity.tokens_max) {
     return NoRoom(absl::StrCat("the store has ", options_.capacity.tokens_max,
                                " tokens, revoked ones included, the most it may have; give several "

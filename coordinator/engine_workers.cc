@@ -112,7 +112,11 @@ void Engine::DrainWorker(const std::string& worker_id, const std::string& reason
   OnStrandFor<WorkerView>(
       caller, std::move(reply),
       [=, this]() -> absl::StatusOr<WorkerView> {
-        LOGLOG_RETURN_IF_ERROR(store_->read().GetWorker(worker_id).status());
+        LOGLOG_ASSIGN_OR_RETURN(const WorkerRow row, store_->read().GetWorker(worker_id));
+        if (row.state == WorkerState::kGone) {
+          return absl::FailedPreconditionError(absl::StrCat(
+              "workers/", worker_id, " is GONE and takes nothing; there is nothing to drain"));
+        }
         Actions actions;
         scheduler_->DrainWorker(worker_id, reason, &actions);
         Apply(actions);
@@ -138,7 +142,7 @@ void Engine::ResumeWorker(const std::string& worker_id, Reply<WorkerView> reply,
                            "; start loglog-worker on its host again instead"));
         }
         Actions actions;
-        scheduler_->ResumeWorker(worker_id, &actions);
+        scheduler_->ResumeWorker(worker_id, now_ms_, &actions);
         Apply(actions);
         return ViewOfWorker(worker_id);
       },

@@ -38,8 +38,8 @@ int64_t ReadyQueue::First(int64_t sweep_id, Seconds seconds,
                           absl::FunctionRef<bool(int64_t)> may_take) const {
   const auto queue = queues_.find(sweep_id);
   if (queue == queues_.end()) return 0;
-  int asked = 0;
   for (const auto& [band, shapes] : queue->second.bands) {
+    int asked = 0;
     // The heads of the shapes, merged by time.
     struct Head {
       float shape;
@@ -61,7 +61,7 @@ int64_t ReadyQueue::First(int64_t sweep_id, Seconds seconds,
       Head& head = heads[longest];
       const int64_t task_id = head.next->task_id;
       if (may_take(task_id)) return task_id;
-      if (++asked >= kAskedMax) return 0;
+      if (++asked >= kAskedMax) break;
       if (++head.next == head.end) heads.erase(heads.begin() + static_cast<int64_t>(longest));
     }
   }

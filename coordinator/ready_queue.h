@@ -38,8 +38,9 @@ class ReadyQueue {
   size_t SizeOf(int64_t sweep_id) const;
 
   // The first task of this sweep that `may_take` likes, 0 when there is none. Of tasks
-  // that it does not like only so many are asked about, lest a cell that failed on a worker
-  // makes each of that worker's calls walk over all its seeds.
+  // that it does not like only so many of a band are asked about, lest a cell that failed on a
+  // worker makes each of that worker's calls walk over all its seeds; of each band, lest the
+  // branches of one that wait for their checkpoint's worker hide the work of all others.
   static constexpr int kAskedMax = 256;
   int64_t First(int64_t sweep_id, Seconds seconds,
                 absl::FunctionRef<bool(int64_t task_id)> may_take) const;

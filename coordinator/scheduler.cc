@@ -102,7 +102,8 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
   }
   // What it waited for when it was added before may have ended since, or come back.
   if (task.parent_task_id != 0) std::erase(children_[task.parent_task_id], row.task_id);
-  const bool waits = tasks_.contains(row.parent_task_id) && !context.branches;
+  // With a checkpoint, its own or its trunk's, it can begin.
+  const bool waits = tasks_.contains(row.parent_task_id) && context.checkpoint_worker.empty();
   task.parent_task_id = waits ? row.parent_task_id : 0;
   if (waits) children_[task.parent_task_id].push_back(row.task_id);
   if (task.has_past()) {

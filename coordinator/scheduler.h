@@ -79,7 +79,7 @@ class Scheduler {
   // Workers whose Desire may have changed since the last call.
   std::vector<std::string> TakeWoken();
   void DrainWorker(absl::string_view worker_id, absl::string_view reason, Actions* actions);
-  void ResumeWorker(absl::string_view worker_id, Actions* actions);
+  void ResumeWorker(absl::string_view worker_id, int64_t now_ms, Actions* actions);
 
   // ---- dispatch: call NextGrant, make the attempt, call Granted, until there is none;
   // then MakeRoom
@@ -353,6 +353,8 @@ class Scheduler {
                     Actions* actions);
   void ApplyLateOutcome(int64_t attempt_id, const EndedAttempt& ended,
                         const ReportedOutcome& outcome, Actions* actions);
+  static bool MadeToLeave(const Attempt& attempt);
+  void RequeueMadeToLeave(const Attempt& attempt, int64_t now_ms, Actions* actions);
   void Lose(int64_t attempt_id, absl::string_view why, int64_t now_ms, Actions* actions);
   void CountLoss(int64_t task_id, Task* task, absl::string_view message, int64_t wait_ms,
                  int64_t now_ms, Actions* actions);

@@ -36,6 +36,8 @@ bool EndsWell(OutcomeKind kind) {
 
 // "exit code 1: last words".
 std::string Describe(const ReportedOutcome& outcome) {
+  // Ended by its own worker, which says why.
+  if (outcome.signal == 0 && outcome.exit_code < 0) return outcome.message;
   std::string text = outcome.signal != 0 ? absl::StrCat("signal ", outcome.signal)
                                          : absl::StrCat("exit code ", outcome.exit_code);
   if (!outcome.message.empty()) absl::StrAppend(&text, ": ", outcome.message);
@@ -66,6 +68,10 @@ void Scheduler::AddAttempt(const AttemptRow& row, int64_t now_ms) {
   Task& task = tasks_.at(row.task_id);
   RemoveReady(row.task_id, &task);
   backoffs_.erase({task.past().not_before_ms, row.task_id});
+  if (task.parent_task_id != 0) {  // it began when there was a checkpoint to begin from
+    std::erase(children_[task.parent_task_id], row.task_id);
+    task.parent_task_id = 0;
+  }
   task.state = Task::State::kLive;
   task.mutable_past()->attempt_id = row.attempt_id;
   if (task.cancelled) {
@@ -170,19 +176,10 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
     return;
   }
   Close(attempt_id, StateOf(outcome.kind), outcome, actions);
-  // Made to leave for the sake of others, or not wanted for a while: that spends nothing,
-  // however the process went down.
-  const bool made_to_leave =
-      attempt.cause == StopCause::kPreempted || attempt.cause == StopCause::kUnwanted;
-  if (made_to_leave &&
+  if (MadeToLeave(attempt) &&
       (outcome.kind == OutcomeKind::kStopped || outcome.kind == OutcomeKind::kLost)) {
     LOGLOG_FAILPOINT("lease.outcome_made_room");
-    Past& past = *task.mutable_past();
-    past.made_room = attempt.cause == StopCause::kPreempted;
-    past.preempted = past.preempted || past.made_room;
-    Requeue(task_id, &task, 0,
-            absl::StrCat("stopped on workers/", attempt.worker_id, ": ", attempt.stop_reason),
-            now_ms, actions);
+    RequeueMadeToLeave(attempt, now_ms, actions);
     return;
   }
   switch (outcome.kind) {
@@ -219,7 +216,8 @@ void Scheduler::ApplyOutcome(int64_t attempt_id, const ReportedOutcome& outcome,
       break;
     default:
       LOGLOG_FAILPOINT("lease.outcome_lost");
-      // A kernel short of memory kills one trainer after the other.
+      // A kernel short of memory kills one trainer after the other. Where a worker itself ended
+      // them, no signal is reported.
       if (outcome.signal != 0) {
         NoteFailureOf(attempt.worker_id, task.failure_key, Describe(outcome), actions);
       }
@@ -253,8 +251,25 @@ void Scheduler::ApplyLateOutcome(int64_t attempt_id, const EndedAttempt& ended,
   if (task != nullptr) FinishTask(ended.task_id, actions);
 }
 
+// For the sake of others, or not wanted for a while: that spends nothing, however the process went
+// down.
+bool Scheduler::MadeToLeave(const Attempt& attempt) {
+  return attempt.cause == StopCause::kPreempted || attempt.cause == StopCause::kUnwanted;
+}
+
+void Scheduler::RequeueMadeToLeave(const Attempt& attempt, int64_t now_ms, Actions* actions) {
+  Task& task = tasks_.at(attempt.task_id);
+  Past& past = *task.mutable_past();
+  past.made_room = attempt.cause == StopCause::kPreempted;
+  past.preempted = past.preempted || past.made_room;
+  Requeue(attempt.task_id, &task, 0,
+          absl::StrCat("stopped on workers/", attempt.worker_id, ": ", attempt.stop_reason), now_ms,
+          actions);
+}
+
 void Scheduler::Lose(int64_t attempt_id, absl::string_view why, int64_t now_ms, Actions* actions) {
-  const int64_t task_id = attempts_.at(attempt_id).task_id;
+  const Attempt attempt = attempts_.at(attempt_id);
+  const int64_t task_id = attempt.task_id;
   Task& task = tasks_.at(task_id);
   ReportedOutcome outcome;
   outcome.message = std::string(why);
@@ -268,6 +283,7 @@ void Scheduler::Lose(int64_t attempt_id, absl::string_view why, int64_t now_ms, 
     FinishTask(task_id, actions);
   } else {
     LOGLOG_FAILPOINT("lease.lost");
+    if (MadeToLeave(attempt)) return RequeueMadeToLeave(attempt, now_ms, actions);
     CountLoss(task_id, &task, why, Backoff(task.past().lost_count + 1), now_ms, actions);
   }
 }

@@ -228,5 +228,19 @@ TEST_F(PreemptTest, AfterARestartTheCauseIsKnown) {
   EXPECT_EQ(Task(1).lost_count, 0);
 }
 
+TEST_F(PreemptTest, AnAttemptThatIsLostWhileItLeavesSpendsNothing) {
+  AddSweep(1, 1, 1);
+  Register("w", 1);
+  Say("w", {0});
+  Say("w", {1});
+  AddSweep(2, 11, 1, false, {.priority = 1});
+  Dispatch();
+  ASSERT_EQ(CauseOf(1), StopCause::kPreempted);
+  AdvanceAndTick(10 * kLease);
+  EXPECT_EQ(Ended(1), AttemptState::kLost);
+  EXPECT_EQ(Task(1).state, TaskState::kPending);
+  EXPECT_EQ(Task(1).lost_count, 0);
+}
+
 }  // namespace
 }  // namespace loglog

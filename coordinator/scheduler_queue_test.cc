@@ -3,6 +3,7 @@
 
 #include <ctime>
 
+#include "coordinator/ready_queue.h"
 #include "coordinator/scheduler_testing.h"
 
 namespace loglog {
@@ -274,6 +275,24 @@ TEST_F(QueueTest, T02_ADecisionCostsTheSameWithManyTasks) {
   const double many = time_of(1'000'000, 50'000);
   // A scan of the queue would make it fifty times slower; the rest is noise and cache.
   EXPECT_LT(many, 8 * few + 0.02);
+}
+
+// Many of one band that nobody may take do not hide what comes after them.
+TEST(ReadyQueueTest, EachBandIsAskedForItself) {
+  ReadyQueue queue;
+  for (int id = 1; id <= 2 * ReadyQueue::kAskedMax; ++id) {
+    queue.Insert(id, {{.sweep_id = 1, .band = 1, .number = id}});
+  }
+  queue.Insert(1'000, {{.sweep_id = 1, .band = 2, .number = 1'000}});
+  int asked = 0;
+  const int64_t first = queue.First(
+      1, [](float, double) { return 1.0; },
+      [&](int64_t id) {
+        ++asked;
+        return id == 1'000;
+      });
+  EXPECT_EQ(first, 1'000);
+  EXPECT_EQ(asked, ReadyQueue::kAskedMax + 1);
 }
 
 }  // namespace

@@ -148,7 +148,7 @@ TEST_F(RetryTest, Rule7_T06_FailuresOnDifferentCellsInARowQuarantineTheWorker) {
   Register("bad", 1, "another boot");
   EXPECT_EQ(SyncIdle("bad").slots[0].action, DesiredAction::kNone);
   EXPECT_THAT(scheduler_.PendingReason(20, now()), HasSubstr("1 quarantined"));
-  scheduler_.ResumeWorker("bad", &actions_);
+  scheduler_.ResumeWorker("bad", now(), &actions_);
   Note();
   EXPECT_EQ(SyncIdle("bad").slots[0].action, DesiredAction::kRun);
 }
@@ -167,6 +167,21 @@ TEST_F(RetryTest, Rule7_T06_AHostThatRefusesOrKillsEverythingIsQuarantined) {
     }
     EXPECT_EQ(StateOf(worker), WorkerState::kQuarantined);
   }
+}
+
+// After an outage every worker has ended all its trainers by itself.
+TEST_F(RetryTest, Rule7_TrainersThatTheirWorkerEndedSayNothingOfTheHost) {
+  AddSweep(2, 11, 10);
+  Register("w");
+  for (int i = 0; i < 8; ++i) {
+    const int64_t attempt = Start("w");
+    ASSERT_NE(attempt, 0);
+    SlotReport report = Finished(attempt, OutcomeKind::kLost);
+    report.outcome = {OutcomeKind::kLost, -1, 0, "killed by the worker"};
+    Sync("w", {report});
+    EXPECT_THAT(Task(TaskOf(attempt)).message, HasSubstr("lost on workers/w, killed by"));
+  }
+  EXPECT_FALSE(workers_.contains("w") && StateOf("w") == WorkerState::kQuarantined);
 }
 
 TEST_F(RetryTest, Rule7_OneSuccessInBetweenBreaksTheRow) {
@@ -248,7 +263,7 @@ TEST_F(RetryTest, AWorkerThatIsLeavingIsNotMadeLiveByAnOperator) {
   const int64_t attempt_id = SyncIdle("w").slots[0].attempt_id;
   Sync("w", {Running(attempt_id)}, {}, /*draining=*/true);
   scheduler_.DrainWorker("w", "kernel update", &actions_);
-  scheduler_.ResumeWorker("w", &actions_);
+  scheduler_.ResumeWorker("w", now(), &actions_);
   Note();
   EXPECT_EQ(StateOf("w"), WorkerState::kDraining);
   EXPECT_EQ(scheduler_.WorkerNote("w"), "shutting down");
@@ -262,6 +277,33 @@ TEST_F(RetryTest, ASilentWorkerCanBeDrained) {
   Note();
   Register("w", 1, "another boot");
   EXPECT_EQ(SyncIdle("w").slots[0].action, DesiredAction::kNone);
+}
+
+TEST_F(RetryTest, AResumedWorkerThatIsNotThereIsLost) {
+  Register("w");
+  scheduler_.DrainWorker("w", "", &actions_);
+  Note();
+  AdvanceAndTick(10 * kLease);
+  EXPECT_EQ(StateOf("w"), WorkerState::kDraining);
+  scheduler_.ResumeWorker("w", now(), &actions_);
+  Note();
+  EXPECT_EQ(StateOf("w"), WorkerState::kLive);
+  AdvanceAndTick(10 * kLease);
+  EXPECT_EQ(StateOf("w"), WorkerState::kLost);
+}
+
+// The store knows a worker's own drain by its reason.
+TEST_F(RetryTest, AnOperatorsDrainIsNoneOfTheWorkersOwnWhateverItsReason) {
+  Register("w");
+  scheduler_.DrainWorker("w", "shutting down", &actions_);
+  Note();
+  WorkerRow row;
+  row.worker_id = "w";
+  row.state = StateOf("w");
+  row.reason = ReasonOf("w");
+  Scheduler restarted(SchedulerOptions{});
+  restarted.AddWorker(row, now());
+  EXPECT_EQ(restarted.StateWhenRegistered("w"), WorkerState::kDraining);
 }
 
 TEST_F(RetryTest, ADrainStopsWhatRunsAndGivesNothingNew) {
@@ -294,7 +336,7 @@ TEST_F(RetryTest, ADrainStopsWhatRunsAndGivesNothingNew) {
   EXPECT_EQ(StateOf("w"), WorkerState::kDraining);
   Register("w", 2, "after the repair");
   EXPECT_EQ(Sync("w", {Idle(0), Idle(1)}).slots[0].action, DesiredAction::kNone);
-  scheduler_.ResumeWorker("w", &actions_);
+  scheduler_.ResumeWorker("w", now(), &actions_);
   Note();
   EXPECT_EQ(Sync("w", {Idle(0), Idle(1)}).slots[0].action, DesiredAction::kRun);
 }

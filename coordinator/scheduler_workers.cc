@@ -135,14 +135,18 @@ void Scheduler::DrainWorker(absl::string_view worker_id, absl::string_view reaso
   const auto it = workers_.find(worker_id);
   if (it == workers_.end()) return;
   it->second.operator_drain = true;
-  const std::string why = reason.empty() ? "asked to drain" : std::string(reason);
+  std::string why = reason.empty() ? "asked to drain" : std::string(reason);
+  // By those words alone a stored drain is known for the worker's own.
+  if (why == kShuttingDown) why = absl::StrCat("asked to drain: ", why);
   SetState(it->first, &it->second, WorkerState::kDraining, why, actions);
   StopAllOf(it->first, it->second, absl::StrCat("drain: ", why), actions);
 }
 
-void Scheduler::ResumeWorker(absl::string_view worker_id, Actions* actions) {
+void Scheduler::ResumeWorker(absl::string_view worker_id, int64_t now_ms, Actions* actions) {
   const auto it = workers_.find(worker_id);
   if (it == workers_.end()) return;
+  // It may have fallen silent while it was out of use, when nobody watched for that.
+  SetWorkerDeadline(it->first, &it->second, now_ms);
   it->second.operator_drain = false;
   it->second.failed_keys.clear();
   // A daemon that is leaving takes nothing, whatever an operator wishes.

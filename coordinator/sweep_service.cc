@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/refusal.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "coordinator/names.h"
 #include "coordinator/service_convert.h"
 #include "coordinator/service_unary.h"
@@ -61,7 +62,7 @@ absl::Status FillFit(const FitView& view, v1::Fit* fit) {
 // What a user says about a change, cut to a length that events can bear.
 template <typename Request>
 std::string ReasonOf(const Request& request) {
-  return request.reason().substr(0, limits::kReasonBytesMax);
+  return std::string(CutUtf8(request.reason(), limits::kReasonBytesMax));
 }
 
 // Numbers of trials that must be of this sweep.

@@ -130,6 +130,39 @@ TEST_F(TrunkQueueTest, ABranchThatFindsItsCheckpointAtTheStartDoesNotWait) {
   EXPECT_FALSE(scheduler_.HasWaitingBranches(10));
 }
 
+// As after a restart: it has come further than its trunk's checkpoint.
+TEST_F(TrunkQueueTest, ABranchWithACheckpointOfItsOwnDoesNotWaitAgain) {
+  AddTrunkAndBranch({.checkpoint_worker = "b"});
+  EXPECT_FALSE(scheduler_.HasWaitingBranches(10));
+  Register("a");
+  EXPECT_EQ(TaskOf(Start("a")), 10);
+  Register("b");
+  EXPECT_EQ(TaskOf(Start("b")), 11);
+}
+
+// After a restart a branch may run of which no checkpoint is known any more.
+TEST_F(TrunkQueueTest, ABranchThatRunsOutlivesItsTrunksFailure) {
+  AddTrunkAndBranch();
+  Register("a");
+  Register("b");
+  const int64_t trunk = Start("a");
+  AttemptRow attempt;
+  attempt.attempt_id = 70;
+  attempt.task_id = 11;
+  attempt.worker_id = "b";
+  attempt.state = AttemptState::kRunning;
+  scheduler_.AddAttempt(attempt, now());
+  newest_[11] = 70;
+  task_of_[70] = 11;
+  slots_of_[70] = {0};
+  EXPECT_FALSE(scheduler_.HasWaitingBranches(10));
+  Finish("a", trunk, OutcomeKind::kRefused);
+  EXPECT_EQ(Task(10).state, TaskState::kFailed);
+  EXPECT_EQ(tasks_.count(11), 0u);
+  Complete("b", 70);
+  EXPECT_EQ(Task(11).state, TaskState::kDone);
+}
+
 // ---- through the engine
 
 class TrunkEngineTest : public EngineWorld {

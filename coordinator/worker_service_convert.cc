@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/refusal.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "coordinator/names.h"
 #include "loglog/v1/common.pb.h"
 #include "nlohmann/json.hpp"
@@ -77,7 +78,7 @@ absl::StatusOr<ReportedOutcome> OutcomeFrom(const v1::AttemptOutcome& message) {
   }
   outcome.exit_code = message.exit_code();
   outcome.signal = message.signal();
-  outcome.message = message.message().substr(0, limits::kOutcomeMessageBytesMax);
+  outcome.message = std::string(CutUtf8(message.message(), limits::kOutcomeMessageBytesMax));
   return outcome;
 }
 
@@ -280,7 +281,7 @@ absl::StatusOr<SyncRequest> FromProto(const v1::SyncWorkerRequest& message) {
   request.wait_ms = message.wait_ms();
   request.report.worker_id = message.worker_id();
   request.report.draining = message.draining();
-  request.report.unhealthy = message.unhealthy().substr(0, limits::kReasonBytesMax);
+  request.report.unhealthy = std::string(CutUtf8(message.unhealthy(), limits::kReasonBytesMax));
   for (const v1::SlotReport& slot : message.slots()) {
     absl::StatusOr<SlotReport> converted = SlotFrom(slot);
     if (!converted.ok()) {
