@@ -251,6 +251,7 @@ class Engine {
   absl::Status AddOpen(int64_t sweep_id, Scheduler* scheduler);
   // RESOURCE_EXHAUSTED when so many trials cannot be open as well.
   absl::Status CheckRoomForTrials(int64_t trials) const;
+  absl::StatusOr<CreateAnswer> CreatedBefore(absl::string_view served) const;
   absl::StatusOr<CreateAnswer> ApplyCreate(NewSweep* sweep, const SpecInfo& info,
                                            bool validate_only);
   absl::StatusOr<SweepView> ApplyVerb(SweepVerb verb, const std::string& name, int64_t revision,

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/refusal.h"
 #include "base/status.h"
@@ -123,6 +125,24 @@ void Engine::CreateSweep(const std::string& spec_json, const std::string& reques
   readers_->Post([=](const ReadStore&) { expand(ParseSpec(spec_json, "spec_json")); }, reply);
 }
 
+// The answer whose request comes again: "<name> <created> <new> <reused>", or a name alone as
+// stores of older coordinators have it.
+absl::StatusOr<CreateAnswer> Engine::CreatedBefore(absl::string_view served) const {
+  const std::vector<absl::string_view> parts = absl::StrSplit(served, ' ');
+  CreateAnswer answer;
+  LOGLOG_ASSIGN_OR_RETURN(answer.sweep.row, store_->read().GetSweep(std::string(parts[0])));
+  if (parts.size() == 4) {
+    answer.created = parts[1] == "1";
+    if (!absl::SimpleAtoi(parts[2], &answer.trials_new) ||
+        !absl::SimpleAtoi(parts[3], &answer.trials_reused)) {
+      return absl::DataLossError(
+          absl::StrCat("the answer stored for a request, `", served, "`, cannot be read"));
+    }
+  }
+  FillSweep(&answer.sweep);
+  return answer;
+}
+
 absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, const SpecInfo& info,
                                                  bool validate_only) {
   CreateAnswer answer;
@@ -136,9 +156,7 @@ absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, const SpecInfo
     LOGLOG_ASSIGN_OR_RETURN(const std::optional<std::string> served,
                             ServedBefore(request_id, what));
     if (served.has_value()) {
-      LOGLOG_ASSIGN_OR_RETURN(answer.sweep.row, store_->read().GetSweep(*served));
-      FillSweep(&answer.sweep);
-      return answer;
+      return CreatedBefore(*served);
     }
     sweep->create_ms = wall_ms_;
     LOGLOG_RETURN_IF_ERROR(store_->Atomically([&]() -> absl::Status {
@@ -151,7 +169,9 @@ absl::StatusOr<CreateAnswer> Engine::ApplyCreate(NewSweep* sweep, const SpecInfo
       }
       return CheckRoomForTrials(created.trials_new);
     }));
-    RememberServed(request_id, what, created.sweep.name);
+    RememberServed(request_id, what,
+                   absl::StrCat(created.sweep.name, " ", created.created ? 1 : 0, " ",
+                                created.trials_new, " ", created.trials_reused));
   }
   answer.sweep.row = created.sweep;
   answer.created = created.created;

@@ -133,6 +133,9 @@ TEST_F(EngineTest, ARequestIdBelongsToOneRequest) {
   const auto repeated = Submit(TinySpec("s", 2, 1), "once");
   ASSERT_TRUE(repeated.ok()) << repeated.status();
   EXPECT_EQ(repeated->sweep.row.name, first->sweep.row.name);
+  EXPECT_EQ(repeated->created, first->created);
+  EXPECT_EQ(repeated->trials_new, first->trials_new);
+  EXPECT_EQ(repeated->trials_reused, first->trials_reused);
   EXPECT_TRUE(absl::IsInvalidArgument(Submit(TinySpec("s", 3, 1), "once").status()));
   EXPECT_TRUE(absl::IsInvalidArgument(Call<int64_t>([&](auto reply) {
                                         engine_->RetryTrials("s", {}, {}, "", "once", reply);
@@ -156,6 +159,16 @@ TEST_F(EngineTest, TheSameSpecAddsNothingAndAnEditedOneOnlyWhatIsMissing) {
   EXPECT_EQ(worker.WorkOff(PowerLaw), 4);
   EXPECT_EQ(GetSweep("s-2")->row.state, SweepState::kDone);
   EXPECT_EQ(GetSweep("s-2")->row.counts.done, 8);
+}
+
+// With its suffix it would have a name that no call takes.
+TEST_F(EngineTest, ANameIsRefusedThatASuffixMakesTooLong) {
+  const std::string name(62, 'n');
+  ASSERT_TRUE(Submit(TinySpec(name, 2, 1)).ok());
+  const auto other = Submit(TinySpec(name, 2, 2));
+  EXPECT_TRUE(absl::IsInvalidArgument(other.status())) << other.status();
+  EXPECT_THAT(other.status().message(), HasSubstr("with -2 behind it has 64 bytes"));
+  EXPECT_TRUE(Submit(TinySpec(name, 2, 1)).ok());
 }
 
 TEST_F(EngineTest, ASweepOfNothingButOldTrialsIsDoneAtOnce) {

@@ -44,7 +44,7 @@ class PointWriter {
  public:
   explicit PointWriter(Connection* db) : db_(db) {}
 
-  // Ids grow from 1; unknown names are added. RESOURCE_EXHAUSTED past 10,000 names.
+  // Ids grow from 1; unknown names are added. INVALID_ARGUMENT past 10,000 names.
   absl::StatusOr<int64_t> MetricId(absl::string_view name);
   // INVALID_ARGUMENT when the step does not grow within the series. The point is in the
   // table after Flush.

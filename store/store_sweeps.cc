@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/limits.h"
 #include "base/status.h"
 #include "store/connection.h"
 #include "store/names.h"
@@ -38,6 +39,12 @@ absl::StatusOr<int64_t> FindSameSweep(Connection* db, const NewSweep& sweep,
                                       std::string* free_name) {
   for (int suffix = 1;; ++suffix) {
     *free_name = suffix == 1 ? sweep.name : absl::StrCat(sweep.name, "-", suffix);
+    if (free_name->size() > limits::kNameBytesMax) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("name: `", sweep.name, "` is taken by another spec, and with -", suffix,
+                       " behind it has ", free_name->size(), " bytes, more than ",
+                       limits::kNameBytesMax, "; choose a shorter one"));
+    }
     Cursor row = db->Query("SELECT sweep_id, spec_sha256 FROM sweeps WHERE name = ?1", *free_name);
     if (!row.Next()) {
       LOGLOG_RETURN_IF_ERROR(row.status());
