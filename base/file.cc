@@ -199,12 +199,9 @@ absl::StatusOr<std::unique_ptr<LockFile>> LockFile::Acquire(const std::string& p
     return absl::FailedPreconditionError(
         absl::StrCat(path, " is locked by ", pid.empty() ? "another process" : "process " + pid));
   }
+  // For messages only: the lock is held on a full disk, too.
   const std::string pid = absl::StrCat(getpid(), "\n");
-  if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) {
-    const int error = errno;
-    close(fd);
-    return ErrnoStatus(error, absl::StrCat("cannot write lock file ", path));
-  }
+  if (ftruncate(fd, 0) == 0) (void)!pwrite(fd, pid.data(), pid.size(), 0);
   return std::unique_ptr<LockFile>(new LockFile(fd));
 }
 

@@ -26,8 +26,9 @@ class ClockWatch {
     offset_ms_ += moved_ms;
     return absl::StrCat(
         "the wall clock of this host moved by ", moved_ms > 0 ? "+" : "", moved_ms,
-        " ms against its steady one (it was set, runs wrong, or the host slept); leases and "
-        "results do not depend on it, times in logs do; see timedatectl or chronyc tracking");
+        " ms against its steady one (it was set, runs wrong, or the host slept); results do not "
+        "depend on it, nor do leases but while a host sleeps, times in logs do; see timedatectl or "
+        "chronyc tracking");
   }
 
  private:

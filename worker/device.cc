@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -26,6 +27,7 @@ namespace loglog::worker {
 namespace {
 
 constexpr int64_t kSmiTimeoutMs = 20'000;
+constexpr int64_t kKilledMs = 1'000;  // for what was killed to be gone
 
 std::string FindInPath(const std::string& program) {
   const char* path = std::getenv("PATH");
@@ -46,13 +48,18 @@ std::string OutputOf(std::vector<std::string> argv, int64_t timeout_ms) {
   if (process.ok()) {
     char buffer[4096];
     pollfd readable = {.fd = ends[0], .events = POLLIN, .revents = 0};
-    while (poll(&readable, 1, static_cast<int>(timeout_ms)) > 0) {
+    bool answers = true;
+    while ((answers = poll(&readable, 1, static_cast<int>(timeout_ms)) > 0)) {
       const ssize_t got = read(ends[0], buffer, sizeof(buffer));
       if (got <= 0) break;
       output.append(buffer, got);
     }
+    if (!answers) (*process)->KillGroup();
     ExitStatus status;
-    if (!(*process)->WaitReaped(timeout_ms, &status) || status.exit_code != 0) output.clear();
+    if (!(*process)->WaitReaped(answers ? timeout_ms : kKilledMs, &status) ||
+        status.exit_code != 0) {
+      output.clear();
+    }
   }
   close(ends[0]);
   return output;
@@ -73,6 +80,23 @@ std::vector<Device> CountDeviceFiles() {
   return devices;
 }
 
+// nvidia-smi, asked about the GPUs that CUDA_VISIBLE_DEVICES leaves to this process: of others it
+// is all the same whether they are sound. About all where that names none, or as nvidia-smi does
+// not.
+std::vector<std::string> SmiQuery(const std::string& smi, absl::string_view query) {
+  std::vector<std::string> argv = {smi, absl::StrCat("--query-gpu=", query),
+                                   "--format=csv,noheader,nounits"};
+  const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible == nullptr) return argv;
+  const std::vector<std::string> ids = absl::StrSplit(visible, ',');
+  const bool known = std::all_of(ids.begin(), ids.end(), [](absl::string_view id) {
+    int number = 0;
+    return absl::StartsWith(id, "GPU-") || (absl::SimpleAtoi(id, &number) && number >= 0);
+  });
+  if (known) argv.push_back(absl::StrCat("--id=", visible));
+  return argv;
+}
+
 std::vector<Device> CudaDevices() {
   // Set but empty hides all devices, as CUDA itself reads it.
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
@@ -80,8 +104,7 @@ std::vector<Device> CudaDevices() {
   const std::string smi = FindNvidiaSmi();
   std::vector<Device> devices;
   if (!smi.empty()) {
-    devices = ParseNvidiaSmi(OutputOf(
-        {smi, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"}, kSmiTimeoutMs));
+    devices = ParseNvidiaSmi(OutputOf(SmiQuery(smi, "name,memory.total"), kSmiTimeoutMs));
   }
   if (devices.empty()) devices = CountDeviceFiles();
   if (visible != nullptr) {
@@ -124,9 +147,8 @@ std::vector<Device> ParseNvidiaSmi(const std::string& csv) {
 std::string FindNvidiaSmi() { return FindInPath("nvidia-smi"); }
 
 absl::StatusOr<std::vector<GpuReading>> ReadGpus(const std::string& smi, int64_t timeout_ms) {
-  const std::string csv = OutputOf(
-      {smi, "--query-gpu=ecc.errors.uncorrected.volatile.total", "--format=csv,noheader,nounits"},
-      timeout_ms);
+  const std::string csv =
+      OutputOf(SmiQuery(smi, "ecc.errors.uncorrected.volatile.total"), timeout_ms);
   if (csv.empty()) {
     return absl::UnavailableError(
         absl::StrCat(smi, " does not answer within ", FormatDurationMs(timeout_ms), ", or fails"));
@@ -146,14 +168,49 @@ int UsableCpus() {
   cpu_set_t set;
   int cpus = 1;
   if (sched_getaffinity(0, sizeof(set), &set) == 0) cpus = std::max(1, CPU_COUNT(&set));
-  const absl::StatusOr<std::string> quota = ReadFile("/sys/fs/cgroup/cpu.max");
-  if (!quota.ok()) return cpus;
-  const std::vector<std::string> fields = absl::StrSplit(absl::StripAsciiWhitespace(*quota), ' ');
-  double used_us = 0, period_us = 0;
-  if (fields.size() == 2 && absl::SimpleAtod(fields[0], &used_us) &&
-      absl::SimpleAtod(fields[1], &period_us) && period_us > 0) {
-    cpus = std::clamp(static_cast<int>(used_us / period_us), 1, cpus);
+  const absl::StatusOr<std::string> self = ReadFile("/proc/self/cgroup");
+  const double quota = CgroupCpus("/sys/fs/cgroup", self.ok() ? *self : "");
+  return quota < cpus ? std::max(1, static_cast<int>(quota)) : cpus;
+}
+
+double CgroupCpus(const std::string& root, const std::string& self) {
+  double cpus = std::numeric_limits<double>::infinity();
+  const auto limit = [&](const std::string& quota, const std::string& period) {
+    double quota_us = 0, period_us = 0;  // "max" and -1 are no quota
+    if (absl::SimpleAtod(quota, &quota_us) && absl::SimpleAtod(period, &period_us) &&
+        quota_us > 0 && period_us > 0) {
+      cpus = std::min(cpus, quota_us / period_us);
+    }
+  };
+  const auto text = [](const std::string& path) {
+    const absl::StatusOr<std::string> read = ReadFile(path);
+    return read.ok() ? std::string(absl::StripAsciiWhitespace(*read)) : "";
+  };
+  for (absl::string_view line : absl::StrSplit(self, '\n', absl::SkipEmpty())) {
+    // <id>:<controllers>:<path>; version 2 has no controllers.
+    const std::vector<std::string> fields = absl::StrSplit(line, absl::MaxSplits(':', 2));
+    if (fields.size() != 3) continue;
+    const std::vector<std::string> controllers = absl::StrSplit(fields[1], ',');
+    const bool has_cpu =
+        std::find(controllers.begin(), controllers.end(), "cpu") != controllers.end();
+    if (!fields[1].empty() && !has_cpu) continue;
+    // In a container the path may be the host's, of which the root is what is seen.
+    for (std::string path = fields[2]; !path.empty(); path.resize(path.rfind('/'))) {
+      const std::string at = path == "/" ? "" : path;
+      if (has_cpu) {
+        limit(text(root + "/cpu" + at + "/cpu.cfs_quota_us"),
+              text(root + "/cpu" + at + "/cpu.cfs_period_us"));
+      } else {
+        const std::pair<std::string, std::string> both =
+            absl::StrSplit(text(root + at + "/cpu.max"), absl::MaxSplits(' ', 1));
+        limit(both.first, both.second);
+      }
+      if (at.empty()) break;
+    }
   }
+  const std::pair<std::string, std::string> top =
+      absl::StrSplit(text(root + "/cpu.max"), absl::MaxSplits(' ', 1));
+  limit(top.first, top.second);
   return cpus;
 }
 

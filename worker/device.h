@@ -32,8 +32,13 @@ Placement PlacementOf(const std::vector<Device>& devices, const std::vector<int>
 // a CUDA device. INVALID_ARGUMENT: an unknown kind or a number out of range.
 absl::StatusOr<std::vector<Device>> FindDevices(const std::string& kind, int slots);
 
-// CPUs that this process may use: its affinity mask and its cgroup's quota, at least 1.
+// CPUs that this process may use: its affinity mask and its cgroups' quotas, at least 1.
 int UsableCpus();
+
+// The least quota, in CPUs, of the cgroups that `self` names, as /proc/<pid>/cgroup writes them,
+// and of those above them; infinity without one. `root` is where they are mounted, of either
+// version.
+double CgroupCpus(const std::string& root, const std::string& self);
 
 // What nvidia-smi says about the health of one GPU.
 struct GpuReading {
@@ -43,8 +48,8 @@ struct GpuReading {
 // The path of nvidia-smi; empty when this host has none.
 std::string FindNvidiaSmi();
 
-// One for each GPU of the host, in nvidia-smi's order. UNAVAILABLE: `smi` fails, or does not
-// answer in `timeout_ms`.
+// One for each GPU that CUDA_VISIBLE_DEVICES leaves to this process. UNAVAILABLE: `smi` fails, or
+// does not answer in `timeout_ms`.
 absl::StatusOr<std::vector<GpuReading>> ReadGpus(const std::string& smi, int64_t timeout_ms);
 
 // The answer of `nvidia-smi --query-gpu=name,memory.total --format=csv,noheader,nounits`.

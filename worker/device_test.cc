@@ -2,7 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <limits>
+
+#include "base/file.h"
 #include "base/limits.h"
 #include "worker/clock_watch.h"
 #include "worker/health.h"
@@ -35,6 +39,56 @@ TEST(DeviceTest, CpuSharesAndBadFlags) {
               HasSubstr("'tpu'; choose auto"));
   EXPECT_EQ(FindDevices("cpu", -1).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(FindDevices("cpu", 5'000).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+// A host may be shared, or have a broken GPU that its worker was told to leave alone.
+TEST(DeviceTest, OnlyTheVisibleGpusAreLookedAt) {
+  TempDir folder;
+  const std::string smi = folder.path() + "/nvidia-smi";
+  AppendTo(smi,
+           "#!/bin/sh\n"
+           "case \"$*\" in\n"
+           "*--id=1,3*) printf '0\\n0\\n' ;;\n"
+           "*--id=*) exit 1 ;;\n"
+           "*) printf '0\\n0\\n7\\n0\\n' ;;\n"
+           "esac\n");
+  ASSERT_EQ(chmod(smi.c_str(), 0700), 0);
+  unsetenv("CUDA_VISIBLE_DEVICES");
+  EXPECT_EQ(ReadGpus(smi, kLongMs)->size(), 4u);
+  setenv("CUDA_VISIBLE_DEVICES", "1,3", 1);
+  EXPECT_EQ(ReadGpus(smi, kLongMs)->size(), 2u);
+  setenv("CUDA_VISIBLE_DEVICES", "MIG-1", 1);
+  EXPECT_EQ(ReadGpus(smi, kLongMs)->size(), 4u);
+  unsetenv("CUDA_VISIBLE_DEVICES");
+}
+
+TEST(DeviceTest, TheLeastQuotaOfTheCgroupsCounts) {
+  TempDir root;
+  const auto write = [&](const std::string& folder, const std::string& name,
+                         const std::string& text) {
+    EXPECT_TRUE(MakeDirs(root.path() + folder).ok());
+    EXPECT_TRUE(WriteFileAtomically(root.path() + folder + "/" + name, text).ok());
+  };
+  const auto cpus = [&](const std::string& self) { return CgroupCpus(root.path(), self); };
+  EXPECT_EQ(cpus(""), std::numeric_limits<double>::infinity());
+  EXPECT_EQ(cpus("0::/\n"), std::numeric_limits<double>::infinity());
+  // As under systemd: the quota is the slice's.
+  write("/a.slice", "cpu.max", "300000 100000\n");
+  write("/a.slice/b.scope", "cpu.max", "max 100000\n");
+  EXPECT_EQ(cpus("0::/a.slice/b.scope\n"), 3);
+  write("/a.slice/b.scope", "cpu.max", "50000 100000\n");
+  EXPECT_EQ(cpus("0::/a.slice/b.scope\n"), 0.5);
+  EXPECT_EQ(cpus("0::/a.slice\n"), 3);
+  // Version 1.
+  write("/cpu/batch/job", "cpu.cfs_quota_us", "-1\n");
+  write("/cpu/batch/job", "cpu.cfs_period_us", "100000\n");
+  write("/cpu/batch", "cpu.cfs_quota_us", "400000\n");
+  write("/cpu/batch", "cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(cpus("9:memory:/x\n4:cpu,cpuacct:/batch/job\n"), 4);
+  // In a container: the top of what is seen is its own.
+  write("", "cpu.max", "200000 100000\n");
+  EXPECT_EQ(cpus("0::/\n"), 2);
+  EXPECT_EQ(cpus("0::/not/seen/here\n"), 2);
 }
 
 TEST(DeviceTest, AGangHasTheDevicesOfItsSlots) {

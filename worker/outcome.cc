@@ -37,6 +37,7 @@ constexpr int kExitOutOfMemory = 30;
 constexpr int kExitDeviceError = 40;
 constexpr int kExitHostUnusable = 41;
 constexpr int kExitAskedToStop = 143;
+constexpr int kExitNotLoaded = 127;  // the dynamic loader's, before the trainer begins
 
 // The last `count` lines that hold something.
 std::string LastLines(absl::string_view text, size_t count) {
@@ -64,6 +65,11 @@ bool SentFromOutside(int signal) {
 
 std::pair<Kind, std::string> ClassifySignal(int signal, absl::string_view last_words) {
   const std::string name = SignalText(signal);
+  // A mapped file that can no longer be read: with read() it would be an error of the host, too.
+  if (signal == SIGBUS) {
+    return {Kind::kDeviceError, WithWords("data or disk of this host: trainer ended with SIGBUS",
+                                          LastLines(last_words, 10))};
+  }
   if (!SentFromOutside(signal)) {
     return {Kind::kFailed,
             WithWords(absl::StrCat("trainer crashed with ", name), LastLines(last_words, 10))};
@@ -100,6 +106,10 @@ std::pair<Kind, std::string> ClassifyCode(int code, const EventSummary& events, 
       return {Kind::kDeviceError, WithWords("device error", line)};
     case kExitHostUnusable:
       return {Kind::kDeviceError, WithWords("data or disk of this host", line)};
+    case kExitNotLoaded:
+      return {Kind::kDeviceError,
+              WithWords("trainer cannot be loaded on this host (are LibTorch's libraries there?)",
+                        line)};
     case kExitAskedToStop:
       return {Kind::kLost, "trainer was asked to stop by someone other than this worker"};
     default:
@@ -130,11 +140,21 @@ Outcome ClassifyExit(const ExitStatus& status, StopCause cause, const EventSumma
       result = {Kind::kLost,
                 "killed by the worker: no sync with the coordinator succeeded before "
                 "the end of the lease"};
+      // Our own, which says nothing of the host: of signals it is asked how many kill trainers.
+      outcome.signal = 0;
     }
   }
   outcome.kind = result.first;
   outcome.message = CleanMessage(result.second);
   return outcome;
+}
+
+Outcome ClassifyUnreadEnd(const ExitStatus& status, absl::string_view why) {
+  return {.kind = Kind::kDeviceError,
+          .exit_code = status.exit_code,
+          .signal = status.signal,
+          .message = CleanMessage(absl::StrCat(
+              "data or disk of this host: the trainer's events cannot be read: ", why))};
 }
 
 Outcome ClassifyUnseenEnd(const EventSummary& events, int members) {
@@ -146,8 +166,8 @@ Outcome ClassifyUnseenEnd(const EventSummary& events, int members) {
     outcome.exit_code = all_diverged ? kExitDiverged : kExitDone;
     return outcome;
   }
+  // By the signal that ends a trainer with its daemon, which says nothing of the host.
   outcome.kind = Kind::kLost;
-  outcome.signal = SIGKILL;
   outcome.message = "the worker daemon ended, and its trainer with it";
   return outcome;
 }

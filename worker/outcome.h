@@ -54,6 +54,9 @@ struct EventSummary {
 Outcome ClassifyExit(const ExitStatus& status, StopCause cause, const EventSummary& events,
                      int members, absl::string_view last_words);
 
+// The outcome of an attempt whose events the host cannot read, for the reason `why`.
+Outcome ClassifyUnreadEnd(const ExitStatus& status, absl::string_view why);
+
 // The outcome of an attempt whose trainer ended together with the daemon, unseen.
 Outcome ClassifyUnseenEnd(const EventSummary& events, int members);
 

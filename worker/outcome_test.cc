@@ -75,6 +75,19 @@ TEST(OutcomeTest, T05_infrastructure_is_not_the_trials_failure) {
   EXPECT_EQ(Signal(SIGSEGV).kind, Kind::kFailed);
   EXPECT_EQ(Signal(SIGABRT).signal, SIGABRT);
   EXPECT_EQ(Signal(SIGABRT).message, "trainer crashed with SIGABRT: last words");
+  EXPECT_EQ(Signal(SIGBUS).kind, Kind::kDeviceError);
+  EXPECT_EQ(Exit(127).kind, Kind::kDeviceError);
+  EXPECT_THAT(Exit(127).message, HasSubstr("cannot be loaded on this host"));
+  const Outcome unread = ClassifyUnreadEnd({.exit_code = 0}, "events.jsonl: Input/output error");
+  EXPECT_EQ(unread.kind, Kind::kDeviceError);
+  EXPECT_THAT(unread.message, HasSubstr("data or disk of this host"));
+}
+
+// The coordinator takes signals for a sign of a host that kills trainers.
+TEST(OutcomeTest, ASignalOfOurOwnIsNotReported) {
+  EXPECT_EQ(Signal(SIGKILL).signal, SIGKILL);
+  EXPECT_EQ(Signal(SIGKILL, StopCause::kLease).signal, 0);
+  EXPECT_EQ(ClassifyUnseenEnd(kOpen, 1).signal, 0);
 }
 
 TEST(OutcomeTest, EndThatNobodySaw) {

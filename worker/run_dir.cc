@@ -231,14 +231,15 @@ int RunDir::CountMembers(const std::string& store, int64_t attempt_id) const {
   return static_cast<int>(task["members"].size());
 }
 
-void RunDir::Forget(const std::string& store, int64_t attempt_id) const {
+void RunDir::Forget(const std::string& store, int64_t attempt_id, bool accepted) const {
   const std::string dir = AttemptDir(store, attempt_id);
   if (!IsFolder(StoreDir(store))) return;
   const absl::StatusOr<std::string> text = ReadFile(dir + "/outcome.json");
   const absl::StatusOr<Outcome> outcome =
       text.ok() ? OutcomeFromJson(*text) : absl::StatusOr<Outcome>(text.status());
   using Kind = Outcome::Kind;
-  if (outcome.ok() && (outcome->kind == Kind::kDone || outcome->kind == Kind::kDiverged)) {
+  if (accepted && outcome.ok() &&
+      (outcome->kind == Kind::kDone || outcome->kind == Kind::kDiverged)) {
     const absl::StatusOr<std::string> task_text = ReadFile(dir + "/task.json");
     const Json task = task_text.ok() ? Json::parse(*task_text, nullptr, false) : Json();
     if (task.is_object() && task.contains("task_id") && task["task_id"].is_number_integer()) {
@@ -321,14 +322,17 @@ std::vector<std::string> RunDir::ListStores() const {
 
 absl::StatusOr<Outcome> RunDir::RecoverOutcome(const std::string& store, int64_t attempt_id) const {
   const std::string dir = AttemptDir(store, attempt_id);
+  LOGLOG_ASSIGN_OR_RETURN(const EventSummary summary, EventFile::Summarize(dir + "/events.jsonl"));
   const absl::StatusOr<std::string> text = ReadFile(dir + "/outcome.json");
   if (text.ok()) {
     absl::StatusOr<Outcome> outcome = OutcomeFromJson(*text);
-    if (outcome.ok()) return outcome;
+    if (outcome.ok() && outcome->last_seq < summary.lines) return outcome;
+    // Of a host that lost power, the events may be what was not on the disk yet.
     spdlog::warn("{}/outcome.json: {}; going by the events", dir,
-                 std::string(outcome.status().message()));
+                 outcome.ok() ? absl::StrCat("says that event ", outcome->last_seq,
+                                             " is the last, and events.jsonl has ", summary.lines)
+                              : std::string(outcome.status().message()));
   }
-  LOGLOG_ASSIGN_OR_RETURN(const EventSummary summary, EventFile::Summarize(dir + "/events.jsonl"));
   const Outcome outcome = ClassifyUnseenEnd(summary, CountMembers(store, attempt_id));
   // With a full disk it is reported all the same, and found out again next time.
   LogIfError(WriteOutcome(store, attempt_id, outcome));

@@ -68,9 +68,10 @@ class RunDir {
   int CountMembers(const std::string& store, int64_t attempt_id) const;
 
   // After the coordinator's Forget. Of a failed attempt the folder moves to failed/, of
-  // any other it is removed. A task that is done or diverged keeps its newest checkpoint, and
-  // those that branches of it begin at.
-  void Forget(const std::string& store, int64_t attempt_id) const;
+  // any other it is removed. A task that is done or diverged, and whose end was `accepted`, keeps
+  // only its newest checkpoint and those that branches of it begin at; until then another attempt
+  // may be going on from any of them.
+  void Forget(const std::string& store, int64_t attempt_id, bool accepted) const;
 
   // Attempts on disk, and the stores that have any.
   std::vector<int64_t> ListAttempts(const std::string& store) const;

@@ -262,7 +262,7 @@ TEST_F(RunDirTest, PlantedLinksAreNotFollowed) {
   // Of a task's checkpoints.
   ASSERT_TRUE(run_dir_->WriteOutcome(kStore, 17, {.kind = Outcome::Kind::kDone}).ok());
   plant(run_dir_->TaskCheckpointDir(kStore, 9));
-  run_dir_->Forget(kStore, 17);
+  run_dir_->Forget(kStore, 17, /*accepted=*/true);
   EXPECT_TRUE(untouched());
   EXPECT_EQ(run_dir_->Prepare(kStore, MakeOrder(18, 9, 20), {}).code(),
             absl::StatusCode::kFailedPrecondition);
@@ -270,14 +270,14 @@ TEST_F(RunDirTest, PlantedLinksAreNotFollowed) {
   MakeAttempt(19, 1);
   ASSERT_TRUE(run_dir_->WriteOutcome(kStore, 19, {.kind = Outcome::Kind::kFailed}).ok());
   plant(run_dir_->root() + "/5eed/failed");
-  run_dir_->Forget(kStore, 19);
+  run_dir_->Forget(kStore, 19, /*accepted=*/true);
   EXPECT_TRUE(untouched());
   EXPECT_FALSE(PathExists(Dir(19)));
   // Of the whole store.
   plant(run_dir_->root() + "/5eed");
   EXPECT_THAT(run_dir_->ListAttempts(kStore), IsEmpty());
   EXPECT_THAT(run_dir_->ListStores(), IsEmpty());
-  run_dir_->Forget(kStore, 4);
+  run_dir_->Forget(kStore, 4, /*accepted=*/true);
   EXPECT_EQ(run_dir_->Prepare(kStore, MakeOrder(4, 1, 20), {}).code(),
             absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(untouched());
@@ -303,16 +303,21 @@ TEST_F(RunDirTest, ForgetKeepsTheNewestCheckpointOfWhatIsDone) {
   MakeAttempt(17, 9);
   ASSERT_TRUE(MakeDirs(task + "/step-00000500").ok());
   ASSERT_TRUE(MakeDirs(task + "/step-00001000").ok());
-  run_dir_->Forget(kStore, 17);  // without an outcome: killed, say
+  run_dir_->Forget(kStore, 17, /*accepted=*/true);  // without an outcome: killed, say
   EXPECT_FALSE(PathExists(Dir(17)));
   EXPECT_THAT(*ListDir(task), ElementsAre("step-00000500", "step-00001000"));
   MakeAttempt(18, 9);
   ASSERT_TRUE(run_dir_->WriteOutcome(kStore, 18, {.kind = Outcome::Kind::kLost}).ok());
-  run_dir_->Forget(kStore, 18);
+  run_dir_->Forget(kStore, 18, /*accepted=*/true);
   EXPECT_THAT(*ListDir(task), ElementsAre("step-00000500", "step-00001000"));
   MakeAttempt(19, 9);
   ASSERT_TRUE(run_dir_->WriteOutcome(kStore, 19, {.kind = Outcome::Kind::kDone}).ok());
-  run_dir_->Forget(kStore, 19);
+  run_dir_->Forget(kStore, 19, /*accepted=*/false);  // another attempt goes on from one of these
+  EXPECT_FALSE(PathExists(Dir(19)));
+  EXPECT_THAT(*ListDir(task), ElementsAre("step-00000500", "step-00001000"));
+  MakeAttempt(20, 9);
+  ASSERT_TRUE(run_dir_->WriteOutcome(kStore, 20, {.kind = Outcome::Kind::kDone}).ok());
+  run_dir_->Forget(kStore, 20, /*accepted=*/true);
   EXPECT_THAT(*ListDir(task), ElementsAre("step-00001000"));
   EXPECT_THAT(run_dir_->ListAttempts(kStore), IsEmpty());
 }
@@ -327,7 +332,7 @@ TEST_F(RunDirTest, ForgetKeepsCheckpointsThatBranchesBeginAt) {
     ASSERT_TRUE(MakeDirs(absl::StrCat(task, "/step-", step)).ok());
   }
   ASSERT_TRUE(run_dir_->WriteOutcome(kStore, 17, {.kind = Outcome::Kind::kDone}).ok());
-  run_dir_->Forget(kStore, 17);
+  run_dir_->Forget(kStore, 17, /*accepted=*/true);
   EXPECT_THAT(*ListDir(task), ElementsAre("step-00000200", "step-00000500", "step-00001000"));
 }
 
@@ -336,7 +341,7 @@ TEST_F(RunDirTest, ForgetKeepsTheNewestFailuresForPeople) {
     MakeAttempt(id, id);
     AppendTo(Dir(id) + "/stderr.log", "why");
     ASSERT_TRUE(run_dir_->WriteOutcome(kStore, id, {.kind = Outcome::Kind::kFailed}).ok());
-    run_dir_->Forget(kStore, id);
+    run_dir_->Forget(kStore, id, /*accepted=*/true);
   }
   EXPECT_THAT(run_dir_->ListAttempts(kStore), IsEmpty());
   const std::string failed = absl::StrCat(run_dir_->root(), "/", kStore, "/failed");
@@ -368,6 +373,18 @@ TEST_F(RunDirTest, RecoversOutcomes) {
   EXPECT_EQ(kind(4), Outcome::Kind::kFailed);
   EXPECT_EQ(kind(5), Outcome::Kind::kLost);
   EXPECT_TRUE(PathExists(Dir(1) + "/outcome.json"));
+}
+
+// As after a loss of power: what the outcome counts as sent never came to the disk.
+TEST_F(RunDirTest, AnOutcomeOfMoreEventsThanThereAreIsNotBelieved) {
+  MakeAttempt(1, 1);
+  AppendTo(Dir(1) + "/events.jsonl", RowLine(1));
+  ASSERT_TRUE(
+      run_dir_->WriteOutcome(kStore, 1, {.kind = Outcome::Kind::kFailed, .last_seq = 1}).ok());
+  const absl::StatusOr<Outcome> outcome = run_dir_->RecoverOutcome(kStore, 1);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->kind, Outcome::Kind::kLost);
+  EXPECT_EQ(outcome->last_seq, 0);
 }
 
 TEST_F(RunDirTest, StoreIdsThatAreNoFolderNames) {
@@ -409,7 +426,7 @@ TEST_F(SurvivorTest, WhatDoesNotEndStaysOnRecord) {
   const KillFunction in_vain = [](pid_t, int) { return 0; };
   std::vector<Survivor> survivors = run_dir_->KillSurvivors(/*timeout_ms=*/0, in_vain);
   ASSERT_EQ(survivors.size(), 1u);
-  run_dir_->Forget(kStore, 17);
+  run_dir_->Forget(kStore, 17, /*accepted=*/true);
   survivors = run_dir_->KillSurvivors(/*timeout_ms=*/0, in_vain);
   ASSERT_EQ(survivors.size(), 1u);
   EXPECT_THAT(CheckSurvivors(&survivors),

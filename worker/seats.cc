@@ -43,7 +43,7 @@ void Seats::Apply(const std::vector<SlotWish>& wishes, const std::vector<int64_t
     Feed(*seats_[wish.slot],
          {.kind = wish.kind, .attempt_id = wish.attempt_id, .order = wish.order});
   }
-  for (const int64_t attempt_id : forget_held) ForgetHeld(attempt_id);
+  for (const int64_t attempt_id : forget_held) ForgetHeld(attempt_id, /*fenced=*/false);
   if (!stop_all) return;
   for (const auto& seat : seats_) {
     Feed(*seat, {.kind = SlotEvent::Kind::kStop, .attempt_id = seat->machine.attempt_id()});
@@ -76,7 +76,7 @@ void Seats::StopAttempt(int64_t attempt_id) { FeedAttempt(attempt_id, SlotEvent:
 
 void Seats::FenceAttempt(int64_t attempt_id) {
   FeedAttempt(attempt_id, SlotEvent::Kind::kFence);
-  ForgetHeld(attempt_id);
+  ForgetHeld(attempt_id, /*fenced=*/true);
 }
 
 // Slots. ---------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ void Seats::Perform(Seat& seat, const SlotAction& action) {
     case SlotAction::Kind::kUpload:
       return options_.outbox->Seal(action.attempt_id, action.last_seq);
     case SlotAction::Kind::kForget:
-      return Discard(action.attempt_id);
+      return Discard(action.attempt_id, action.accepted);
     case SlotAction::Kind::kKeep:
       return options_.outbox->Drop(action.attempt_id);
   }
@@ -255,13 +255,14 @@ void Seats::OnReaped(Seat& seat, const ExitStatus& status) {
   const std::string dir = options_.run_dir->AttemptDir(store_, attempt_id);
   Outcome outcome;
   if (cause != StopCause::kDiscard && cause != StopCause::kAbandon) {
-    absl::StatusOr<EventSummary> events = EventFile::Summarize(dir + "/events.jsonl");
-    if (!events.ok()) {
+    const absl::StatusOr<EventSummary> events = EventFile::Summarize(dir + "/events.jsonl");
+    if (events.ok()) {
+      outcome = ClassifyExit(status, cause, *events,
+                             options_.run_dir->CountMembers(store_, attempt_id), last_output);
+    } else {
       spdlog::error("attempt {}: {}", attempt_id, std::string(events.status().message()));
-      events = EventSummary();
+      outcome = ClassifyUnreadEnd(status, events.status().message());
     }
-    outcome = ClassifyExit(status, cause, *events,
-                           options_.run_dir->CountMembers(store_, attempt_id), last_output);
     if (options_.on_ended) options_.on_ended(SlotOf(seat), outcome);
     const absl::Status written = options_.run_dir->WriteOutcome(store_, attempt_id, outcome);
     if (!written.ok()) spdlog::error("attempt {}: {}", attempt_id, std::string(written.message()));
@@ -299,18 +300,22 @@ void Seats::OnUploaded(int64_t attempt_id) {
   for (const auto& seat : seats_) Feed(*seat, event);
 }
 
-void Seats::ForgetHeld(int64_t attempt_id) {
-  if (held_.erase(attempt_id) > 0) Discard(attempt_id);
+void Seats::ForgetHeld(int64_t attempt_id, bool fenced) {
+  const auto held = held_.find(attempt_id);
+  if (held == held_.end()) return;
+  const bool accepted = held->second.uploaded && !fenced;
+  held_.erase(held);
+  Discard(attempt_id, accepted);
 }
 
 // Removing many or large files takes its time, on some file systems a long one.
-void Seats::Discard(int64_t attempt_id) {
+void Seats::Discard(int64_t attempt_id, bool accepted) {
   LOGLOG_FAILPOINT("worker.discarded");
   options_.outbox->Drop(attempt_id);
   discarding_.insert({store_, attempt_id});
   options_.away(
-      [run_dir = options_.run_dir, store = store_, attempt_id] {
-        run_dir->Forget(store, attempt_id);
+      [run_dir = options_.run_dir, store = store_, attempt_id, accepted] {
+        run_dir->Forget(store, attempt_id, accepted);
         LOGLOG_FAILPOINT("worker.forgotten");
       },
       [this, store = store_, attempt_id] {

@@ -144,8 +144,8 @@ class Seats {
   void Spawn(Seat& seat, const TaskOrder& order);
   void OnReaped(Seat& seat, const ExitStatus& status);
   int SlotOf(const Seat& seat) const;
-  void ForgetHeld(int64_t attempt_id);
-  void Discard(int64_t attempt_id);
+  void ForgetHeld(int64_t attempt_id, bool fenced);
+  void Discard(int64_t attempt_id, bool accepted);
   void TakeUp(int64_t attempt_id);
   // SIGKILL was sent long ago, and it is still there.
   bool IsStuck(const Seat& seat) const;

@@ -28,7 +28,9 @@ Actions Slot::Handle(const SlotEvent& event, int64_t now_ms) {
     case Kind::kForget:
     case Kind::kFence:
       LOGLOG_FAILPOINT("worker.told_to_discard");
-      return HasTrainer() ? Kill(StopCause::kDiscard) : BecomeIdle(SlotAction::Kind::kForget);
+      if (HasTrainer()) return Kill(StopCause::kDiscard);
+      return BecomeIdle(SlotAction::Kind::kForget,
+                        event.kind == Kind::kForget && state_ == State::kFinished);
     case Kind::kAbandon:
       LOGLOG_FAILPOINT("worker.told_to_abandon");
       return HasTrainer() ? Kill(StopCause::kAbandon) : BecomeIdle(SlotAction::Kind::kKeep);
@@ -127,8 +129,8 @@ Actions Slot::HandleTick(int64_t lease_deadline_ms, int64_t now_ms) {
   return {};
 }
 
-Actions Slot::BecomeIdle(SlotAction::Kind last_action) {
-  Actions actions = {{.kind = last_action, .attempt_id = attempt_id_}};
+Actions Slot::BecomeIdle(SlotAction::Kind last_action, bool accepted) {
+  Actions actions = {{.kind = last_action, .attempt_id = attempt_id_, .accepted = accepted}};
   state_ = State::kIdle;
   attempt_id_ = 0;
   cause_ = StopCause::kNone;

@@ -63,6 +63,7 @@ struct SlotAction {
   int64_t attempt_id = 0;
   TaskOrder order;        // kSpawn
   int64_t last_seq = -1;  // kUpload
+  bool accepted = false;  // kForget: the coordinator has taken all that the attempt did
 };
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
@@ -98,7 +99,7 @@ class Slot {
   std::vector<SlotAction> HandleStarted(int64_t now_ms);
   std::vector<SlotAction> HandleEnded(const Outcome& outcome);
   std::vector<SlotAction> HandleTick(int64_t lease_deadline_ms, int64_t now_ms);
-  std::vector<SlotAction> BecomeIdle(SlotAction::Kind last_action);
+  std::vector<SlotAction> BecomeIdle(SlotAction::Kind last_action, bool accepted = false);
   bool HasTrainer() const { return state_ == State::kRunning || state_ == State::kStopping; }
 
   const int64_t stop_grace_ms_;

@@ -134,6 +134,7 @@ TEST_F(SlotTest, WholeLifeOfAnAttempt) {
   EXPECT_EQ(slot_.state(), State::kFinished);
   EXPECT_EQ(slot_.outcome().kind, Outcome::Kind::kDone);
   EXPECT_THAT(Tell(Event::kForget), ElementsAre(Action::kForget));
+  EXPECT_TRUE(last_.accepted);
   ExpectIdle();
 }
 
@@ -269,9 +270,11 @@ TEST_F(SlotTest, FencedReportIsForgotten) {
   for (const Event kind : {Event::kKill, Event::kForget, Event::kFence}) {
     MakeUploading();
     EXPECT_THAT(Tell(kind), ElementsAre(Action::kForget));
+    EXPECT_FALSE(last_.accepted);
     ExpectIdle();
     MakeFinished();
     EXPECT_THAT(Tell(kind), ElementsAre(Action::kForget));
+    EXPECT_EQ(last_.accepted, kind == Event::kForget);
     ExpectIdle();
   }
 }

@@ -194,8 +194,8 @@ v1::RegisterWorkerRequest SyncLoop::RegisterRequest(const std::string& store) co
 absl::Status SyncLoop::Register() {
   // Attempts are named before the answer says which store is served, so the last one is
   // assumed. When that was wrong, a new boot registers with what is held of the right one.
+  std::string assumed_store = run_dir_->LastStore();
   for (int tries = 0;; ++tries) {
-    const std::string assumed_store = run_dir_->LastStore();
     const v1::RegisterWorkerRequest request = RegisterRequest(assumed_store);
     v1::RegisterWorkerResponse response;
     grpc::ClientContext context;
@@ -211,8 +211,12 @@ absl::Status SyncLoop::Register() {
                                                            " does not accept this worker"));
     }
     OnReached();
-    LOGLOG_RETURN_IF_ERROR(run_dir_->SetLastStore(response.store_id()));
+    // A hint for the next start, which a full disk may go without.
+    if (const absl::Status noted = run_dir_->SetLastStore(response.store_id()); !noted.ok()) {
+      spdlog::warn("{}", std::string(noted.message()));
+    }
     const bool wrong_store = response.store_id() != assumed_store;
+    assumed_store = response.store_id();
     if (tries == 0 && wrong_store &&
         (request.held_size() > 0 || !run_dir_->ListAttempts(response.store_id()).empty())) {
       boot_id_ = RandomHexId();

@@ -26,8 +26,8 @@ class TrainerProcess : public Trainer {
   ~TrainerProcess() override;
 
   pid_t pid() const override { return process_->pid(); }
-  // For poll(); -1 once closed at the other end.
   int pidfd() const { return process_->pidfd(); }
+  // For poll(); -1 once closed at the other end.
   int bell_fd() const { return bell_fd_; }
   int output_fd() const { return output_fd_; }
 

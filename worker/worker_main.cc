@@ -1,6 +1,7 @@
 // loglog-worker: runs trainers for a coordinator. Exit codes: 0 after a drain, 1 failure,
 // 2 usage.
 #include <fcntl.h>
+#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -133,7 +134,7 @@ void OpenStandardDescriptors() {
   if (fd > 2) close(fd);
 }
 
-// Each running trainer takes three descriptors.
+// Each running trainer takes five descriptors.
 void RaiseDescriptorLimit() {
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -193,6 +194,8 @@ std::string TakeToken() {
 }
 
 int Main(int argc, char** argv) {
+  // A log that nobody reads any more must not end the daemon, and its trainers with it.
+  signal(SIGPIPE, SIG_IGN);
   StopLookingForDeadlocks();
   Flags flags;
   flags.security.token = TakeToken();

@@ -134,6 +134,17 @@ class ControlPlane(unittest.TestCase):
             self.assertNotEqual(done.returncode, 0)
             self.assertIn("nowhere", done.stderr)
 
+    def test_a_worker_whose_log_nobody_reads_leaves_as_any_other(self):
+        with harness.folder() as folder, harness.Cluster(folder) as cluster:
+            cluster.start_coordinator()
+            command = ["setpriv", "--pdeathsig", "KILL", *map(str, cluster.worker_command("w"))]
+            worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                      stdin=subprocess.DEVNULL, cwd=folder, env=cluster.environment)
+            self.assertTrue(worker.stderr.readline())
+            worker.stderr.close()
+            worker.terminate()
+            self.assertEqual(worker.wait(timeout=45), 0)
+
 
 if __name__ == "__main__":
     unittest.main()
