@@ -351,6 +351,7 @@ absl::StatusOr<int64_t> Engine::ApplyRetry(const std::string& name,
     Must(AddOpen(sweep.sweep_id, scheduler_.get()));
     for (const int64_t trial_id : result.trials) {
       scheduler_->ClearFailures(trial_id);
+      MarkTrialForRefit(trial_id);  // which a stopped one was part of
       TrialEvent("trial.retried", trial_id, 0, "", Dump(detail));
     }
     detail["trials"] = retried;

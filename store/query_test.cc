@@ -220,6 +220,7 @@ void UseEverything(Store* store) {
   FitRow fit;
   fit.sweep_id = id;
   ASSERT_TRUE(store->InsertFit(fit).ok());
+  ASSERT_TRUE(store->InsertFit(fit).ok());  // known by then
   ASSERT_TRUE(store->LoadLive().ok());
   const ReadStore& read = store->read();
   ASSERT_TRUE(read.Info().ok());

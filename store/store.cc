@@ -222,7 +222,13 @@ absl::StatusOr<FitRow> Store::InsertFit(const FitRow& fit, bool* created) {
         read_->FindFit(fit.sweep_id, fit.kind, fit.axis, fit.arm, fit.arm_b, fit.inputs_sha256));
     if (known.has_value()) {
       stored = *known;
-      return absl::OkStatus();
+      // What went in may be again what it was before, when a stopped trial is retried for one. The
+      // highest id of its kind is the newest.
+      return db_->Run(
+          "UPDATE fits SET fit_id = (SELECT max(fit_id) + 1 FROM fits) WHERE fit_id = ?1 AND "
+          "fit_id < (SELECT max(f.fit_id) FROM fits f WHERE f.sweep_id = ?2 AND f.kind = ?3 AND "
+          "f.axis = ?4 AND f.arm = ?5 AND f.arm_b = ?6)",
+          known->fit_id, fit.sweep_id, fit.kind, fit.axis, fit.arm, fit.arm_b);
     }
     Cursor row = db_->Query(
         "INSERT INTO fits (sweep_id, number, kind, axis, arm, arm_b, inputs_sha256, verdict, "

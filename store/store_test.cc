@@ -285,6 +285,16 @@ TEST_F(StoreTest, FitsAreStoredOnceForTheirInputs) {
   EXPECT_TRUE(std::isnan(newest[0].low));
   EXPECT_EQ(store_->read().GetFit(sweep, 1)->inputs_sha256, "one");
   EXPECT_TRUE(absl::IsNotFound(store_->read().GetFit(sweep, 9).status()));
+  // What went in before goes in again: that fit is the newest once more.
+  fit.arm = "small";
+  fit.inputs_sha256 = "one";
+  EXPECT_EQ(store_->InsertFit(fit, &created)->number, 1);
+  EXPECT_FALSE(created);
+  EXPECT_EQ(store_->InsertFit(fit, &created)->number, 1);
+  const auto again = *store_->read().ListFits(sweep);
+  ASSERT_THAT(again, SizeIs(2));
+  EXPECT_EQ(again[0].number, 3);
+  EXPECT_EQ(again[1].number, 1);
 }
 
 TEST_F(StoreTest, EventsAreReadAfterAnIdAndCannotBeChanged) {
