@@ -53,6 +53,7 @@ Supervisor::Supervisor(Options options)
       lease_guard_(options_.clock),
       survivors_(options_.survivors),
       files_(std::make_unique<FileThread>()),
+      looks_(std::make_unique<FileThread>()),
       seats_({.run_dir = options_.run_dir,
               .devices = options_.devices,
               .stop_grace_ms = options_.stop_grace_ms,
@@ -97,7 +98,8 @@ Supervisor::~Supervisor() {
   }
   Post([] {});
   thread_.join();
-  files_.reset();  // what it still does posts here
+  files_.reset();  // what they still do posts here
+  looks_.reset();
   gpus_.reset();
   close(wake_fd_);
 }
@@ -269,7 +271,8 @@ void Supervisor::CheckHost() {
   if (health_pending_) return;
   health_pending_ = true;
   health_asked_ms_ = now_ms;
-  files_->Post([this] {
+  // Not behind what is being removed, which may be much and says nothing of the file system.
+  looks_->Post([this] {
     Post([this, problem = LookAtHost()] {
       health_pending_ = false;
       host_problem_ = problem;

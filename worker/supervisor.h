@@ -97,15 +97,16 @@ class Supervisor {
   Outbox outbox_;
   LeaseGuard lease_guard_;
   int wake_fd_ = -1;
-  std::vector<Survivor> survivors_;  // the file thread only
+  std::vector<Survivor> survivors_;  // the thread of looks_ only
   mutable Mutex mutex_;
   std::vector<std::function<void()>> posted_ LOGLOG_GUARDED_BY(mutex_);
   bool stopping_ LOGLOG_GUARDED_BY(mutex_) = false;
   WorkerView view_ LOGLOG_GUARDED_BY(mutex_);
   Mutex callback_mutex_;
   std::function<void()> on_urgent_ LOGLOG_GUARDED_BY(callback_mutex_);
-  std::unique_ptr<FileThread> files_;
-  std::unique_ptr<FileThread> gpus_;  // none: nobody asks them
+  std::unique_ptr<FileThread> files_;  // removes what is done with
+  std::unique_ptr<FileThread> looks_;  // at the disks
+  std::unique_ptr<FileThread> gpus_;   // none: nobody asks them
 
   // The supervisor's thread only.
   Seats seats_;
