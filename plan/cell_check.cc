@@ -1,10 +1,12 @@
 #include "plan/cell_check.h"
 
+#include <cmath>
 #include <iterator>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "plan/fields.h"
 #include "shards/decay_windows.h"
 
@@ -25,6 +27,7 @@ class CellChecker {
   std::vector<CellFault> Run() {
     if (!CheckPresent()) return std::move(faults_);
     CheckModel();
+    CheckInit();
     CheckWeights();
     CheckBatch();
     CheckSchedule();
@@ -57,6 +60,7 @@ class CellChecker {
   void CheckModel() {
     const ModelShape model = config_.model();
     CheckNorms(model);
+    CheckSize(model);
     if (config_.IsNull("model.head_dim") && model.d_model % model.heads != 0) {
       Add("model.heads",
           absl::StrCat("model.d_model ", model.d_model, " is not a multiple of model.heads ",
@@ -77,6 +81,22 @@ class CellChecker {
     }
   }
 
+  // Each size may be large by itself; counts of all parameters are whole numbers of 64 bits.
+  void CheckSize(const ModelShape& model) {
+    constexpr double kParamsMax = 1e15;
+    const double d = static_cast<double>(model.d_model), q = static_cast<double>(model.q_dim());
+    const double block =
+        d * (3 * q + 2 * static_cast<double>(model.kv_dim()) + 3 * static_cast<double>(model.d_ff));
+    const double params =
+        static_cast<double>(model.layers) * block +
+        d * (2 * static_cast<double>(model.vocab) + static_cast<double>(model.seq_len));
+    if (params <= kParamsMax) return;
+    Add("model.d_model",
+        absl::StrFormat("the model's sizes make about %.1e parameters, more than %.0e", params,
+                        kParamsMax),
+        "lower model.layers, d_model, heads, head_dim, d_ff or vocab");
+  }
+
   void CheckNorms(const ModelShape& model) {
     const bool none = model.norm == "none";
     const auto refuse = [&](const char* path, const char* why, const char* fix) {
@@ -94,6 +114,28 @@ class CellChecker {
     if ((none || model.post_norm) && config_.Text("model.attn_norm_feeds") == "q") {
       refuse("model.attn_norm_feeds", "there is no norm before attention",
              "write norm_place: pre and norm: rms or layer");
+    }
+  }
+
+  // An exponent that nothing is drawn by is a mistake: its arms would be one and the same.
+  void CheckInit() {
+    if (!config_.IsNull("init.gamma_lm_head") && config_.model().tied_head) {
+      Add("init.gamma_lm_head",
+          "init.gamma_lm_head is set and model.tied_head is true, where the head is the embedding",
+          "write gamma_embed, tied_head: false, or a `when` that leaves it out");
+    }
+    const bool has_sigma = !config_.IsNull("init.sigma");
+    for (const char* const path : {"init.gamma_embed", "init.gamma_lm_head", "init.gamma_qk",
+                                   "init.gamma_vo", "init.gamma_mlp_in", "init.gamma_mlp_out"}) {
+      if (config_.IsNull(path)) continue;
+      if (absl::StrContains(path, "_mlp_") && config_.Text("model.mlp") == "none") {
+        Add(path, absl::StrCat(path, " is set and model.mlp is none, which has no such matrix"),
+            "write null");
+      }
+      if (has_sigma) {
+        Add(path, absl::StrCat(path, " is set and so is init.sigma, in place of every gamma"),
+            "write null for one of the two");
+      }
     }
   }
 
@@ -261,7 +303,22 @@ class CellChecker {
       }
     }
     if (train == "anchor") CheckFits("anchor", 9, 110);
-    if (train == "addition") CheckFits("addition", 3 * config_.Int("data.addition.digits") + 2, 12);
+    if (train == "addition") {
+      const int64_t digits = config_.Int("data.addition.digits");
+      CheckFits("addition", 3 * digits + 2, 12);
+      CheckHole(static_cast<int64_t>(std::llround(std::pow(10, digits))));
+    }
+  }
+
+  // Of pairs of numbers below `limit`, a tenth of the numbers are outside.
+  void CheckHole(int64_t limit) {
+    const int64_t begin = config_.Int("data.addition.hole_begin");
+    const int64_t end = config_.Int("data.addition.hole_end");
+    if (begin <= end && end < limit && 10 * (limit - (end - begin + 1)) >= limit) return;
+    Add("data.addition.hole_end",
+        absl::StrCat("data.addition.hole_begin to hole_end are ", begin, " to ", end),
+        absl::StrCat("write an interval of the numbers below ", limit,
+                     " that leaves a tenth of them to train on"));
   }
 
   // The shape of a task with one answer.

@@ -27,10 +27,15 @@ struct IdleRule {
   const char* prefix;
   const char* why;
   bool (*idle)(const CellConfig&);
+  bool exact = false;  // the prefix is the whole path
 };
 
 bool HasSigma(const CellConfig& config) { return !config.IsNull("init.sigma"); }
 bool TiedHead(const CellConfig& config) { return config.model().tied_head; }
+bool NoNorm(const CellConfig& config) { return config.Text("model.norm") == "none"; }
+bool NotRope(const CellConfig& config) { return config.Text("model.positions") != "rope"; }
+bool NoDecay(const CellConfig& config) { return config.Number("train.weight_decay") == 0; }
+bool HasWarmupTokens(const CellConfig& config) { return !config.IsNull("train.warmup_tokens"); }
 bool NotWsd(const CellConfig& config) { return config.Text("train.schedule") != "wsd"; }
 bool NotCosine(const CellConfig& config) { return config.Text("train.schedule") != "cosine"; }
 bool ReadsFiles(const std::string& format) {
@@ -48,11 +53,13 @@ bool NotSynthetic(const CellConfig& config) {
 }
 
 constexpr IdleRule kIdleRules[] = {
-    {"init.gamma_lm_head",
-     "model.tied_head is true, where the head is the embedding (the trainer refuses the two "
-     "together)",
-     TiedHead},
     {"init.gamma", "init.sigma is set, which replaces every gamma", HasSigma},
+    {"init.d_in", "init.sigma is set, which is the same at every width", HasSigma},
+    {"model.norm_eps", "model.norm is none", NoNorm},
+    {"model.rope_theta", "model.positions is not rope", NotRope},
+    {"train.decay_lm_head", "model.tied_head is true, where the head is the embedding", TiedHead},
+    {"train.decay", "train.weight_decay is 0", NoDecay, true},
+    {"train.warmup", "train.warmup_tokens is set, which takes its place", HasWarmupTokens, true},
     {"train.cooldown", "only the wsd schedule has a cooldown", NotWsd},
     {"train.min_lr_ratio", "only the cosine schedule has it", NotCosine},
     {"data.synthetic.", "no format is synthetic", NotSynthetic},
@@ -163,6 +170,7 @@ class CellChecks {
                 const char* fix) {
     for (const IdleRule& rule : kIdleRules) {
       if (!absl::StartsWith(path, rule.prefix) || !rule.idle(config)) continue;
+      if (rule.exact && path != rule.prefix) continue;
       ++idle_[{absl::StrCat(who, " changes nothing in some cells: ", rule.why), fix}];
     }
   }

@@ -75,6 +75,23 @@ void CheckMissing(SpecDraft* draft) {
                 "write them, or start from a preset: model: {preset: llama-10m}", "model");
 }
 
+// A file may say a value that an axis or the arms stand in place of. Who says it on the command
+// line means to change something.
+void CheckIsOfUse(const std::string& path, SpecDraft* draft) {
+  const SpecPlace place = draft->PlaceOf(path);
+  constexpr int kFile = 0;
+  if (place.source <= kFile) return;
+  for (const AxisSpec& axis : draft->spec.axes) {
+    if (axis.path != path || !axis.when.empty()) continue;
+    return draft->Refuse(
+        place,
+        absl::StrCat("axis `", axis.name, "` sets ", path, " in every cell, so this does nothing"),
+        absl::StrCat("write axes.", axis.name, ".values=[...], or remove this"), path);
+  }
+  draft->Refuse(place, absl::StrCat("every arm sets ", path, ", so this does nothing"),
+                absl::StrCat("write arms.<name>.", path, "=..., or remove this"), path);
+}
+
 // Fields that the user wrote nothing about, or that are always set from outside, hold
 // null: then two specs that differ only in them are the same.
 void FillCell(SpecDraft* draft) {
@@ -88,8 +105,12 @@ void FillCell(SpecDraft* draft) {
     if (preset_swept && !IsCovered(spec, "model.preset")) spec.model_preset = name;
   }
   for (const SpecField& field : SpecFields()) {
-    if (!field.in_cell || IsCovered(spec, field.path)) continue;
+    if (!field.in_cell) continue;
     const auto written = draft->values.find(field.path);
+    if (IsCovered(spec, field.path)) {
+      if (written != draft->values.end()) CheckIsOfUse(field.path, draft);
+      continue;
+    }
     SpecValue value;
     if (written != draft->values.end()) {
       value = written->second;

@@ -213,9 +213,30 @@ TEST(Idle, FieldsOfArmsAndOfATiedHead) {
                "train.schedule: wsd}\n"),
       AllOf(Contains(Warns("IDLE", "train.cooldown of arm a changes nothing in some cells")),
             Not(Contains(Warns("IDLE", "of arm b")))));
-  EXPECT_THAT(warnings("axes: {head: {path: init.gamma_lm_head, values: [0.5, 0.6]}, "
+  EXPECT_THAT(warnings("axes: {head: {path: train.decay_lm_head, values: [true, false]}, "
                        "tied: {path: model.tied_head, values: [true, false]}}\n"),
               Contains(Warns("IDLE", "axis head changes nothing in some cells: model.tied_head")));
+}
+
+TEST(Idle, FieldsInWhosePlaceAnotherStands) {
+  const auto warnings = [](const std::string& axis, const std::string& more = "",
+                           const std::string& train = "") {
+    return WarningsOf(SmallSpec(absl::StrCat("train: {lr: 0.1, batch_tokens: 64, tokens: 6400",
+                                             train, "}\n", more, "axes: {x: ", axis, "}\n")));
+  };
+  const auto idle = [](const std::string& why) {
+    return Contains(Warns("IDLE", "axis x changes nothing in some cells: " + why));
+  };
+  const std::string warmup = "{path: train.warmup, values: [1%, 5%]}";
+  EXPECT_THAT(warnings(warmup, "", ", warmup_tokens: 640"), idle("train.warmup_tokens is set"));
+  EXPECT_THAT(warnings(warmup), Not(idle("")));
+  EXPECT_THAT(warnings("{path: train.warmup_tokens, values: [640, 1280]}"), Not(idle("")));
+  const std::string d_in = "{path: init.d_in, values: [fan_in, d_model]}";
+  EXPECT_THAT(warnings(d_in, "init: {sigma: 0.02}\n"), idle("init.sigma is set"));
+  EXPECT_THAT(warnings(d_in), Not(idle("")));
+  const std::string decay = "{path: train.decay, values: [coupled, independent]}";
+  EXPECT_THAT(warnings(decay, "", ", weight_decay: 0"), idle("train.weight_decay is 0"));
+  EXPECT_THAT(warnings(decay), Not(idle("")));
 }
 
 TEST(Noise, PowerOfThePairedComparison) {
@@ -347,6 +368,15 @@ TEST(Report, AddsUpAndKnowsWhatIsThere) {
   limited.schedule.max_concurrent = 1;
   EXPECT_NEAR(*MakeReport(limited, expansion, options).wall_hours, (7.68 + 3 * eval_seconds) / 3600,
               1e-12);
+  // Of two slots a trial: one at a time, twice as fast; of three, none.
+  SweepSpec wide = spec;
+  wide.schedule.slots = 2;
+  EXPECT_NEAR(*MakeReport(wide, expansion, options).wall_hours,
+              (7.68 + 3 * eval_seconds) / 2 / 3600, 1e-12);
+  wide.schedule.slots = 3;
+  const PlanReport none = MakeReport(wide, expansion, options);
+  EXPECT_FALSE(none.wall_hours);
+  EXPECT_THAT(none.warnings, Contains(Warns("SLOTS", "takes schedule.slots 3 slots")));
   SweepSpec silent = spec;
   silent.budget = {};
   EXPECT_FALSE(MakeReport(silent, expansion, options).slot_hours.has_value());

@@ -1,5 +1,9 @@
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "plan/draft.h"
+#include "plan/scalar.h"
 
 namespace loglog {
 namespace {
@@ -8,6 +12,18 @@ constexpr size_t kLabelsMax = 64;
 constexpr size_t kLabelBytesMax = 200;
 
 bool IsLabelPart(const std::string& text) { return !text.empty() && text.size() <= kLabelBytesMax; }
+
+// One that every loader writes as it stands here.
+bool IsWholeNumber(absl::string_view text) {
+  return std::all_of(text.begin(), text.end(), absl::ascii_isdigit) &&
+         (text.size() == 1 || text[0] != '0');
+}
+
+// A label's value, read by the rules of all texts: `no` and `010` have to be quoted.
+const SpecField& LabelField() {
+  static const auto* const field = new SpecField{.path = "schedule.selector"};
+  return *field;
+}
 
 }  // namespace
 
@@ -31,8 +47,10 @@ void ReadSchedule(const SpecNode& schedule, SpecDraft* draft) {
       draft->Refuse(value.place,
                     absl::StrCat("a label and its value have 1 to ", kLabelBytesMax, " bytes"), "",
                     at);
-    } else {
+    } else if (IsWholeNumber(value.text)) {
       draft->spec.schedule.selector[key.text] = value.text;
+    } else if (const auto text = ReadScalar(LabelField(), value, at, draft->sink)) {
+      draft->spec.schedule.selector[key.text] = std::get<std::string>(*text);
     }
   }
 }

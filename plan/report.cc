@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "absl/strings/str_format.h"
 #include "base/duration.h"
@@ -10,13 +11,20 @@
 namespace loglog {
 namespace {
 
+// Of two counts that are not negative, the highest there is where they are more.
+int64_t Sum(int64_t a, int64_t b) {
+  int64_t sum = 0;
+  return __builtin_add_overflow(a, b, &sum) ? std::numeric_limits<int64_t>::max() : sum;
+}
+
 // One trial, of which its trunk trains `shared` already.
 void Count(const Cell& cell, double shared, const PlanContext& context, PlanTotals* totals) {
   ++totals->trials;
   if (shared > 0) ++totals->branches;
   totals->shared_flops += shared * cell.cost.flops;
   totals->eval_flops += cell.cost.EvalFlops(context.val_data_tokens);
-  totals->tokens += std::llround((1 - shared) * static_cast<double>(cell.cost.tokens));
+  totals->tokens =
+      Sum(totals->tokens, std::llround((1 - shared) * static_cast<double>(cell.cost.tokens)));
   totals->flops += (1 - shared) * cell.cost.flops;
   totals->flops_6nd += (1 - shared) * cell.cost.flops_6nd;
 }
@@ -42,7 +50,7 @@ void CheckBudget(const BudgetSpec& budget, PlanReport* report) {
                          *report->slot_hours, *budget.gpu_hours),
          "fewer seeds or values, smaller budgets of tokens, or a larger budget"});
   }
-  if (budget.wall_time_ms &&
+  if (budget.wall_time_ms && report->wall_hours &&
       *report->wall_hours > static_cast<double>(*budget.wall_time_ms) / 3.6e6) {
     report->warnings.push_back(
         {"BUDGET",
@@ -70,8 +78,10 @@ void EstimateSizes(const SweepSpec& spec, PlanReport* report) {
     const int64_t checkpoint = CheckpointBytes(model);
     report->checkpoint_bytes_max = std::max(report->checkpoint_bytes_max, checkpoint);
     const int64_t made = std::max<int64_t>(1, cell.config.steps() / spec.checkpoint.every);
-    report->disk_bytes +=
-        static_cast<int64_t>(cell.seeds.size()) * std::min(made, spec.checkpoint.keep) * checkpoint;
+    const double kept = static_cast<double>(std::min(made, spec.checkpoint.keep));
+    const double bytes =
+        static_cast<double>(cell.seeds.size()) * kept * static_cast<double>(checkpoint);
+    report->disk_bytes = Sum(report->disk_bytes, static_cast<int64_t>(std::min(bytes, 1e18)));
     return true;
   });
 }
@@ -122,16 +132,24 @@ PlanReport MakeReport(const SweepSpec& spec, const Expansion& expansion,
   report.fresh.cells = std::count(fresh_cell.begin(), fresh_cell.end(), true);
   if (report.throughput.tokens_per_second || report.throughput.flops_per_second) {
     report.slot_hours = seconds / 3600;
-    // The slots that its limit lets it use.
     const ScheduleSpec& schedule = spec.schedule;
-    const int64_t usable =
-        schedule.max_concurrent
-            ? std::min<int64_t>(report.slots, *schedule.max_concurrent * schedule.slots)
-            : report.slots;
-    report.wall_hours = std::max(seconds / static_cast<double>(usable), longest) / 3600;
+    int64_t at_once = report.slots / schedule.slots;
+    if (schedule.max_concurrent) at_once = std::min<int64_t>(at_once, *schedule.max_concurrent);
+    const double each = static_cast<double>(schedule.slots);
+    if (at_once > 0) {
+      report.wall_hours =
+          std::max(seconds / (static_cast<double>(at_once) * each), longest / each) / 3600;
+    }
   }
   EstimateSizes(spec, &report);
   report.warnings = CheckPlan(spec, expansion, options.context);
+  if (report.slots < spec.schedule.slots) {
+    report.warnings.push_back({"SLOTS",
+                               absl::StrCat("a trial takes schedule.slots ", spec.schedule.slots,
+                                            " slots of one worker, and the plan is for ",
+                                            report.slots, ": none can start"),
+                               "say --slots of all workers, or lower schedule.slots"});
+  }
   // Its standard errors are those of independent trials.
   if (report.all.branches == 0) {
     report.forecasts = ForecastDesign(spec, expansion, options.context);
