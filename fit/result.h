@@ -13,7 +13,7 @@ namespace loglog {
 
 // Version of the fitting code: changes whenever the same inputs may give another
 // number, so that a stored fit tells which code it came from.
-inline constexpr char kFitVersion[] = "fit-8";
+inline constexpr char kFitVersion[] = "fit-9";
 
 enum class FitVerdict {
   kOk,             // an estimate with an interval

@@ -89,6 +89,17 @@ std::string AxisText(const json& axes, const std::string& name) {
   return value->is_string() ? value->get<std::string>() : value->dump();
 }
 
+// Neither the seed, which is averaged over, nor the scale that a law runs over.
+bool MayMix(absl::string_view path) { return path != "seed" && path != "train.tokens"; }
+
+std::vector<json> AxesOf(absl::Span<const ObservationRow* const> trials) {
+  std::vector<json> axes;
+  for (const ObservationRow* trial : trials) {
+    axes.push_back(json::parse(trial->axes_json, nullptr, /*allow_exceptions=*/false));
+  }
+  return axes;
+}
+
 std::string ListOf(const std::set<std::string>& values) {
   constexpr size_t kShown = 6;
   std::vector<std::string> shown(values.begin(), values.end());
@@ -197,8 +208,18 @@ absl::StatusOr<FitPlan> FitPlanOf(absl::string_view spec_json,
   for (const auto& [name, axis] : spec.at("axes").items()) {
     plan.axis_paths[name] = axis.at("path").get<std::string>();
   }
-  if (spec.at("arms").is_object()) {
-    for (const auto& [name, fields] : spec.at("arms").items()) plan.arms.insert(name);
+  const json& arms = spec.at("arms");
+  if (arms.is_object()) {
+    std::set<std::string> arm_paths;
+    for (const auto& [name, fields] : arms.items()) {
+      plan.arms.insert(name);
+      for (const auto& [path, value] : fields.items()) arm_paths.insert(path);
+    }
+    for (const auto& [name, path] : plan.axis_paths) {
+      if (arm_paths.contains(path)) plan.arm_axes.insert(name);
+    }
+  } else {
+    for (const json& name : arms) plan.arm_axes.insert(name.get<std::string>());
   }
   std::set<ContrastKey> known;
   for (const json& fit : spec.at("fit")) {
@@ -303,12 +324,9 @@ absl::Status Fitter::CheckArm(const std::string& arm) const {
 // An axis of the spec that is neither arm nor scale and whose values this arm mixes:
 // pooled, they would pass for scatter or bend the law.
 std::string Fitter::MixedAxis(const ArmData& data, absl::string_view arm) const {
-  std::vector<json> axes;
-  for (const ObservationRow* trial : data.done) {
-    axes.push_back(json::parse(trial->axes_json, nullptr, /*allow_exceptions=*/false));
-  }
+  const std::vector<json> axes = AxesOf(data.done);
   for (const auto& [name, path] : plan_.axis_paths) {
-    if (path == "seed" || path == "train.tokens") continue;
+    if (!MayMix(path)) continue;
     const bool shape = IsShapePath(path);
     std::map<int64_t, std::set<std::string>> by_size;  // one entry unless a shape
     for (size_t i = 0; i < axes.size(); ++i) {
@@ -323,6 +341,34 @@ std::string Fitter::MixedAxis(const ArmData& data, absl::string_view arm) const 
     }
   }
   return "";
+}
+
+// Axes that are no part of the arms and yet differ between them at one size, of arms that each
+// have one value there: the comparison cannot tell them from the arms.
+std::vector<std::string> Fitter::OtherDifferences(const ArmData& a, const ArmData& b) const {
+  const std::vector<json> axes_a = AxesOf(a.done), axes_b = AxesOf(b.done);
+  std::map<int64_t, size_t> of_size;  // a trial of `a` for each
+  for (size_t i = 0; i < a.done.size(); ++i) of_size[a.done[i]->params_non_embedding] = i;
+  std::vector<std::string> notes;
+  for (const auto& [name, path] : plan_.axis_paths) {
+    if (!MayMix(path) || plan_.arm_axes.contains(name)) continue;
+    std::map<int64_t, std::pair<std::string, std::string>> differ;
+    for (size_t i = 0; i < b.done.size(); ++i) {
+      const int64_t size = b.done[i]->params_non_embedding;
+      const auto partner = of_size.find(size);
+      if (partner == of_size.end()) continue;
+      const std::string value_a = AxisText(axes_a[partner->second], name);
+      const std::string value_b = AxisText(axes_b[i], name);
+      if (value_a != value_b) differ[size] = {value_a, value_b};
+    }
+    if (differ.empty()) continue;
+    const auto& [size, values] = *differ.begin();
+    notes.push_back(absl::StrCat("the arms differ in ", name, " too (", values.first, " against ",
+                                 values.second,
+                                 IsShapePath(path) ? absl::StrCat(" at N = ", size) : "",
+                                 "), so the difference is of both"));
+  }
+  return notes;
 }
 
 std::string Fitter::WhyRefused(absl::Span<const std::string> arms) {
@@ -359,7 +405,11 @@ FitResult Fitter::Result(const FitTarget& target) {
     const ArmData& data = DataOf(arm);
     ends.push_back({arm, static_cast<int64_t>(data.done.size()), data.diverged});
   }
-  for (std::string& note : DivergedNotes(ends)) result->notes.push_back(std::move(note));
+  std::vector<std::string> notes = DivergedNotes(ends);
+  if (target.kind == "comparison") {
+    for (std::string& note : OtherDifferences(a, b)) notes.push_back(std::move(note));
+  }
+  for (std::string& note : notes) result->notes.push_back(std::move(note));
   return *std::move(result);
 }
 

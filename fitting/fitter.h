@@ -37,6 +37,8 @@ struct FitTarget {
 // What a sweep's spec says about its fits.
 struct FitPlan {
   std::map<std::string, std::string> axis_paths;  // "lr" -> "train.lr"
+  // Axes that the arms are made of, or that vary a field which some arm sets.
+  std::set<std::string> arm_axes;
   // The planned contrasts, each pair of arms once for each axis: p-values are adjusted
   // over all of them.
   std::vector<FitTarget> comparisons;
@@ -115,6 +117,7 @@ class Fitter {
   absl::Status CheckArm(const std::string& arm) const;
   FitResult Result(const FitTarget& target);
   std::string MixedAxis(const ArmData& data, absl::string_view arm) const;
+  std::vector<std::string> OtherDifferences(const ArmData& a, const ArmData& b) const;
   const FitResult& Comparison(const FitTarget& target);
   Adjusted AdjustedP(const FitTarget& target);
   std::string FitJson(const FitTarget& target, const FitResult& result);

@@ -144,6 +144,47 @@ TEST(Fitting, AnAxisThatIsNeitherArmNorScaleIsNotPooled) {
   }
 }
 
+std::string NotesOf(const FitRow& fit) {
+  return json::parse(fit.fit_json)["provenance"]["notes"].dump();
+}
+
+TEST(Fitting, WhatDiffersBesideTheArmsIsNoted) {
+  const FitPlan listed = *FitPlanOf(R"({"arms": ["gamma"], "fit": [], "axes": {
+      "D": {"path": "train.tokens"}, "gamma": {"path": "init.gamma"}, "lr": {"path": "train.lr"},
+      "seed": {"path": "seed"}}})");
+  EXPECT_THAT(listed.arm_axes, testing::ElementsAre("gamma"));
+  Trials trials;
+  trials.AddArm("a", -0.1, 1, R"({"D": "1", "gamma": "0.5", "lr": "0.001"})");
+  trials.AddArm("b", -0.1, 2, R"({"D": "2", "gamma": "0.8", "lr": "0.003"})");
+  const FitRow fit = trials.Fit(Contrast("a", "b"), listed);
+  EXPECT_EQ(fit.verdict, "OK");
+  EXPECT_THAT(NotesOf(fit), HasSubstr("[\"the arms differ in lr too (0.001 against 0.003), so the "
+                                      "difference is of both\"]"));
+  EXPECT_THAT(NotesOf(trials.Fit(Contrast("b", "a"), listed)), HasSubstr("(0.003 against 0.001)"));
+  EXPECT_THAT(NotesOf(trials.Fit(Slope("a"), listed)), Not(HasSubstr("differ")));
+  // What arms set, or are made of, is what they are compared in.
+  const FitPlan bundles = *FitPlanOf(R"({"fit": [],
+      "arms": {"a": {"init.gamma": 0.5, "train.lr": 0.001}, "b": {"train.lr": 0.003}},
+      "axes": {"gamma": {"path": "init.gamma"}, "lr": {"path": "train.lr"}}})");
+  EXPECT_THAT(bundles.arm_axes, testing::ElementsAre("gamma", "lr"));
+  EXPECT_THAT(NotesOf(trials.Fit(Contrast("a", "b"), bundles)), Not(HasSubstr("differ")));
+}
+
+TEST(Fitting, ShapesThatDifferBetweenTheArmsAreNotedAtOneSize) {
+  FitPlan plan;
+  plan.axis_paths = {{"heads", "model.heads"}};
+  Trials trials;
+  trials.AddArm("a", -0.1, 1, R"({"heads": "2"})", 1'000'000);
+  trials.AddArm("b", -0.1, 2, R"({"heads": "2"})", 1'000'000);
+  // No partner: what it has is compared with nothing.
+  trials.AddArm("b", -0.1, 3, R"({"heads": "8"})", 2'000'000);
+  EXPECT_THAT(NotesOf(trials.Fit(Contrast("a", "b"), plan)), Not(HasSubstr("differ in")));
+  trials.AddArm("a", -0.1, 4, R"({"heads": "2"})", 4'000'000);
+  trials.AddArm("b", -0.1, 5, R"({"heads": "4"})", 4'000'000);
+  EXPECT_THAT(NotesOf(trials.Fit(Contrast("a", "b"), plan)),
+              HasSubstr("the arms differ in heads too (2 against 4 at N = 4000000)"));
+}
+
 // Sizes of the model are scale as long as N tells them apart.
 TEST(Fitting, ShapesArePooledOnlyWhereTheyChangeTheSize) {
   FitPlan plan;
