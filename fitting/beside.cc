@@ -3,11 +3,18 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "fit/contrasts.h"
 
 namespace loglog {
+namespace {
+
+constexpr char kHowMany[] = "diverged: ";
+constexpr char kMost[] = "more than half of ";
+
+}  // namespace
 
 double TwoSidedP(double one_sided) { return 2 * std::min(one_sided, 1 - one_sided); }
 
@@ -28,18 +35,22 @@ std::vector<std::string> DivergedNotes(absl::Span<const ArmEnds> arms) {
     const ArmEnds& b = arms[1];
     const int64_t ended_a = a.done + a.diverged, ended_b = b.done + b.diverged;
     notes.push_back(absl::StrCat(
-        "diverged: ", a.diverged, " of ", ended_a, " against ", b.diverged, " of ", ended_b,
+        kHowMany, a.diverged, " of ", ended_a, " against ", b.diverged, " of ", ended_b,
         " (left out of the fit; Fisher's exact p ",
         absl::StrFormat("%.2g", FisherExactP(a.diverged, ended_a, b.diverged, ended_b)), ")"));
   }
   for (const ArmEnds& arm : arms) {
     if (arm.diverged <= arm.done) continue;
-    notes.push_back(absl::StrCat(
-        "more than half of ", arm.arm.empty() ? "the trials" : absl::StrCat("arm ", arm.arm),
-        " diverged (", arm.diverged, " of ", arm.done + arm.diverged,
-        "): the fit is of those that did not, which need not be like the others"));
+    notes.push_back(
+        absl::StrCat(kMost, arm.arm.empty() ? "the trials" : absl::StrCat("arm ", arm.arm),
+                     " diverged (", arm.diverged, " of ", arm.done + arm.diverged,
+                     "): the fit is of those that did not, which need not be like the others"));
   }
   return notes;
+}
+
+bool IsDivergedNote(absl::string_view note) {
+  return absl::StartsWith(note, kHowMany) || absl::StartsWith(note, kMost);
 }
 
 }  // namespace loglog

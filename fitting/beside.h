@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
 // What is said of arms beside each other: the same of a sweep's trials and of a file's rows.
@@ -26,6 +27,8 @@ struct ArmEnds {
 // For the notes of a fit of one arm, or of two that are compared: how often each diverged, with
 // Fisher's exact test, and each arm of which fewer trials are left than are gone.
 std::vector<std::string> DivergedNotes(absl::Span<const ArmEnds> arms);
+// Whether a fit's note is one of those, which hang on trials that the fit does not list.
+bool IsDivergedNote(absl::string_view note);
 
 }  // namespace loglog
 

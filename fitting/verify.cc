@@ -5,10 +5,10 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
+#include "fitting/beside.h"
 #include "nlohmann/json.hpp"
 
 namespace loglog {
@@ -27,8 +27,7 @@ json WithoutOthers(json fit) {
   if (notes.is_array()) {
     notes.erase(std::remove_if(notes.begin(), notes.end(),
                                [](const json& note) {
-                                 return note.is_string() &&
-                                        absl::StartsWith(note.get<std::string>(), "diverged:");
+                                 return note.is_string() && IsDivergedNote(note.get<std::string>());
                                }),
                 notes.end());
   }

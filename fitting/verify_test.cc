@@ -77,6 +77,26 @@ TEST(Verify, TrialsThatEndedSinceAreNotHeldAgainstAFit) {
   EXPECT_EQ(check.outcome, FitCheck::Outcome::kSame);
 }
 
+// Fewer trials of an arm are left by then than are gone, which the fit had no note of.
+TEST(Verify, TrialsThatDivergedSinceAreNotHeldAgainstAFit) {
+  std::vector<ObservationRow> trials = TwoArms();
+  const FitRow slope = Stored(trials, "local_slope"), contrast = Stored(trials, "comparison");
+  for (int i = 0; i < 16; ++i) {
+    ObservationRow gone = trials[0];
+    gone.seed = 10 + i;
+    gone.state = TrialState::kDiverged;
+    gone.final_loss = kNoNumber;
+    gone.trial_sha256 = absl::StrCat("gone ", i);
+    trials.push_back(gone);
+  }
+  for (const FitRow& stored : {slope, contrast}) {
+    const FitCheck check = *VerifyFit(stored, trials, {});
+    EXPECT_TRUE(check.moved_on);
+    EXPECT_THAT(check.differences, IsEmpty());
+    EXPECT_EQ(check.outcome, FitCheck::Outcome::kSame);
+  }
+}
+
 TEST(Verify, AnotherLossOrALostTrialIsNamed) {
   std::vector<ObservationRow> trials = TwoArms();
   const FitRow stored = Stored(trials, "local_slope");
