@@ -57,8 +57,8 @@ const char* ObjectiveWords(JointObjective objective) {
     case JointObjective::kLeastSquares:
       return "sum of squares of ln residuals of means over seeds, weighted by their precision";
     case JointObjective::kHuber:
-      return "sum of Huber losses of ln residuals of means over seeds, weighted by the number of "
-             "seeds";
+      return "sum of Huber losses of ln residuals of means over seeds, weighted by their "
+             "precision";
     case JointObjective::kLad:
       return "sum of absolute ln residuals of means over seeds, weighted by their precision";
   }
