@@ -43,4 +43,13 @@ std::vector<std::string> OptimizerFaults(const FitProvenance& provenance) {
   return faults;
 }
 
+void RemoveIntervals(FitResult* result) {
+  for (FitParameter& parameter : result->parameters) parameter.low = parameter.high = kNoNumber;
+  result->provenance.interval_basis.clear();
+  result->provenance.interval_method.clear();
+  if (result->status == FitStatus::kNotIdentified) {
+    result->cure = "train separate trials, which share no trunk";
+  }
+}
+
 }  // namespace loglog

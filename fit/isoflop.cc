@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "base/status.h"
 #include "fit/distributions.h"
+#include "fit/identified.h"
 #include "fit/line.h"
 #include "fit/means.h"
 #include "fit/options.h"
@@ -194,6 +195,7 @@ absl::StatusOr<IsoFlopFit> FitIsoFlop(absl::Span<const Observation> observations
       return std::pair(a.n_params, a.config) < std::pair(b.n_params, b.config);
     });
     IsoFlopBudget budget = FitBudget(own, options.confidence);
+    if (means.shared_trunks) budget.n_low = budget.n_high = kNoNumber;
     if (budget.fault.empty()) {
       ln_c.push_back(std::log(budget.c_flops));
       ln_n.push_back(std::log(budget.n_best));
@@ -215,18 +217,21 @@ absl::StatusOr<IsoFlopFit> FitIsoFlop(absl::Span<const Observation> observations
     AddPowerLaw(ln_c, ln_d, "b", "D_0", options.confidence, options.huber_delta, &law);
     std::swap(law.parameters[1], law.parameters[2]);
   }
-  if (usable >= kBudgetsForInterval) {
+  if (usable < kBudgetsForInterval) {
+    law.reason = absl::StrFormat(
+        "a law over budgets needs %d with a minimum inside their sizes and there are %d of %d",
+        kBudgetsForInterval, usable, fit.budgets.size());
+  } else if (means.shared_trunks) {
+    law.reason = kTrunksFault;
+  } else {
     law.verdict = FitVerdict::kOk;
     law.reason = absl::StrFormat("%d budgets, %d trials", usable, law.n_trials);
     law.provenance.interval_basis = "budgets";
     law.provenance.interval_method = absl::StrFormat(
         "t with %d degrees of freedom over budgets, %g%%", usable - 2, 100 * options.confidence);
-  } else {
-    law.reason = absl::StrFormat(
-        "a law over budgets needs %d with a minimum inside their sizes and there are %d of %d",
-        kBudgetsForInterval, usable, fit.budgets.size());
   }
   SetFitStatus(usable < kBudgetsForInterval, &law);
+  if (means.shared_trunks) RemoveIntervals(&law);
   return fit;
 }
 

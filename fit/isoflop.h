@@ -16,7 +16,7 @@ struct IsoFlopBudget {
   double c_flops = 0;  // geometric mean of its trials'
   int n_sizes = 0;
   double n_best = kNoNumber;
-  double n_low = kNoNumber;  // Fieller; NaN with 3 sizes, infinite ends when flat
+  double n_low = kNoNumber;  // Fieller; NaN with 3 sizes or shared trunks, infinite ends when flat
   double n_high = kNoNumber;
   double d_best = kNoNumber;
   double loss_best = kNoNumber;

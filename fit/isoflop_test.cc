@@ -73,6 +73,27 @@ TEST(IsoFlop, MinimumOutsideTheSizesIsLeftOutAndNamed) {
   EXPECT_THAT(fit.law.notes[0], HasSubstr("C = 3.23e+18: the minimum"));
 }
 
+TEST(IsoFlop, SharedTrunksHaveNoIntervals) {
+  std::vector<Observation> trials = Sweep(5, 1.5, 0.0001, 1);
+  const IsoFlopFit apart = *FitIsoFlop(trials);
+  ASSERT_EQ(apart.law.verdict, FitVerdict::kOk);
+  EXPECT_LT(apart.law.Find("a")->low, apart.law.Find("a")->high);
+  for (Observation& o : trials) o.cluster = "task 1";
+  const IsoFlopFit fit = *FitIsoFlop(trials);
+  EXPECT_EQ(fit.law.verdict, FitVerdict::kRefused);
+  EXPECT_EQ(fit.law.status, FitStatus::kRefused);
+  EXPECT_THAT(fit.law.reason, HasSubstr("share trunks"));
+  EXPECT_EQ(fit.law.provenance.interval_basis, "");
+  for (const FitParameter& parameter : fit.law.parameters) {
+    EXPECT_EQ(parameter.estimate, apart.law.Find(parameter.name)->estimate);
+    EXPECT_TRUE(std::isnan(parameter.low) && std::isnan(parameter.high)) << parameter.name;
+  }
+  for (const IsoFlopBudget& budget : fit.budgets) EXPECT_TRUE(std::isnan(budget.n_low));
+  // Too few budgets stay what is missing first.
+  trials.resize(10);
+  EXPECT_THAT(FitIsoFlop(trials)->law.reason, HasSubstr("needs 3"));
+}
+
 TEST(IsoFlop, RefusesWhatHasNoMinimumOrTooFewBudgets) {
   std::vector<Observation> outside;
   for (const double n : LogRange(1e7, 16, 5)) {

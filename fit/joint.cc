@@ -125,11 +125,15 @@ absl::StatusOr<FitResult> FitJoint(absl::Span<const Observation> observations,
   result.folds = RollingOrigin(Law::kJoint, means, options.confidence);
   result.leave_largest_out_error = LeaveLargestOutError(Law::kJoint, means, result.folds);
   FormIntervals intervals(form, squares.theta, squares.value, options.confidence);
+  std::vector<std::string> of_ends;
   for (const int index : {kBeta, kAlpha, 0}) {
-    result.parameters.push_back(intervals.ProfileOf(index, &result.notes));
+    result.parameters.push_back(intervals.ProfileOf(index, &of_ends));
   }
   for (const int index : {3, 1}) {
     result.parameters.push_back(intervals.DeltaOfTerm(index));
+  }
+  if (!means.shared_trunks) {
+    result.notes.insert(result.notes.end(), of_ends.begin(), of_ends.end());
   }
   if (intervals.found_lower()) provenance.optimizer_status = "MULTIMODAL";
   provenance.correlation_e_exponent = intervals.Correlation(0, kBeta);
@@ -139,19 +143,21 @@ absl::StatusOr<FitResult> FitJoint(absl::Span<const Observation> observations,
       "%g%%",
       intervals.df(), 100 * options.confidence);
   std::vector<std::string> faults = OptimizerFaults(provenance);
-  for (const int index : {kBeta, kAlpha}) {
-    const std::vector<std::string> wide =
-        IdentificationFaults(*result.Find(names[index]), intervals.Correlation(0, index));
-    for (const std::string& fault : wide) faults.push_back(names[index] + ": " + fault);
-  }
   if (means.shared_trunks) {
-    faults.push_back("trials share trunks, so the intervals count them as more than they are");
+    faults.push_back(kTrunksFault);
+  } else {
+    for (const int index : {kBeta, kAlpha}) {
+      const std::vector<std::string> wide =
+          IdentificationFaults(*result.Find(names[index]), intervals.Correlation(0, index));
+      for (const std::string& fault : wide) faults.push_back(names[index] + ": " + fault);
+    }
   }
   result.verdict = faults.empty() ? FitVerdict::kIdentified : FitVerdict::kNotIdentified;
   result.reason = faults.empty() ? absl::StrFormat("%d configurations, %d trials", result.n_configs,
                                                    result.n_trials)
                                  : "not identified: " + absl::StrJoin(faults, "; ");
   SetFitStatus(false, &result);
+  if (means.shared_trunks) RemoveIntervals(&result);
   return result;
 }
 

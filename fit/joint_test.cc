@@ -43,6 +43,27 @@ TEST(Joint, RecoversAPlantedLawWithIntervals) {
   EXPECT_EQ(fit.triples.size(), 3u);
 }
 
+TEST(Joint, SharedTrunksHaveNoIntervals) {
+  std::vector<Observation> trials = Grid(5, 5, 2, 0.001, 1);
+  for (Observation& o : trials) o.cluster = absl::StrCat(o.n_params, " ", o.seed);
+  const FitResult fit = *FitJoint(trials);
+  EXPECT_EQ(fit.verdict, FitVerdict::kNotIdentified);
+  EXPECT_THAT(fit.reason, HasSubstr("not identified: trials share trunks"));
+  ASSERT_EQ(fit.parameters.size(), 5u);
+  for (const FitParameter& parameter : fit.parameters) {
+    EXPECT_FALSE(std::isnan(parameter.estimate)) << parameter.name;
+    EXPECT_TRUE(std::isnan(parameter.low) && std::isnan(parameter.high)) << parameter.name;
+  }
+}
+
+TEST(Joint, EveryObjectiveNamesTheWeights) {
+  for (const JointObjective objective :
+       {JointObjective::kLeastSquares, JointObjective::kHuber, JointObjective::kLad}) {
+    EXPECT_THAT(FitJoint({}, {.objective = objective})->provenance.objective,
+                HasSubstr("weighted by their precision"));
+  }
+}
+
 TEST(Joint, RefusesWhatFiveParametersCannotUse) {
   EXPECT_EQ(FitJoint(Grid(2, 5, 2, 0.001, 1))->reason,
             "five parameters need 6 configurations with 3 values of N and 3 of D; there are 10 "

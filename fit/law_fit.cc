@@ -249,11 +249,12 @@ absl::StatusOr<FitResult> FitLaw(absl::Span<const Observation> observations,
   FillTriples(*form, order, squares.theta, huber.theta, LadFrom(*form, huber.theta), &result);
 
   FormIntervals intervals(*form, squares.theta, squares.value, options.confidence);
+  std::vector<std::string> of_ends;
   for (const int i : order) {
     const bool term = form->parameters()[i].kind == ParameterKind::kTerm;
-    result.parameters.push_back(term ? intervals.DeltaOfTerm(i)
-                                     : intervals.ProfileOf(i, &result.notes));
+    result.parameters.push_back(term ? intervals.DeltaOfTerm(i) : intervals.ProfileOf(i, &of_ends));
   }
+  if (!means.shared_trunks) result.notes = std::move(of_ends);
   if (intervals.found_lower()) provenance.optimizer_status = "MULTIMODAL";
   provenance.interval_basis = "means";
   provenance.interval_method =
@@ -264,16 +265,18 @@ absl::StatusOr<FitResult> FitLaw(absl::Span<const Observation> observations,
   result.leave_largest_out_error = LeaveLargestOutError(options.law, means, result.folds);
 
   std::vector<std::string> faults = OptimizerFaults(provenance);
-  const std::vector<std::string> wide = ExponentFaults(*form, intervals, result);
-  faults.insert(faults.end(), wide.begin(), wide.end());
   if (means.shared_trunks) {
-    faults.push_back("trials share trunks, so the intervals count them as more than they are");
+    faults.push_back(kTrunksFault);
+  } else {
+    const std::vector<std::string> wide = ExponentFaults(*form, intervals, result);
+    faults.insert(faults.end(), wide.begin(), wide.end());
   }
   result.verdict = faults.empty() ? FitVerdict::kIdentified : FitVerdict::kNotIdentified;
   result.reason = faults.empty() ? absl::StrFormat("%d configurations, %d trials", result.n_configs,
                                                    result.n_trials)
                                  : "not identified: " + absl::StrJoin(faults, "; ");
   SetFitStatus(false, &result);
+  if (means.shared_trunks) RemoveIntervals(&result);
   return result;
 }
 

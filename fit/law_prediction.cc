@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "fit/form_fit.h"
+#include "fit/identified.h"
 #include "fit/options.h"
 #include "fit/prediction.h"
 
@@ -79,7 +80,8 @@ absl::StatusOr<LawPredictions> PredictLaw(absl::Span<const Observation> observat
   if (predictions.why.empty()) {
     intervals.emplace(*form, squares.theta, squares.value, options.confidence);
     if (means.shared_trunks) {
-      predictions.why = "trials share trunks, so the intervals count them as more than they are";
+      predictions.why = kTrunksFault;
+      intervals.reset();
     } else if (const auto bounds = ActiveBounds(*form, squares.theta); !bounds.empty()) {
       predictions.why = absl::StrCat("no interval of a loss: ", absl::StrJoin(bounds, "; "));
     } else if (intervals->covariance().empty()) {

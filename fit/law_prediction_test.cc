@@ -115,8 +115,11 @@ TEST(LawPredictionTest, SaysWhyThereIsNoInterval) {
 
   std::vector<Observation> of_trunks = SixBudgets(Bent);
   for (Observation& o : of_trunks) o.cluster = "task 1";
-  EXPECT_THAT(PredictLaw(of_trunks, {.law = Law::kSaturating}, {&place, 1})->why,
-              HasSubstr("share trunks"));
+  const LawPredictions dependent = *PredictLaw(of_trunks, {.law = Law::kSaturating}, {&place, 1});
+  EXPECT_THAT(dependent.why, HasSubstr("share trunks"));
+  ASSERT_EQ(dependent.at.size(), 1u);
+  EXPECT_GT(dependent.at[0].loss, 0);
+  EXPECT_TRUE(std::isnan(dependent.at[0].band_low));
 }
 
 TEST(LawPredictionTest, PlacesThatAreNone) {

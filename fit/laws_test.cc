@@ -283,6 +283,23 @@ TEST(Laws, SaturatingAndJointAgreeWithTheirOwnFits) {
   EXPECT_NEAR(e.Find("beta")->high, -slope.low, 1e-6);
 }
 
+TEST(Laws, SharedTrunksHaveNoIntervals) {
+  Noise noise(1);
+  const auto power = [](double d) { return 20 * std::pow(d, -0.1); };
+  std::vector<Observation> trials = Planted(LogRange(1e8, 64, 6), 2, 0.001, &noise, power);
+  const FitResult apart = *FitLaw(trials, {.law = Law::kPower});
+  EXPECT_EQ(apart.verdict, FitVerdict::kIdentified) << apart.reason;
+  for (Observation& o : trials) o.cluster = absl::StrCat("trunk", o.seed);
+  const FitResult fit = *FitLaw(trials, {.law = Law::kPower});
+  EXPECT_EQ(fit.verdict, FitVerdict::kNotIdentified);
+  EXPECT_THAT(fit.reason, HasSubstr("not identified: trials share trunks"));
+  EXPECT_EQ(fit.provenance.interval_basis, "");
+  for (const FitParameter& parameter : fit.parameters) {
+    EXPECT_EQ(parameter.estimate, apart.Find(parameter.name)->estimate);
+    EXPECT_TRUE(std::isnan(parameter.low) && std::isnan(parameter.high)) << parameter.name;
+  }
+}
+
 TEST(Laws, AiccPrefersTheLawThatMadeThePoints) {
   const auto aicc = [](const std::vector<Observation>& trials, Law law) {
     return FitLaw(trials, {.law = law})->provenance.aicc;

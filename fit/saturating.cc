@@ -67,12 +67,16 @@ std::string Refusal(const ConfigMeans& means) {
 void Judge(const ConfigMeans& means, const FitParameter& exponent, FitResult* result) {
   const FitProvenance& provenance = result->provenance;
   std::vector<std::string> faults = OptimizerFaults(provenance);
+  if (means.shared_trunks) {
+    faults.push_back(kTrunksFault);
+    result->verdict = FitVerdict::kNotIdentified;
+    result->reason =
+        absl::StrFormat("%s is not identified: %s", exponent.name, absl::StrJoin(faults, "; "));
+    return;
+  }
   const std::vector<std::string> wide =
       IdentificationFaults(exponent, provenance.correlation_e_exponent);
   faults.insert(faults.end(), wide.begin(), wide.end());
-  if (means.shared_trunks) {
-    faults.push_back("trials share trunks, so the interval counts them as more than they are");
-  }
   if (faults.empty()) {
     result->verdict = FitVerdict::kIdentified;
     result->reason =
@@ -128,9 +132,11 @@ absl::StatusOr<FitResult> FitSaturating(absl::Span<const Observation> observatio
   provenance.in_sample_error = std::sqrt(minimum.value / form.total_weight());
 
   FormIntervals intervals(form, theta, minimum.value, options.confidence);
-  const FitParameter exponent = intervals.ProfileOf(2, &result.notes, starts);
-  result.parameters = {exponent, intervals.ProfileOf(0, &result.notes), intervals.DeltaOfTerm(1),
+  std::vector<std::string> of_ends;
+  const FitParameter exponent = intervals.ProfileOf(2, &of_ends, starts);
+  result.parameters = {exponent, intervals.ProfileOf(0, &of_ends), intervals.DeltaOfTerm(1),
                        ElasticityAtLargest(form, intervals, theta, std::log(means.x_max()))};
+  if (!means.shared_trunks) result.notes = std::move(of_ends);
   if (intervals.found_lower()) provenance.optimizer_status = "MULTIMODAL";
   provenance.correlation_e_exponent = intervals.Correlation(0, 2);
   provenance.interval_basis = "means";
@@ -150,6 +156,7 @@ absl::StatusOr<FitResult> FitSaturating(absl::Span<const Observation> observatio
   result.leave_largest_out_error = LeaveLargestOutError(Law::kSaturating, means, result.folds);
   Judge(means, exponent, &result);
   SetFitStatus(false, &result);
+  if (means.shared_trunks) RemoveIntervals(&result);
   return result;
 }
 

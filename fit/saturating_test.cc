@@ -178,10 +178,20 @@ TEST(Saturating, SharedTrunksAreNeverIdentified) {
   Noise noise(11);
   const Law law = {1.9, 1.4, 0.35, 8e8};
   std::vector<Observation> trials = Planted(LogRange(1e8, 64, 6), 3, 0.002, &noise, law);
+  const FitResult apart = *FitSaturating(trials);
   for (Observation& o : trials) o.cluster = absl::StrCat("trunk", o.seed);
   const FitResult fit = *FitSaturating(trials);
   EXPECT_EQ(fit.verdict, FitVerdict::kNotIdentified);
-  EXPECT_THAT(fit.reason, HasSubstr("share trunks"));
+  EXPECT_THAT(fit.reason, HasSubstr("share trunks, so they are not independent and there are no"));
+  EXPECT_THAT(fit.cure, HasSubstr("separate trials"));
+  EXPECT_EQ(fit.provenance.interval_basis, "");
+  EXPECT_EQ(fit.provenance.interval_method, "");
+  ASSERT_EQ(fit.parameters.size(), apart.parameters.size());
+  for (size_t i = 0; i < fit.parameters.size(); ++i) {
+    EXPECT_EQ(fit.parameters[i].estimate, apart.parameters[i].estimate);
+    EXPECT_TRUE(std::isnan(fit.parameters[i].low) && std::isnan(fit.parameters[i].high))
+        << fit.parameters[i].name;
+  }
 }
 
 // Sizes of real sweeps raised to exponents of 3 overflow or vanish unless everything is
