@@ -68,7 +68,7 @@ void AddCurvature(const Pairs& pairs, const Differences& d, double confidence, F
 // ln ratio of the losses at the largest x predicted from the rest, less the observed
 // one, as a relative error of the ratio.
 double LeaveLargestOut(const Pairs& pairs) {
-  const LineData cells = MeansOfCells(pairs, [](const Pair& p) { return p.y1 - p.y2; });
+  const LineData cells = WeightedCells(pairs, [](const Pair& p) { return p.y1 - p.y2; });
   const double largest = *std::max_element(cells.u.begin(), cells.u.end());
   if (pairs.n_groups > 1 || pairs.n_distinct_x < kDistinctMin) return kNoNumber;
   LineData rest;
@@ -256,8 +256,8 @@ absl::StatusOr<FitResult> CompareArms(absl::Span<const Observation> arm1,
   result.parameters.push_back(EfficiencyRatio(pairs, d, error ? &*error : nullptr, options.axis,
                                               confidence, &result.notes));
   if (error) AddCurvature(pairs, d, confidence, &result);
-  const LineData y1 = MeansOfCells(pairs, [](const Pair& p) { return p.y1; });
-  const LineData y2 = MeansOfCells(pairs, [](const Pair& p) { return p.y2; });
+  const LineData y1 = WeightedCells(pairs, [](const Pair& p) { return p.y1; });
+  const LineData y2 = WeightedCells(pairs, [](const Pair& p) { return p.y2; });
   result.parameters.push_back(SlopeOf("slope_1", y1, error.has_value(), confidence));
   result.parameters.push_back(SlopeOf("slope_2", y2, error.has_value(), confidence));
   const RobustSlopes robust = FitRobustSlopes(DifferencesOfPairs(pairs), options.huber_delta);

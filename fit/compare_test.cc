@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "fit/distributions.h"
+#include "fit/local_slope.h"
 #include "fit/planted_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -223,6 +224,27 @@ TEST(Compare, TwoTrialsAtOnePlaceAreNoArm) {
   arms.arm1.push_back(other);
   EXPECT_THAT(CompareArms(arms.arm1, arms.arm2).status().message(),
               AllOf(HasSubstr("another-rate"), HasSubstr("an arm has one of each")));
+}
+
+// Each arm's slope is what the arm's own paired trials give, and the difference that of the two.
+TEST(Compare, UnequalSeedsWeighAlikeInAllSlopes) {
+  const Arms all = PairedArms(LogRange(1e8, 16, 5), 3, 0.003, 0.002, 15, SteeperBySeven);
+  Arms arms;
+  for (size_t i = 0; i < all.arm1.size(); ++i) {
+    if (all.arm1[i].d_tokens > 5e8 && all.arm1[i].seed > 0) continue;
+    arms.arm1.push_back(all.arm1[i]);
+    arms.arm2.push_back(all.arm2[i]);
+  }
+  ASSERT_EQ(arms.arm1.size(), 11u);  // 3 3 3 1 1
+  const FitResult fit = *CompareArms(arms.arm1, arms.arm2);
+  const FitParameter slope1 = *fit.Find("slope_1"), slope2 = *fit.Find("slope_2");
+  for (const auto& [slope, arm] : {std::pair(slope1, arms.arm1), std::pair(slope2, arms.arm2)}) {
+    const FitResult own = *FitLocalSlope(arm);
+    EXPECT_NEAR(slope.estimate, own.Find("slope")->estimate, 1e-12) << slope.name;
+    EXPECT_NEAR(slope.low, own.Find("slope")->low, 1e-12) << slope.name;
+    EXPECT_NEAR(slope.high, own.Find("slope")->high, 1e-12) << slope.name;
+  }
+  EXPECT_NEAR(slope1.estimate - slope2.estimate, fit.Find("slope_difference")->estimate, 1e-12);
 }
 
 TEST(Compare, SharedTrunksHaveNoInterval) {

@@ -32,7 +32,7 @@ TrialScatter TrialScatterOf(const Pairs& pairs, const LineData& y1) {
 // noise, because the loss for r times the x lies on the curve.
 class ArmAround {
  public:
-  // `y1` as MeansOfCells has it.
+  // `y1` as WeightedCells has it.
   ArmAround(const Pairs& pairs, const LineData& y1, double confidence)
       : line_(FitLine(y1)), parabola_(FitParabola(y1)), scatter_(TrialScatterOf(pairs, y1)) {
     if (scatter_.df < 1) return;
@@ -94,7 +94,7 @@ double FirstNegative(absl::FunctionRef<double(double)> f, double end) {
 FitParameter EfficiencyRatio(const Pairs& pairs, const Differences& d, const PairedError* error,
                              Axis axis, double confidence, std::vector<std::string>* notes) {
   FitParameter parameter{.name = "efficiency_ratio"};
-  const LineData y1 = MeansOfCells(pairs, [](const Pair& p) { return p.y1; });
+  const LineData y1 = WeightedCells(pairs, [](const Pair& p) { return p.y1; });
   const ArmAround arm1(pairs, y1, confidence);
   if (!arm1.falls()) {
     notes->push_back("efficiency_ratio is not defined: the loss of arm 1 does not fall");

@@ -117,6 +117,12 @@ LineData MeansOfCells(const Pairs& pairs, PairValue value) {
   return data;
 }
 
+LineData WeightedCells(const Pairs& pairs, PairValue value) {
+  LineData data = MeansOfCells(pairs, value);
+  data.weight = WeightsOfMeans(data.weight);
+  return data;
+}
+
 PureError PureErrorOf(const Pairs& pairs, PairValue value) {
   const LineData cells = MeansOfCells(pairs, value);
   PureError result;

@@ -50,6 +50,9 @@ LineData DifferencesOfPairs(const Pairs& pairs);
 using PairValue = absl::FunctionRef<double(const Pair&)>;
 // A value of the pairs averaged over the seeds of each cell (weight: number of seeds).
 LineData MeansOfCells(const Pairs& pairs, PairValue value);
+// The same with the weights of WeightsOfMeans, for the curve of an arm or of a difference: all
+// of one comparison are weighted alike, so that they belong to each other.
+LineData WeightedCells(const Pairs& pairs, PairValue value);
 
 // Scatter of a value between the seeds of a cell.
 struct PureError {
