@@ -222,6 +222,7 @@ int Main(int argc, char** argv) {
   const absl::StatusOr<int64_t> clock_offset_ms = ParseSignedDurationMs(flags.clock_offset);
   if (!clock_offset_ms.ok()) return Fail(Annotate(clock_offset_ms.status(), "--clock-offset"));
   SetWallClockOffset(*clock_offset_ms);
+  flags.service.version = LOGLOG_VERSION;
   if (!flags.auth.empty()) {
     flags.service.auth =
         flags.auth == "off" ? ServiceOptions::Auth::kOff : ServiceOptions::Auth::kRequired;

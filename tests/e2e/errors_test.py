@@ -111,6 +111,14 @@ class ControlPlane(unittest.TestCase):
             self.assertEqual(newer.returncode, 1, newer.stderr)
             self.assertIn("999", newer.stderr)
 
+    def test_the_doctor_finds_both_versions_the_same(self):
+        with harness.folder() as folder, harness.Cluster(folder) as cluster:
+            cluster.start_coordinator()
+            # The exit code also tells that no worker is live.
+            done = cluster.cli("doctor", "-o", "json", check=None)
+            checks = {row["check"]: row for row in json.loads(done.stdout)["checks"]}
+            self.assertEqual(checks["versions"]["result"], "ok", checks["versions"])
+
     def test_no_coordinator_is_exit_5_with_the_address(self):
         with harness.folder() as folder:
             address = f"127.0.0.1:{harness.free_port()}"
