@@ -97,6 +97,7 @@ Table ChoicesTable(const ArmsFit& fit) {
 
 absl::StatusOr<int> FitArmsShare(Context& context) {
   const Args& args = context.args();
+  if (!args.Has("csv")) LOGLOG_RETURN_IF_ERROR(RefuseCsvFlags(args, CsvSourceFlags()));
   LOGLOG_ASSIGN_OR_RETURN(const ArmsRead read, args.Has("csv") ? OfCsv(args) : OfSweep(context));
   if (read.arms.size() < 2) {
     return WithHint(absl::FailedPreconditionError("one arm shares nothing: there is no other"),

@@ -81,6 +81,12 @@ TEST_F(CommandsTest, ExportsPointsWithOneHeader) {
   EXPECT_EQ(out().find("trial,metric", 1), std::string::npos);
 }
 
+TEST_F(CommandsTest, ExportOfTrialsHasNoMetrics) {
+  EXPECT_EQ(Run({"export", "csv", "--metric", "loss/val"}), 2);
+  EXPECT_THAT(err(), HasSubstr("--metric is for the curves of --points"));
+  EXPECT_EQ(Run({"export", "csv", "--points", "--metric", "loss/val"}), 0) << err();
+}
+
 TEST_F(CommandsTest, ExitCodes) {
   EXPECT_EQ(Run({"sweep", "show", "dmo"}), 3);
   EXPECT_EQ(err(), "error: no sweep named `dmo`: did you mean `demo`?\nhint: loglog sweep list\n");

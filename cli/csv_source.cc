@@ -86,6 +86,16 @@ std::vector<Flag> CsvSourceFlags() {
            .help = "csv: `below` or `above` where the trial was ended before its final loss"}};
 }
 
+absl::Status RefuseCsvFlags(const Args& args, const std::vector<Flag>& flags) {
+  for (const Flag& flag : flags) {
+    if (flag.name == "csv" || !args.OnLine(flag.name)) continue;
+    return WithHint(absl::InvalidArgumentError(absl::StrCat(
+                        "--", flag.name, " is for the points of --csv, and a sweep is asked for")),
+                    absl::StrCat("name the file with --csv FILE, or leave --", flag.name, " out"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<CsvSource> ReadCsvSource(const Args& args) {
   if (!args.One("SWEEP").empty()) {
     return absl::InvalidArgumentError("--csv is a file and SWEEP names a sweep: give one of them");

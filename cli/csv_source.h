@@ -27,6 +27,10 @@ struct CsvSource {
 // NOT_FOUND: no such file.
 absl::StatusOr<CsvSource> ReadCsvSource(const Args& args);
 
+// INVALID_ARGUMENT names the first of `flags` that the command line holds without --csv: they
+// say how a file is read, and what a sweep holds is read by its spec.
+absl::Status RefuseCsvFlags(const Args& args, const std::vector<Flag>& flags);
+
 // What is said where arms of a file without seeds are compared.
 inline constexpr char kNoSeeds[] =
     "no --seed: arms are compared on means over the rows of each configuration; name the column "

@@ -35,6 +35,11 @@ std::string Rows(const Table& table, Format format, bool first) {
 }
 
 absl::StatusOr<int> Export(Context& context, Format format) {
+  if (context.args().OnLine("metric") && !context.args().On("points")) {
+    return WithHint(absl::InvalidArgumentError("--metric is for the curves of --points, and trials "
+                                               "are asked for"),
+                    "give --points, or leave --metric out");
+  }
   LOGLOG_ASSIGN_OR_RETURN(Client* const client, context.client());
   LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep,
                           SweepToShow(context, *client, context.args().One("SWEEP")));

@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "cli/commands.h"
 #include "cli/csv_fit.h"
+#include "cli/csv_source.h"
 #include "cli/exit_codes.h"
 #include "cli/fit_report.h"
 #include "cli/fit_targets.h"
@@ -74,6 +75,7 @@ absl::StatusOr<int> Fit(Context& context) {
     }
     return FitCsv(context);
   }
+  LOGLOG_RETURN_IF_ERROR(RefuseCsvFlags(context.args(), CsvFitFlags()));
   if (const std::vector<std::string> arms = context.args().All("arm"); arms.size() > 1) {
     return WithHint(absl::InvalidArgumentError("fit of a sweep takes one --arm"),
                     "loglog compare A B compares two of its arms");

@@ -55,6 +55,22 @@ TEST_F(FitCommandsTest, WhatStoppedTrialsSayIsAskedForWithoutTheSpec) {
   EXPECT_THAT(err(), HasSubstr("--censored COLUMN says which rows"));
 }
 
+TEST_F(FitCommandsTest, WhatOnlyAFileHasIsRefusedForASweep) {
+  const std::vector<std::vector<std::string>> lines = {
+      {"fit", "demo", "--drop-highest", "3"}, {"fit", "--confidence", "0.9"},
+      {"fit", "--form", "saturating"},        {"fit", "--svg", "x.svg"},
+      {"fit", "demo", "--x", "tokens"},       {"next", "demo", "--x", "tokens"},
+      {"next", "--base", "tiny.yaml"},        {"fit", "arms", "demo", "--by", "arm"}};
+  for (const std::vector<std::string>& line : lines) {
+    const std::string& flag = line[line.size() - 2];
+    EXPECT_EQ(Run(line), 2) << flag;
+    EXPECT_THAT(err(), HasSubstr(absl::StrCat("error: ", flag, " is for the points of --csv")));
+    EXPECT_THAT(err(), HasSubstr("hint: name the file with --csv FILE, or leave " + flag));
+    EXPECT_THAT(out(), IsEmpty());
+  }
+  EXPECT_THAT(fake_.calls, IsEmpty());
+}
+
 TEST_F(FitCommandsTest, ASpecOfComparisonsOnlyStillFitsEachArm) {
   SetFits("[{compare: [large, small]}]");
   EXPECT_EQ(Run({"fit"}), 0) << err();

@@ -179,6 +179,15 @@ std::string Summary(const NextPlan& plan, NextGoal goal, const std::string& unit
                       goal == NextGoal::kDifference ? "pair" : "trial", "; costs are ", unit);
 }
 
+// What is only for --csv.
+std::vector<Flag> NextCsvFlags() {
+  std::vector<Flag> flags = {
+      {.name = "base", .value = "SPEC", .help = "csv: the spec that the points came from"}};
+  const std::vector<Flag> source_flags = CsvSourceFlags();
+  flags.insert(flags.end(), source_flags.begin(), source_flags.end());
+  return flags;
+}
+
 std::vector<Flag> NextFlags() {
   std::vector<std::string> goals;
   for (const GoalWords& known : kGoals) goals.push_back(known.word);
@@ -202,15 +211,15 @@ std::vector<Flag> NextFlags() {
        .help = "speed of one slot, at the largest size (default: as measured)",
        .from_env = true},
       {.name = "steps", .value = "N", .help = "at most this many", .default_value = "12"},
-      {.name = "spec", .help = "print a spec of these and the trials there are, to be submitted"},
-      {.name = "base", .value = "SPEC", .help = "csv: the spec that the points came from"}};
-  const std::vector<Flag> csv_flags = CsvSourceFlags();
+      {.name = "spec", .help = "print a spec of these and the trials there are, to be submitted"}};
+  const std::vector<Flag> csv_flags = NextCsvFlags();
   flags.insert(flags.end(), csv_flags.begin(), csv_flags.end());
   return flags;
 }
 
 absl::StatusOr<int> Next(Context& context) {
   const Args& args = context.args();
+  if (!args.Has("csv")) LOGLOG_RETURN_IF_ERROR(RefuseCsvFlags(args, NextCsvFlags()));
   LOGLOG_ASSIGN_OR_RETURN(NextArms from, ReadNextArms(context));
   const bool two = from.arms.size() > 1;
   LOGLOG_ASSIGN_OR_RETURN(NextOptions options, OptionsOf(args, two));
