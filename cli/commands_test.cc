@@ -176,6 +176,15 @@ TEST_F(CommandsTest, FailedTrialsGiveSeven) {
   EXPECT_THAT(err(), HasSubstr("1 trial of sweep demo pending again"));
 }
 
+TEST_F(CommandsTest, CancelledTrialsGiveSeven) {
+  for (v1::Trial& trial : fake_.data.trials) trial.set_state(v1::Trial::CANCELLED);
+  Recount(&fake_.data);
+  EXPECT_EQ(fake_.data.sweep.state(), v1::Sweep::DONE);
+  EXPECT_EQ(Run({"status", "-w"}), 7);
+  EXPECT_EQ(Run({"sweep", "wait"}), 7);
+  EXPECT_THAT(err(), HasSubstr("demo done 0%  16 trials: 0 done, 16 cancelled"));
+}
+
 TEST_F(CommandsTest, WatchOnATerminalRedraws) {
   AsTerminal();
   MakeOpen();

@@ -146,6 +146,8 @@ Screen BuildScreen(const CheckInput& input) {
   double planned = 0, done = 0, running = 0;
   std::map<std::string, int> reasons;
   for (const v1::Trial& trial : input.trials) {
+    // Nobody waits for it any more, and it was not trained.
+    if (trial.state() == v1::Trial::CANCELLED) continue;
     const auto tokens = static_cast<double>(trial.tokens_planned());
     planned += tokens;
     if (trial.state() == v1::Trial::PENDING) {

@@ -62,8 +62,9 @@ absl::StatusOr<int> Status(Context& context) {
 }  // namespace
 
 int ExitCodeOfSweep(const v1::Sweep& sweep) {
-  return sweep.counts().failed() > 0 || sweep.state() == v1::Sweep::CANCELLED ? kExitTrialsFailed
-                                                                              : kExitOk;
+  const bool whole = sweep.counts().failed() == 0 && sweep.counts().cancelled() == 0 &&
+                     sweep.state() != v1::Sweep::CANCELLED;
+  return whole ? kExitOk : kExitTrialsFailed;
 }
 
 absl::StatusOr<v1::Sweep> SweepToShow(Context& context, Client& client, absl::string_view name) {
@@ -208,7 +209,7 @@ std::vector<Command> StatusCommands() {
   return {{.path = "status",
            .summary = "where a sweep stands: counts, ETA, grid, checks",
            .details = "Without SWEEP: the newest. With -w it follows the sweep to its end; Ctrl-C\n"
-                      "only detaches. Exit code of -w: 7 when trials failed.",
+                      "only detaches. Exit code of -w: 7 when trials failed or were cancelled.",
            .positionals = {{.name = "SWEEP", .help = "name of the sweep", .required = false}},
            .flags = {{.name = "watch", .letter = 'w', .help = "keep the screen up to date"}},
            .run = Status}};
