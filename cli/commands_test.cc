@@ -316,6 +316,8 @@ TEST_F(CommandsTest, WorkersAndUp) {
   Run({"up", "--store", "x.db", "--insecure"});
   EXPECT_THAT(executed_, ElementsAre(folder + "/loglog-coordinator", "--store", "x.db", "--listen",
                                      "127.0.0.1:7070", "--insecure"));
+  Run({"up", "--insecure=false"});
+  EXPECT_THAT(executed_, Not(Contains(HasSubstr("insecure"))));
   Run({"worker", "start", "--slots", "2"});
   EXPECT_THAT(executed_, ElementsAre(folder + "/loglog-worker", "--coordinator", fake_.address(),
                                      "--slots", "2"));

@@ -134,11 +134,12 @@ int ExitCodeOf(const absl::Status& status) {
 
 namespace {
 
-int RunParsed(ParsedCommand parsed, const std::vector<Command>& commands, bool json, Io& io) {
+int RunParsed(ParsedCommand parsed, const std::vector<Command>& commands, Io& io) {
   Context context(io, std::move(parsed.args), commands);
   const absl::StatusOr<int> code = parsed.command->run(context);
   if (code.ok()) return *code;
   io.out->flush();
+  const bool json = context.format() == Format::kJson || context.format() == Format::kJsonl;
   ReportError(code.status(), json, context.err_style(), *io.err);
   return ExitCodeOf(code.status());
 }
@@ -159,7 +160,7 @@ int RunTokens(const std::vector<std::string>& tokens, Io& io) {
                           {.color = color && io.out_terminal});
     return kExitOk;
   }
-  return RunParsed(*std::move(parsed), commands, json, io);
+  return RunParsed(*std::move(parsed), commands, io);
 }
 
 }  // namespace

@@ -128,6 +128,14 @@ TEST_F(ContextTest, NoColorBeforeAndAfterParsing) {
   }
 }
 
+TEST_F(ContextTest, ErrorsKeepToTheFormatOfTheConfigurationFile) {
+  io_.env["LOGLOG_CONFIG"] = WriteFile("json.toml", "output = \"json\"\n");
+  EXPECT_EQ(Run({"sweep", "show", "nope"}), 3);
+  EXPECT_EQ(json::parse(err())["error"]["exit_code"], 3);
+  EXPECT_EQ(Run({"sweep", "show", "nope", "-o", "table"}), 3);
+  EXPECT_THAT(err(), HasSubstr("error: no sweep named `nope`"));
+}
+
 TEST_F(ContextTest, ADumbTerminalIsNotDrawnOver) {
   AsTerminal();
   const auto watch = [&](const std::vector<std::string>& more) {

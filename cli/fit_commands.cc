@@ -69,7 +69,7 @@ absl::Status ReportErrors(Context& context, const MadeFits& made, size_t wanted)
 
 absl::StatusOr<int> Fit(Context& context) {
   if (context.args().Has("csv")) {
-    if (context.args().Has("with-censored")) {
+    if (context.args().On("with-censored")) {
       return WithHint(absl::InvalidArgumentError("--with-censored is for a sweep's stopped trials"),
                       "--censored COLUMN says which rows of a CSV are ends");
     }
@@ -92,7 +92,7 @@ absl::StatusOr<int> Fit(Context& context) {
       FitsWanted(sweep, trials,
                  {.arm = context.args().Get("arm"),
                   .axis = context.args().Get("axis"),
-                  .censored = context.args().Has("with-censored")});
+                  .censored = context.args().On("with-censored")});
   LOGLOG_ASSIGN_OR_RETURN(const std::vector<AskedPlace> at, AskedPlaces(context.args()));
   const MadeFits made = MakeFits(*client, sweep.name(), wanted, at);
   if (!made.fits.empty() || made.errors.empty()) PrintFits(context, made, trials);

@@ -186,11 +186,12 @@ class ArgsBuilder {
     app.allow_extras();
     std::map<std::string, std::vector<std::string>> values;
     std::map<std::string, bool> switches;
+    std::map<std::string, const CLI::Option*> switch_options;
     for (const Flag& flag : flags_) {
       std::string names = absl::StrCat("--", flag.name);
       if (flag.letter != 0) absl::StrAppend(&names, ",-", std::string(1, flag.letter));
       if (flag.value.empty()) {
-        app.add_flag(names, switches[flag.name]);
+        switch_options[flag.name] = app.add_flag(names, switches[flag.name]);
       } else {
         app.add_option(names, values[flag.name])
             ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
@@ -234,8 +235,9 @@ class ArgsBuilder {
         return Extra(command_, word);
       }
     }
-    for (auto& [name, on] : switches) {
-      if (on) args_.flags_[name] = {"true"};
+    // One that is turned off is there, too: it stands above the environment and the file.
+    for (const auto& [name, option] : switch_options) {
+      if (option->count() > 0) args_.flags_[name] = {switches[name] ? "true" : "false"};
     }
     for (auto& [name, list] : values) {
       if (!list.empty()) args_.flags_[name] = std::move(list);
@@ -303,6 +305,8 @@ class ArgsBuilder {
                          global ? "" : absl::StrCat(" in [", section, "]"),
                          guess.empty() ? "" : absl::StrCat(": did you mean `", guess, "`?")));
       }
+      // The environment stands above the file, also where it holds the token itself.
+      if (flag->name == "token-file" && HasTokenInEnvironment()) continue;
       if (!args_.Has(flag->name)) Apply(*flag, item.inputs);
     }
     return absl::OkStatus();
@@ -332,6 +336,11 @@ class ArgsBuilder {
   const Args& args() const { return args_; }
 
  private:
+  bool HasTokenInEnvironment() const {
+    const auto it = env_.find("LOGLOG_TOKEN");
+    return it != env_.end() && !it->second.empty();
+  }
+
   std::string Explain(const CLI::ParseError& error) const {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ArgumentMismatch)) {
       for (const Flag& flag : flags_) {
@@ -347,8 +356,8 @@ class ArgsBuilder {
   void Apply(const Flag& flag, std::vector<std::string> values) {
     if (!flag.value.empty()) {
       args_.flags_[flag.name] = std::move(values);
-    } else if (!values.empty() && IsTrue(values.back())) {
-      args_.flags_[flag.name] = {"true"};
+    } else if (!values.empty()) {
+      args_.flags_[flag.name] = {IsTrue(values.back()) ? "true" : "false"};
     }
   }
 

@@ -110,6 +110,29 @@ TEST_F(ParserTest, FlagsThenEnvironmentThenFileThenDefaults) {
   EXPECT_EQ(Parse({"status", "-o", "json"})->args.Get("output"), "json");
 }
 
+TEST_F(ParserTest, ASwitchIsTurnedOffInTheSameOrder) {
+  EXPECT_FALSE(Parse({"status"})->args.On("insecure"));
+  env_["LOGLOG_CONFIG"] = WriteConfig("insecure = true\n[status]\nwatch = true\n");
+  EXPECT_TRUE(Parse({"status"})->args.On("insecure"));
+  EXPECT_TRUE(Parse({"status"})->args.On("watch"));
+  EXPECT_FALSE(Parse({"status", "--insecure=false"})->args.On("insecure"));
+  EXPECT_FALSE(Parse({"status", "--watch=false"})->args.On("watch"));
+  env_["LOGLOG_INSECURE"] = "0";
+  EXPECT_FALSE(Parse({"status"})->args.On("insecure"));
+  EXPECT_TRUE(Parse({"status", "--insecure"})->args.On("insecure"));
+  env_["LOGLOG_INSECURE"] = "1";
+  EXPECT_TRUE(Parse({"status"})->args.On("insecure"));
+  EXPECT_FALSE(Parse({"--insecure=false", "status"})->args.On("insecure"));
+}
+
+TEST_F(ParserTest, ATokenOfTheEnvironmentStandsAboveTheFilesTokenFile) {
+  env_["LOGLOG_CONFIG"] = WriteConfig("token-file = \"of-the-config.token\"\n");
+  EXPECT_EQ(Parse({"status"})->args.Get("token-file"), "of-the-config.token");
+  env_["LOGLOG_TOKEN"] = "llg_x";
+  EXPECT_EQ(Parse({"status"})->args.Get("token-file"), "");
+  EXPECT_EQ(Parse({"status", "--token-file", "mine"})->args.Get("token-file"), "mine");
+}
+
 TEST_F(ParserTest, ConfigFileMistakesNameFileAndKey) {
   env_["LOGLOG_CONFIG"] = WriteConfig("cordinator = \"x:1\"\n");
   EXPECT_THAT(Error({"status"}),

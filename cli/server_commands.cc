@@ -19,7 +19,8 @@ absl::StatusOr<int> Up(Context& context) {
       argv.insert(argv.end(), {absl::StrCat("--", flag), context.args().Get(flag)});
     }
   }
-  if (context.args().OnLine("insecure")) argv.push_back("--insecure");
+  if (context.args().OnLine("insecure") && context.args().On("insecure"))
+    argv.push_back("--insecure");
   argv.insert(argv.end(), context.args().rest().begin(), context.args().rest().end());
   context.Note(absl::StrCat("coordinator on ", context.args().Get("listen"), ", store ",
                             context.args().Get("store"),
