@@ -72,6 +72,39 @@ TEST_F(CommandsTest, T20_T21_exports_all_trials_and_no_nan) {
   }
 }
 
+TEST_F(CommandsTest, AnExportThatFailsLeavesTheFileBefore) {
+  const std::string folder = testing::TempDir() + "/exports";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  const std::string path = folder + "/points.csv";
+  const std::string link = folder + "/link.csv";
+  const auto text = [](const std::string& file) {
+    std::ifstream in(file);
+    std::stringstream bytes;
+    bytes << in.rdbuf();
+    return bytes.str();
+  };
+  std::ofstream(path) << "of yesterday";
+  std::filesystem::permissions(
+      path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  std::filesystem::create_symlink("points.csv", link);
+  fake_.refuse_points = true;
+  EXPECT_EQ(Run({"export", "csv", "--points", "-f", path}), 1);
+  EXPECT_EQ(text(path), "of yesterday");
+  fake_.refuse_points = false;
+  EXPECT_EQ(Run({"export", "csv", "--points", "-f", link}), 0) << err();
+  EXPECT_EQ(err(), "exported 32 of 32 points of 16 trials to " + link + "\n");
+  EXPECT_THAT(text(path), StartsWith("trial,metric,step,tokens,value\n"));
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(std::filesystem::status(path).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 2);
+  EXPECT_EQ(Run({"export", "csv", "-f", "/dev/null"}), 0) << err();
+  EXPECT_FALSE(std::filesystem::is_regular_file("/dev/null"));
+  EXPECT_EQ(Run({"export", "csv", "-f", folder + "/none/x.csv"}), 1);
+  EXPECT_THAT(err(), HasSubstr("/none/x.csv: check the folder"));
+}
+
 TEST_F(CommandsTest, ExportsPointsWithOneHeader) {
   EXPECT_EQ(Run({"export", "csv", "--points"}), 0);
   EXPECT_THAT(out(),

@@ -1,8 +1,11 @@
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "base/unique_id.h"
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/render/text.h"
@@ -14,17 +17,71 @@ namespace {
 // Trials a request: keeps each response small whatever the length of the curves.
 constexpr size_t kTrialsPerRequest = 20;
 
-// Everything that was written, where, and how much of how much.
-struct Sink {
-  std::ofstream file;
-  Context* context = nullptr;
+// Where rows go: to stdout, or to a file that takes the place of an earlier one only when it is
+// whole.
+class Sink {
+ public:
+  Sink(Context& context, const std::string& path) : context_(context), path_(path) {}
+  Sink(const Sink&) = delete;
+  Sink& operator=(const Sink&) = delete;
+  ~Sink() {
+    std::error_code error;
+    if (!beside_.empty()) std::filesystem::remove(beside_, error);
+  }
+
+  absl::Status Open() {
+    if (path_.empty()) return absl::OkStatus();
+    std::error_code error;
+    const std::filesystem::file_status there = std::filesystem::status(path_, error);
+    target_ = path_;
+    // A pipe or a device is written to as it is, and a link goes on naming its file.
+    if (!std::filesystem::exists(there) || std::filesystem::is_regular_file(there)) {
+      const std::filesystem::path real = std::filesystem::weakly_canonical(path_, error);
+      if (!error && !real.empty()) target_ = real.string();
+      beside_ = absl::StrCat(target_, ".tmp-", RandomHexId(6));
+    }
+    file_.open(beside_.empty() ? target_ : beside_, std::ios::binary);
+    if (!file_) {
+      return absl::InternalError(absl::StrCat("cannot write ", path_, ": check the folder"));
+    }
+    if (!beside_.empty() && std::filesystem::exists(there)) {
+      std::filesystem::permissions(beside_, there.permissions(), error);
+    }
+    return absl::OkStatus();
+  }
+
   void Write(absl::string_view text) {
-    if (file.is_open()) {
-      file.write(text.data(), static_cast<std::streamsize>(text.size()));
+    if (path_.empty()) {
+      context_.Print(text);
     } else {
-      context->Print(text);
+      file_.write(text.data(), static_cast<std::streamsize>(text.size()));
     }
   }
+
+  // Everything was written.
+  absl::Status Finish() {
+    if (path_.empty()) return absl::OkStatus();
+    file_.close();
+    if (!file_) {
+      return absl::InternalError(absl::StrCat("cannot write ", path_, ": is the disk full?"));
+    }
+    if (beside_.empty()) return absl::OkStatus();
+    std::error_code error;
+    std::filesystem::rename(beside_, target_, error);
+    if (error) {
+      return absl::InternalError(
+          absl::StrCat("cannot write ", path_, ": ", error.message(), "; check the folder"));
+    }
+    beside_.clear();
+    return absl::OkStatus();
+  }
+
+ private:
+  Context& context_;
+  const std::string path_;
+  std::string target_;
+  std::string beside_;  // to be renamed to it; empty: nothing is
+  std::ofstream file_;
 };
 
 // `table` without its header line when `first` is false.
@@ -44,13 +101,9 @@ absl::StatusOr<int> Export(Context& context, Format format) {
   LOGLOG_ASSIGN_OR_RETURN(const v1::Sweep sweep,
                           SweepToShow(context, *client, context.args().One("SWEEP")));
   LOGLOG_ASSIGN_OR_RETURN(const std::vector<v1::Trial> trials, client->ListTrials(sweep.name()));
-  Sink sink = {.context = &context};
   const std::string path = context.args().Get("file");
-  if (!path.empty()) {
-    sink.file.open(path, std::ios::binary);
-    if (!sink.file)
-      return absl::InternalError(absl::StrCat("cannot write ", path, ": check the folder"));
-  }
+  Sink sink(context, path);
+  LOGLOG_RETURN_IF_ERROR(sink.Open());
   std::string told;
   if (!context.args().On("points")) {
     Table table = TrialTable(trials);
@@ -81,12 +134,8 @@ absl::StatusOr<int> Export(Context& context, Format format) {
     told = absl::StrCat(points, " of ", Plural(total, "point"), " of ",
                         Plural(trials.size(), "trial"));
   }
-  if (sink.file.is_open()) {
-    sink.file.close();
-    if (!sink.file)
-      return absl::InternalError(absl::StrCat("cannot write ", path, ": is the disk full?"));
-    absl::StrAppend(&told, " to ", path);
-  }
+  LOGLOG_RETURN_IF_ERROR(sink.Finish());
+  if (!path.empty()) absl::StrAppend(&told, " to ", path);
   context.Note(absl::StrCat("exported ", told));
   return kExitOk;
 }

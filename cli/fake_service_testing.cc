@@ -237,6 +237,7 @@ struct FakeService::Impl : v1::SweepService::Service {
   Status ListPoints(ServerContext* c, const v1::ListPointsRequest* in,
                     v1::ListPointsResponse* out) override {
     if (Status s = Enter(c, "ListPoints"); !s.ok()) return s;
+    if (fake->refuse_points) return Status(StatusCode::INTERNAL, "refused");
     for (const std::string& trial : in->trials()) {
       v1::Series* series = out->add_series();
       series->set_trial(trial);

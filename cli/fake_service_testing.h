@@ -31,8 +31,9 @@ class FakeService {
   int trials_reused = 4;     // of a sweep that is not there
   std::string store_path = "/nowhere/loglog.db";
   std::string trial_config = R"({"model":{"layers":2},"train":{"tokens":1000000}})";
-  int unfinished = 0;       // of every fit
-  std::string refused_arm;  // fits of it end in an error
+  bool refuse_points = false;  // every ListPoints ends in an error
+  int unfinished = 0;          // of every fit
+  std::string refused_arm;     // fits of it end in an error
   // After so many ListTrials every open trial is done, and so is the sweep; 0: never.
   int done_after_lists = 0;
   std::vector<v1::Token> tokens;         // of the coordinator
