@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <stdexcept>
 #include <streambuf>
@@ -42,6 +43,26 @@ TEST_F(ContextTest, OutputThatCannotBeWrittenIsAFailure) {
   out.clear();
   EXPECT_EQ(Run({"schema"}), 0);
   EXPECT_THAT(err(), IsEmpty());
+}
+
+TEST_F(ContextTest, FollowingEndsWhenNobodyReads) {
+  MakeOpen();
+  fake_.done_after_lists = 4;
+  const auto lists = [&] {
+    const auto count = std::count(fake_.calls.begin(), fake_.calls.end(), "ListTrials");
+    fake_.calls.clear();
+    return count;
+  };
+  io_.reader_left = [] { return true; };
+  EXPECT_EQ(Run({"status", "-w", "-o", "jsonl"}), 0) << err();
+  EXPECT_EQ(lists(), 1);
+  FullDisk full;
+  std::ostream out(&full);
+  io_.out = &out;
+  io_.reader_left = [] { return false; };
+  EXPECT_EQ(Run({"status", "-w"}), 1);
+  EXPECT_THAT(err(), HasSubstr("error: cannot write to standard output"));
+  EXPECT_EQ(lists(), 1);
 }
 
 TEST_F(ContextTest, AnExceptionEndsInAMessage) {

@@ -130,6 +130,8 @@ class Follower {
         away_ = false;
         Show(*input);
         if (HasEnded(input->sweep)) return ExitCodeOfSweep(input->sweep);
+        // RunLoglog tells a reader that left from a disk that is full.
+        if (options_.data_on_stdout && NobodyReads()) return kExitOk;
       } else {
         LOGLOG_RETURN_IF_ERROR(Bear(input.status()));
       }
@@ -153,6 +155,12 @@ class Follower {
   }
 
  private:
+  // Whether what is shown from now on would be lost.
+  bool NobodyReads() const {
+    const Io& io = context_.io();
+    return !*io.out || (io.reader_left && io.reader_left());
+  }
+
   void Show(const CheckInput& input) {
     const Screen screen = BuildScreen(input);
     if (live_) {
