@@ -32,6 +32,14 @@ int OpenAboveStandard(const char* path, int flags) {
   return higher;
 }
 
+// The same command line, to be killed when this process is gone, however it ends.
+std::vector<std::string> BoundToUs(const std::vector<std::string>& argv) {
+  std::vector<std::string> bound = {SelfPath(), "exec-child", "--parent", absl::StrCat(getpid()),
+                                    "--"};
+  bound.insert(bound.end(), argv.begin(), argv.end());
+  return bound;
+}
+
 std::string HowItEnded(const ExitStatus& status) {
   return status.signal != 0 ? absl::StrCat("was killed by signal ", status.signal)
                             : absl::StrCat("ended with exit code ", status.exit_code);
@@ -47,11 +55,8 @@ absl::StatusOr<std::unique_ptr<Child>> Child::Start(std::string name,
   if (log < 0) {
     return absl::InternalError(absl::StrCat("cannot write ", log_path, ": ", strerror(errno)));
   }
-  std::vector<std::string> wrapped = {SelfPath(), "exec-child", "--parent", absl::StrCat(getpid()),
-                                      "--"};
-  wrapped.insert(wrapped.end(), argv.begin(), argv.end());
   absl::StatusOr<std::unique_ptr<Subprocess>> process =
-      Subprocess::Spawn({.argv = wrapped, .env = env, .stdout_fd = log, .stderr_fd = log});
+      Subprocess::Spawn({.argv = BoundToUs(argv), .env = env, .stdout_fd = log, .stderr_fd = log});
   close(log);
   if (!process.ok()) return Annotate(process.status(), absl::StrCat("cannot start ", name));
   return std::unique_ptr<Child>(new Child(std::move(name), log_path, *std::move(process)));
@@ -122,8 +127,10 @@ absl::StatusOr<CapturedRun> RunCaptured(const std::vector<std::string>& argv, in
   unlink(path);
   const int log = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   close(fd);
-  LOGLOG_ASSIGN_OR_RETURN(const std::unique_ptr<Subprocess> process,
-                          Subprocess::Spawn({.argv = argv, .stdout_fd = log, .stderr_fd = log}));
+  // A session of its own keeps it from Ctrl-C on our terminal.
+  LOGLOG_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Subprocess> process,
+      Subprocess::Spawn({.argv = BoundToUs(argv), .stdout_fd = log, .stderr_fd = log}));
   CapturedRun run;
   const bool ended = process->WaitReaped(timeout_ms, &run.status);
   char buffer[4096];

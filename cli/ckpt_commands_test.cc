@@ -1,9 +1,16 @@
 // What is asked of loglog-trainer about checkpoints, and what becomes of its answers.
 #include <gmock/gmock.h>
+#include <signal.h>
 #include <sys/stat.h>
 
+#include <filesystem>
+#include <functional>
+
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/file.h"
+#include "base/subprocess.h"
+#include "cli/binaries.h"
 #include "cli/commands_testing.h"
 #include "nlohmann/json.hpp"
 
@@ -11,6 +18,16 @@ namespace loglog::cli {
 namespace {
 
 using ::testing::HasSubstr;
+
+// A process that ended and that nobody has waited for yet does not run.
+bool Runs(pid_t pid) {
+  std::ifstream file(absl::StrCat("/proc/", pid, "/stat"));
+  std::stringstream text;
+  text << file.rdbuf();
+  const std::string stat = text.str();
+  const size_t bracket = stat.rfind(')');
+  return bracket != std::string::npos && stat.substr(bracket, 3) != ") Z";
+}
 
 class CkptCommandsTest : public CommandsTest {
  protected:
@@ -42,6 +59,31 @@ TEST_F(CkptCommandsTest, ExportShowsWhatWasWritten) {
   EXPECT_EQ(Run({"ckpt", "export", "c", "--out", "llama"}), 0) << err();
   EXPECT_THAT(out(), HasSubstr("llama"));
   EXPECT_THAT(err(), HasSubstr("LlamaForCausalLM.from_pretrained"));
+}
+
+// Ctrl-C ends loglog alone: the trainer has a session of its own.
+TEST_F(CkptCommandsTest, ATrainerDoesNotOutliveTheCommand) {
+  const std::string pid_path = testing::TempDir() + "/trainer.pid";
+  std::filesystem::remove(pid_path);
+  PutTrainer(absl::StrCat("echo $$ >", pid_path, ".new\nmv ", pid_path, ".new ", pid_path,
+                          "\nexec sleep 600"));
+  const auto loglog = Subprocess::Spawn(
+      {.argv = {SelfPath(), "ckpt", "verify", "c"},
+       .env = {absl::StrCat("LOGLOG_BIN_DIR=", io_.env["LOGLOG_BIN_DIR"]), "HOME=/nonexistent"}});
+  ASSERT_TRUE(loglog.ok()) << loglog.status();
+  const auto within_30_s = [](const std::function<bool()>& holds) {
+    for (int i = 0; i < 3000 && !holds(); ++i) absl::SleepFor(absl::Milliseconds(10));
+    return holds();
+  };
+  ASSERT_TRUE(within_30_s([&] { return std::filesystem::exists(pid_path); }));
+  pid_t pid = 0;
+  std::ifstream(pid_path) >> pid;
+  ASSERT_GT(pid, 0);
+  ASSERT_TRUE(ProcessStartTicks(pid).ok());
+  (*loglog)->Signal(SIGINT);
+  const bool gone = within_30_s([&] { return !Runs(pid); });
+  EXPECT_TRUE(gone);
+  if (!gone) kill(pid, SIGKILL);
 }
 
 TEST_F(CkptCommandsTest, RefusalsAndDamageKeepTheirReason) {
