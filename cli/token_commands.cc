@@ -1,8 +1,15 @@
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "base/unique_id.h"
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/tables.h"
@@ -12,6 +19,30 @@ namespace loglog::cli {
 namespace {
 
 constexpr int64_t kDayMs = 24 * 3'600'000;
+
+// The file comes first: a token that nobody can read would let nobody in, and stay. It takes the
+// place of an earlier one only once the coordinator knows the token.
+absl::StatusOr<v1::Token> CreateInFile(Client& client, const v1::CreateTokenRequest& request,
+                                       const std::string& token, const std::string& path) {
+  if (std::error_code error; std::filesystem::is_directory(path, error)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--out ", path, " is a folder: name a file in it; no token was made"));
+  }
+  const std::string beside = absl::StrCat(path, ".new-", RandomHexId(6));
+  const absl::Status status = WriteFileAtomically(beside, absl::StrCat(token, "\n"), 0600);
+  if (!status.ok()) {
+    return WithHint(Annotate(status, absl::StrCat("--out ", path)),
+                    "no token was made; name a file in a folder that you may write to");
+  }
+  const absl::Cleanup remove = [&beside] { std::remove(beside.c_str()); };
+  LOGLOG_ASSIGN_OR_RETURN(v1::Token made, client.CreateToken(request));
+  if (std::rename(beside.c_str(), path.c_str()) != 0) {
+    return WithHint(
+        ErrnoStatus(errno, absl::StrCat("--out: cannot write ", path)),
+        absl::StrCat("nobody has this token: loglog token revoke ", ShortName(made.name())));
+  }
+  return made;
+}
 
 absl::StatusOr<int> Create(Context& context) {
   const Args& args = context.args();
@@ -31,11 +62,10 @@ absl::StatusOr<int> Create(Context& context) {
   const std::string token = MakeToken();
   request.set_sha256(TokenSha256(token));
   LOGLOG_ASSIGN_OR_RETURN(Client* const client, context.client());
-  LOGLOG_ASSIGN_OR_RETURN(const v1::Token made, client->CreateToken(request));
   const std::string out = args.Get("out");
-  if (!out.empty()) {
-    LOGLOG_RETURN_IF_ERROR(WriteFileAtomically(out, absl::StrCat(token, "\n"), 0600));
-  }
+  LOGLOG_ASSIGN_OR_RETURN(const v1::Token made, out.empty()
+                                                    ? client->CreateToken(request)
+                                                    : CreateInFile(*client, request, token, out));
   if (context.machine_output()) {
     context.PrintRecord(TokenTable({made}, out.empty() ? token : ""));
     return kExitOk;

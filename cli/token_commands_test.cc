@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <filesystem>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
@@ -53,6 +55,32 @@ TEST_F(TokenCommandsTest, AWorkersTokenSaysWhichAndMayGoToAFile) {
   EXPECT_EQ(Run({"token", "create", "x", "--role", "root"}), 2);
   EXPECT_EQ(Run({"token", "create", "x", "--days", "-1"}), 2);
   EXPECT_EQ(fake_.tokens.size(), 1);
+}
+
+TEST_F(TokenCommandsTest, NoTokenIsMadeThatItsFileCannotHold) {
+  const std::string folder = testing::TempDir() + "/tokens";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  const auto create = [&](const std::string& file) {
+    return Run({"token", "create", "vera", "--out", file});
+  };
+  EXPECT_NE(create(folder + "/none/vera.token"), 0);
+  EXPECT_THAT(err(), HasSubstr("--out " + folder + "/none/vera.token: cannot create"));
+  EXPECT_THAT(err(), HasSubstr("hint: no token was made"));
+  EXPECT_EQ(create(folder), 2);
+  EXPECT_THAT(err(), HasSubstr("is a folder: name a file in it"));
+  EXPECT_THAT(fake_.calls, IsEmpty());
+  // A refusal leaves what was there, and nothing beside it.
+  const std::string file = folder + "/vera.token";
+  std::ofstream(file) << "earlier";
+  fake_.refusal = 7;
+  EXPECT_EQ(create(file), 4);
+  EXPECT_EQ(ReadFile(file).value(), "earlier");
+  fake_.refusal = 0;
+  EXPECT_EQ(create(file), 0) << err();
+  EXPECT_THAT(fake_.hashes,
+              ElementsAre(TokenSha256(absl::StripAsciiWhitespace(ReadFile(file).value()))));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
 }
 
 TEST_F(TokenCommandsTest, JsonCarriesTheTokenOfACreationOnly) {
