@@ -149,7 +149,11 @@ absl::StatusOr<int> Plan(Context& context) {
     context.Note(context.err_style().Dim(absl::StrCat("no coordinator at ", context.address(),
                                                       ": what is already trained is not known")));
   }
-  context.Next({absl::StrCat("loglog submit ", path)});
+  std::string submit = absl::StrCat("loglog submit ", ShellQuote(path));
+  for (const std::string& change : context.args().Many("OVERRIDE")) {
+    absl::StrAppend(&submit, " ", ShellQuote(change));
+  }
+  context.Next({submit});
   return kExitOk;
 }
 

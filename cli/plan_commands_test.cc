@@ -42,6 +42,14 @@ TEST_F(PlanCommandsTest, DataThatOnlyArmsSetArePlanned) {
   EXPECT_THAT(out(), HasSubstr("2: synth; web"));
 }
 
+TEST_F(PlanCommandsTest, WhatIsPlannedIsWhatIsSuggestedToBeSubmitted) {
+  AsTerminal();
+  const std::string path = WriteFile("tiny.yaml", kSpec);
+  EXPECT_EQ(Run({"plan", path, "train.lr=1.0e-3", "axes.seed.values=[0, 1]"}), 0) << err();
+  EXPECT_THAT(err(),
+              HasSubstr("loglog submit " + path + " train.lr=1.0e-3 'axes.seed.values=[0, 1]'"));
+}
+
 TEST_F(PlanCommandsTest, EvaluationsAreCountedAndTooManyNamed) {
   Know(0);
   const double eval_flops = PlanJson({"eval.tokens=512"})["eval_flops"];
