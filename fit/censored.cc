@@ -169,6 +169,8 @@ absl::StatusOr<CensoredFit> FitCensored(absl::Span<const Observation> finished,
     for (int i = 0; i < form->dim(); ++i) {
       if (form->parameters()[i].name != parameter.name) continue;
       result.with.push_back(ParameterOf(fitted, i, spread, options.confidence));
+      // Not independent, see kTrunksFault.
+      if (means.shared_trunks) result.with.back().low = result.with.back().high = kNoNumber;
     }
   }
   return result;

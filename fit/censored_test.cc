@@ -54,6 +54,19 @@ TEST(Censored, NothingCensoredChangesNothing) {
   }
 }
 
+TEST(Censored, SharedTrunksHaveNoIntervals) {
+  Noise noise(3);
+  const auto law = [](double d) { return 30 * std::pow(d, -0.1); };
+  std::vector<Observation> trials = Planted(LogRange(1e8, 64, 7), 3, 0.003, &noise, law);
+  EXPECT_FALSE(std::isnan(FitCensored(trials, {}, {.law = Law::kPower})->with.at(0).low));
+  for (Observation& o : trials) o.cluster = absl::StrCat("trunk", o.seed);
+  const CensoredFit fit = *FitCensored(trials, {}, {.law = Law::kPower});
+  for (const FitParameter& parameter : fit.with) {
+    EXPECT_FALSE(std::isnan(parameter.estimate)) << parameter.name;
+    EXPECT_TRUE(std::isnan(parameter.low) && std::isnan(parameter.high)) << parameter.name;
+  }
+}
+
 // Without any, the interval is the one of least squares on single trials.
 TEST(Censored, NothingCensoredHasTheIntervalsOfLeastSquares) {
   Noise noise(3);
