@@ -233,7 +233,7 @@ absl::StatusOr<std::string> SharingReport(const CsvPoints& points, const std::st
                         : absl::StrCat(Significant(100 * choice.held_out_error, 3), "%"),
                     held_out ? " (least)" : "", "\n");
   }
-  if (!fit.reason.empty()) absl::StrAppend(&out, "  ", fit.reason, "\n");
+  if (!fit.reason.empty()) absl::StrAppend(&out, "  ", Printable(fit.reason), "\n");
   return out;
 }
 
@@ -390,7 +390,7 @@ absl::StatusOr<int> FitCsv(Context& context) {
                            Significant(100 * options.confidence, 6), "%");
   if (!context.machine_output()) {
     context.Note(counted);
-    for (const std::string& note : points.notes) context.Note(note);
+    for (const std::string& note : points.notes) context.Note(Printable(note));
   }
   if (const std::string svg = args.Get("svg"); !svg.empty()) {
     LOGLOG_RETURN_IF_ERROR(WriteSvg(plot, svg));

@@ -31,9 +31,13 @@ std::string KindTitle(const v1::Fit& fit) {
   return absl::StrCat(absl::StrReplaceAll(fit.kind(), {{"_", " "}}), " in ", fit.axis());
 }
 
+// Names of arms come from specs and files, and may hold what steers a terminal.
+std::string Arm(const v1::Fit& fit) { return OneLine(fit.arm()); }
+std::string ArmB(const v1::Fit& fit) { return OneLine(fit.arm_b()); }
+
 std::string Subject(const v1::Fit& fit) {
-  const std::string arm = fit.arm().empty() ? "all trials" : fit.arm();
-  return fit.arm_b().empty() ? arm : absl::StrCat(arm, " against ", fit.arm_b());
+  const std::string arm = fit.arm().empty() ? "all trials" : Arm(fit);
+  return fit.arm_b().empty() ? arm : absl::StrCat(arm, " against ", ArmB(fit));
 }
 
 std::string IntervalText(const v1::Parameter& p, const std::string& confidence) {
@@ -49,13 +53,13 @@ std::string Meaning(const v1::Fit& fit, const v1::Parameter& p) {
   if (p.name() == "E") return "floor of the loss";
   if (p.name() == "elasticity") return absl::StrCat("local slope at the largest ", fit.axis());
   if (p.name() == "efficiency_ratio") {
-    return absl::StrCat("times ", fit.arm_b(), "'s ", what, " for the same loss, mid-range");
+    return absl::StrCat("times ", ArmB(fit), "'s ", what, " for the same loss, mid-range");
   }
   if (p.name() == "efficiency_ratio_at_max")
     return absl::StrCat("the same at the largest ", fit.axis());
   if (p.name() == "quadratic") return "curvature of the difference";
-  if (p.name() == "slope_1") return absl::StrCat("of ", fit.arm());
-  if (p.name() == "slope_2") return absl::StrCat("of ", fit.arm_b());
+  if (p.name() == "slope_1") return absl::StrCat("of ", Arm(fit));
+  if (p.name() == "slope_2") return absl::StrCat("of ", ArmB(fit));
   return "";
 }
 
@@ -78,10 +82,10 @@ std::string Conclusion(const v1::Fit& fit) {
   // The stored p is that of "the arm is no steeper than arm_b".
   const double p = fit.p_value();
   if (difference->high() < 0) {
-    return absl::StrCat(fit.arm(), " is steeper than ", fit.arm_b(), "; one-sided ", PEquals(p, 2));
+    return absl::StrCat(Arm(fit), " is steeper than ", ArmB(fit), "; one-sided ", PEquals(p, 2));
   }
   if (difference->low() > 0) {
-    return absl::StrCat(fit.arm_b(), " is steeper than ", fit.arm(), "; one-sided ",
+    return absl::StrCat(ArmB(fit), " is steeper than ", Arm(fit), "; one-sided ",
                         PEquals(1 - p, 2));
   }
   return absl::StrCat("neither arm is shown to be steeper; two-sided ", PEquals(TwoSidedP(p), 2),
@@ -122,7 +126,7 @@ std::string WentIn(const v1::Fit& fit, const std::map<std::string, LostTrials>& 
 
 // `text` broken into indented lines.
 void AppendWrapped(absl::string_view text, const Style& style, std::string* out) {
-  for (const std::string& line : Wrap(text, std::max(40, style.columns - 6))) {
+  for (const std::string& line : Wrap(Printable(text), std::max(40, style.columns - 6))) {
     absl::StrAppend(out, "    ", line, "\n");
   }
 }
@@ -201,7 +205,7 @@ void AppendProvenance(const v1::Fit& fit, bool detailed, const Style& style, std
     const auto it = provenance.find(key);
     if (it == provenance.end() || !it->is_string() || it->get<std::string>().empty()) continue;
     absl::StrAppend(out, "    ", absl::StrReplaceAll(key, {{"_", " "}}), ": ",
-                    it->get<std::string>(), "\n");
+                    OneLine(it->get<std::string>()), "\n");
   }
   if (fit.name().empty()) return;  // of a file's points: nothing is stored
   absl::StrAppend(out, "    stored as ", fit.name(), ", inputs ", fit.inputs_sha256().substr(0, 16),
@@ -319,7 +323,7 @@ std::string RenderFloors(const std::vector<v1::Fit>& fits, const TrueFloor& trut
     if (fit.kind() != "saturating") continue;
     const v1::Parameter* e = FindParameter(fit, "E");
     if (e == nullptr || std::isnan(e->low()) || std::isnan(e->high())) {
-      absl::StrAppend(&out, "  ", fit.arm(), ": no interval of E\n");
+      absl::StrAppend(&out, "  ", Arm(fit), ": no interval of E\n");
       continue;
     }
     const char* where = ", which holds the truth";
@@ -328,7 +332,7 @@ std::string RenderFloors(const std::vector<v1::Fit>& fits, const TrueFloor& trut
     } else if (floor > e->high()) {
       where = ", below the truth: the form does not hold beyond these data";
     }
-    absl::StrAppend(&out, "  ", fit.arm(), ": E = ", Significant(e->estimate(), 4), " ",
+    absl::StrAppend(&out, "  ", Arm(fit), ": E = ", Significant(e->estimate(), 4), " ",
                     Interval(e->low(), e->high(), 4), where, "\n");
   }
   return out;
@@ -352,7 +356,7 @@ std::string RenderFitReport(const std::vector<v1::Fit>& fits, const FitReportOpt
     }
     if (fit.definition() != definition) {
       definition = fit.definition();
-      for (const std::string& line : Wrap(definition, std::max(40, style.columns - 4))) {
+      for (const std::string& line : Wrap(Printable(definition), std::max(40, style.columns - 4))) {
         absl::StrAppend(&out, "  ", style.Dim(line), "\n");
       }
     }

@@ -57,6 +57,27 @@ Comparison of arms, in D
 )");
 }
 
+TEST(FitReportTest, NamesCannotSteerTheTerminal) {
+  const std::string name = "sm\x1b[2Jall\nbig";
+  v1::Fit compared = ComparisonFit(-0.0189, -0.021, -0.0168);
+  compared.set_arm(name);
+  compared.set_arm_b("large\xc2\x9b");
+  compared.set_message(name);
+  v1::Fit refused = SaturatingFit(name, v1::Fit::REFUSED);
+  refused.set_message(name);
+  refused.set_definition(name);
+  refused.set_provenance_json(R"({"notes": ["of sm\u001b[2Jall"], "version": "1\u001b[2J"})");
+  const std::string report =
+      RenderFitReport({SlopeFit(name, -0.0712, -0.0801, -0.0623), refused, compared},
+                      {.detailed = true}, {}) +
+      RenderFloors({refused}, {.entropy_rate = 2}, {});
+  EXPECT_THAT(report, HasSubstr("sm [2Jall / big  refused"));
+  EXPECT_THAT(report, HasSubstr("sm [2Jall / big is steeper than large"));
+  EXPECT_THAT(report, HasSubstr("note: of sm [2Jall"));
+  EXPECT_THAT(report, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(report, Not(HasSubstr("\x9b")));
+}
+
 // The stored p is that of one direction, so the other's is a difference of 1.
 TEST(FitReportTest, ASteeperSecondArmHasAPValueToo) {
   v1::Fit fit = ComparisonFit(0.0189, 0.0168, 0.021);

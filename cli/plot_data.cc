@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "cli/fit_report.h"
 #include "cli/predicted_losses.h"
+#include "cli/render/text.h"
 #include "cli/trial_stats.h"
 
 namespace loglog::cli {
@@ -26,8 +27,9 @@ bool IsPlotted(const v1::Trial& trial, const std::string& axis) {
 }
 
 std::string Legend(const std::string& arm, const v1::Fit* fit) {
-  if (fit == nullptr || fit->parameters().empty()) return arm;
-  return absl::StrCat(arm, ": ", fit->parameters(0).name(), " ", HeadlineOf(*fit));
+  const std::string name = OneLine(arm);
+  if (fit == nullptr || fit->parameters().empty()) return name;
+  return absl::StrCat(name, ": ", fit->parameters(0).name(), " ", HeadlineOf(*fit));
 }
 
 }  // namespace

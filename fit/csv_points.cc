@@ -16,6 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 namespace loglog {
 namespace {
@@ -87,6 +88,22 @@ bool IsBlank(const Row& row) {
   });
 }
 
+// INVALID_ARGUMENT names the first line with bytes that are no UTF-8: names of arms go into JSON
+// and messages, which hold nothing else.
+absl::Status CheckUtf8(absl::string_view text) {
+  int line = 1;
+  for (size_t i = 0; i < text.size();) {
+    const size_t size = Utf8Size(text.substr(i));
+    if (size == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("line ", line, " is not UTF-8 text; save the file as CSV UTF-8"));
+    }
+    line += text[i] == '\n' || (text[i] == '\r' && text.substr(i + 1, 1) != "\n");
+    i += size;
+  }
+  return absl::OkStatus();
+}
+
 struct Sheet {
   char separator = ',';
   std::vector<std::string> header;
@@ -101,6 +118,7 @@ absl::StatusOr<Sheet> ReadSheet(absl::string_view text, int rows_max) {
   if (absl::StrContains(text.substr(0, 4096), '\0')) {
     return absl::InvalidArgumentError("the file is binary; a CSV is text with a header row");
   }
+  LOGLOG_RETURN_IF_ERROR(CheckUtf8(text));
   Sheet sheet;
   const absl::string_view first = text.substr(0, text.find_first_of("\r\n"));
   const auto count = [&](char c) { return std::count(first.begin(), first.end(), c); };

@@ -87,6 +87,9 @@ TEST(CsvPoints, RefusalsNameRowColumnAndFix) {
   EXPECT_THAT(ErrorOf(""), HasSubstr("the file is empty"));
   EXPECT_THAT(ErrorOf("\xFF\xFEt\0o"), HasSubstr("UTF-16"));
   EXPECT_THAT(ErrorOf(std::string("tokens,loss\n\0\0", 14)), HasSubstr("binary"));
+  EXPECT_EQ(ErrorOf("tokens,loss,arm\r\n1e8,3,gr\xc3\xbc"
+                    "n\r\n1e8,3,gr\xfcn\r\n"),
+            "line 3 is not UTF-8 text; save the file as CSV UTF-8");
   EXPECT_THAT(ErrorOf("tokens,loss\n1e8,3\n", {}), HasSubstr("at least one of tokens"));
   EXPECT_THAT(ErrorOf("loss,loss_unit,tokens\n3,nats,1e8\n4,bits,2e8\n"),
               HasSubstr("mixes 'bits' and 'nats'"));

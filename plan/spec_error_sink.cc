@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
+#include "base/utf8.h"
 #include "plan/spec_tree.h"
 
 namespace loglog {
@@ -25,20 +26,6 @@ void MakeShowable(std::string* line) {
 }
 
 }  // namespace
-
-size_t Utf8Size(absl::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  if (text.empty() || byte(0) < 0x80) return text.empty() ? 0 : 1;
-  const size_t size = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : 2;
-  if (byte(0) < 0xc2 || byte(0) > 0xf4 || text.size() < size) return 0;
-  for (size_t i = 1; i < size; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  // Overlong forms, surrogates, and beyond the last code point.
-  const bool wrong = (byte(0) == 0xe0 && byte(1) < 0xa0) || (byte(0) == 0xed && byte(1) > 0x9f) ||
-                     (byte(0) == 0xf0 && byte(1) < 0x90) || (byte(0) == 0xf4 && byte(1) > 0x8f);
-  return wrong ? 0 : size;
-}
 
 int SpecErrorSink::AddSource(std::string name, absl::string_view text) {
   Source source{std::move(name), absl::StrSplit(text, '\n')};

@@ -88,9 +88,6 @@ struct SpecNode {
   std::string Describe() const;
 };
 
-// Bytes of the UTF-8 character that the text starts with; 0 when it starts with none.
-size_t Utf8Size(absl::string_view text);
-
 // False, with an error, when the text holds bytes that are no text, or that YAML loaders
 // treat each in their own way.
 bool CheckSpecBytes(absl::string_view text, int source, SpecErrorSink* sink);
