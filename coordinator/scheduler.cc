@@ -2,6 +2,7 @@
 #include "coordinator/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -101,11 +102,13 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
     return;
   }
   // What it waited for when it was added before may have ended since, or come back.
-  if (task.parent_task_id != 0) std::erase(children_[task.parent_task_id], row.task_id);
+  LeaveTrunk(row.task_id, &task);
   // With a checkpoint, its own or its trunk's, it can begin.
   const bool waits = tasks_.contains(row.parent_task_id) && context.checkpoint_worker.empty();
-  task.parent_task_id = waits ? row.parent_task_id : 0;
-  if (waits) children_[task.parent_task_id].push_back(row.task_id);
+  if (waits) {
+    task.parent_task_id = row.parent_task_id;
+    children_[task.parent_task_id].push_back(row.task_id);
+  }
   if (task.has_past()) {
     Past& past = *task.mutable_past();
     backoffs_.erase({past.not_before_ms, row.task_id});
@@ -116,6 +119,13 @@ void Scheduler::AddTask(const TaskRow& row, const TaskContext& context, int64_t 
     if (!past.checkpoint_worker.empty()) past.prefer_until_ms = now_ms + 2 * LeaseMs();
   }
   Enqueue(row.task_id, &task, now_ms);
+}
+
+void Scheduler::LeaveTrunk(int64_t task_id, Task* task) {
+  const auto siblings = children_.find(std::exchange(task->parent_task_id, 0));
+  if (siblings == children_.end()) return;
+  std::erase(siblings->second, task_id);
+  if (siblings->second.empty()) children_.erase(siblings);
 }
 
 // ---- queueing
@@ -217,10 +227,7 @@ void Scheduler::EraseTask(int64_t task_id) {
     Trial* const trial = trials_.find(trial_id);
     if (trial != nullptr) trial->tasks.erase(task_id);
   }
-  if (task->parent_task_id != 0) {
-    const auto siblings = children_.find(task->parent_task_id);
-    if (siblings != children_.end()) std::erase(siblings->second, task_id);
-  }
+  LeaveTrunk(task_id, task);
   tasks_.erase(task_id);
   // No checkpoint will come any more for those that still wait: they train all of it themselves.
   const auto children = children_.extract(task_id);

@@ -302,6 +302,8 @@ class Scheduler {
   ReadyQueue::Places PlacesOf(const Task& task) const;
   void PutReady(int64_t task_id, Task* task);
   void RemoveReady(int64_t task_id, Task* task);
+  // The task waits for no other any more.
+  void LeaveTrunk(int64_t task_id, Task* task);
   void Enqueue(int64_t task_id, Task* task, int64_t now_ms);
   void Requeue(int64_t task_id, Task* task, int64_t wait_ms, absl::string_view message,
                int64_t now_ms, Actions* actions);
@@ -399,7 +401,7 @@ class Scheduler {
   absl::flat_hash_map<int64_t, Sweep> sweeps_;
   IdMap<Trial> trials_;
   IdMap<Task> tasks_;
-  absl::flat_hash_map<int64_t, std::vector<int64_t>> children_;  // tasks by parent
+  absl::flat_hash_map<int64_t, std::vector<int64_t>> children_;  // tasks by parent; no empty ones
   absl::flat_hash_map<int64_t, Attempt> attempts_;               // live ones
   Workers workers_;
   // Workers on which a cell failed, until it succeeds or is retried.

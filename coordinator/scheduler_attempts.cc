@@ -68,10 +68,7 @@ void Scheduler::AddAttempt(const AttemptRow& row, int64_t now_ms) {
   Task& task = tasks_.at(row.task_id);
   RemoveReady(row.task_id, &task);
   backoffs_.erase({task.past().not_before_ms, row.task_id});
-  if (task.parent_task_id != 0) {  // it began when there was a checkpoint to begin from
-    std::erase(children_[task.parent_task_id], row.task_id);
-    task.parent_task_id = 0;
-  }
+  LeaveTrunk(row.task_id, &task);  // it began when there was a checkpoint to begin from
   task.state = Task::State::kLive;
   task.mutable_past()->attempt_id = row.attempt_id;
   if (task.cancelled) {

@@ -223,16 +223,14 @@ void Scheduler::NoteCheckpoint(int64_t task_id, absl::string_view worker_id) {
 }
 
 bool Scheduler::HasWaitingBranches(int64_t trunk_task_id) const {
-  const auto children = children_.find(trunk_task_id);
-  return children != children_.end() && !children->second.empty();
+  return children_.contains(trunk_task_id);
 }
 
 void Scheduler::NoteBranchPoint(int64_t task_id, absl::string_view worker_id, int64_t now_ms) {
   Task* const task = tasks_.find(task_id);
   const auto worker = workers_.find(worker_id);
   if (task == nullptr || worker == workers_.end() || task->parent_task_id == 0) return;
-  std::erase(children_[task->parent_task_id], task_id);
-  task->parent_task_id = 0;
+  LeaveTrunk(task_id, task);
   if (task->attempt_id() != 0) return;
   Past* const past = task->mutable_past();
   past->checkpoint_worker = std::string(worker_id);

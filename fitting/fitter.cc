@@ -346,6 +346,11 @@ std::string Fitter::MixedAxis(const ArmData& data, absl::string_view arm) const 
 // Axes that are no part of the arms and yet differ between them at one size, of arms that each
 // have one value there: the comparison cannot tell them from the arms.
 std::vector<std::string> Fitter::OtherDifferences(const ArmData& a, const ArmData& b) const {
+  const bool may_differ =
+      std::any_of(plan_.axis_paths.begin(), plan_.axis_paths.end(), [&](const auto& axis) {
+        return MayMix(axis.second) && !plan_.arm_axes.contains(axis.first);
+      });
+  if (!may_differ) return {};
   const std::vector<json> axes_a = AxesOf(a.done), axes_b = AxesOf(b.done);
   std::map<int64_t, size_t> of_size;  // a trial of `a` for each
   for (size_t i = 0; i < a.done.size(); ++i) of_size[a.done[i]->params_non_embedding] = i;

@@ -129,7 +129,15 @@ class Engine::Impl {
   };
   Share OwnShare() const;
   void RefreshComputeCopy();
-  at::Tensor StateTensor(size_t index) const;
+  // Of a member's counters without a flat buffer and a tensor of it.
+  struct StatePlace {
+    size_t member = 0;
+    const at::Tensor* flat = nullptr;
+    const TensorSpec* tensor = nullptr;
+    // The tensor's entries in a buffer that is laid out as `flat`.
+    at::Tensor Of(const at::Tensor& rows) const;
+  };
+  StatePlace PlaceOf(size_t index) const;
 
   bool on_gpu_;  // or as if
   bool composed_;

@@ -25,47 +25,49 @@ void Engine::Impl::ListStateBuffers() {
   }
 }
 
-// The place of buffer `index` in the order of ListStateBuffers; undefined for counters.
-at::Tensor Engine::Impl::StateTensor(size_t index) const {
+// The place of buffer `index` in the order of ListStateBuffers.
+Engine::Impl::StatePlace Engine::Impl::PlaceOf(size_t index) const {
   const size_t per_kind = layout_.tensors.size(), per_member = 3 * per_kind + 1;
   const size_t within = index % per_member;
-  if (within == per_member - 1) return {};
+  StatePlace place = {.member = index / per_member};
+  if (within == per_member - 1) return place;
   const at::Tensor* flats[] = {&state_.weights, &state_.m, &state_.v};
-  const TensorSpec& tensor = layout_.tensors[within % per_kind];
-  return flats[within / per_kind]
-      ->select(0, static_cast<int64_t>(index / per_member))
-      .narrow(0, tensor.offset, tensor.size());
+  place.flat = flats[within / per_kind];
+  place.tensor = &layout_.tensors[within % per_kind];
+  return place;
+}
+
+at::Tensor Engine::Impl::StatePlace::Of(const at::Tensor& rows) const {
+  return rows.select(0, static_cast<int64_t>(member)).narrow(0, tensor->offset, tensor->size());
 }
 
 void Engine::Impl::ReadState(size_t index, void* bytes) {
   const size_t size = static_cast<size_t>(state_buffers_.at(index).bytes);
   while (!started_.empty()) Absorb(/*wait=*/true);  // counters follow the numbers of steps
-  const at::Tensor tensor = StateTensor(index);
-  if (!tensor.defined()) {
-    std::memcpy(bytes, &counters_[index / (3 * layout_.tensors.size() + 1)], size);
+  const StatePlace place = PlaceOf(index);
+  if (place.flat == nullptr) {
+    std::memcpy(bytes, &counters_[place.member], size);
   } else {
-    std::memcpy(bytes, tensor.cpu().const_data_ptr<float>(), size);
+    std::memcpy(bytes, place.Of(*place.flat).cpu().const_data_ptr<float>(), size);
   }
 }
 
 void Engine::Impl::WriteState(size_t index, const void* bytes) {
   const size_t size = static_cast<size_t>(state_buffers_.at(index).bytes);
-  const at::Tensor tensor = StateTensor(index);
-  if (!tensor.defined()) {
-    std::memcpy(&counters_[index / (3 * layout_.tensors.size() + 1)], bytes, size);
+  const StatePlace place = PlaceOf(index);
+  if (place.flat == nullptr) {
+    std::memcpy(&counters_[place.member], bytes, size);
     if (device_step_) device_step_->Reactivate();  // whom the counters leave out, each step says
     return;
   }
+  const at::Tensor tensor = place.Of(*place.flat);
   const at::Tensor host = at::empty(tensor.sizes(), at::kFloat);
   std::memcpy(host.mutable_data_ptr<float>(), bytes, size);
   tensor.copy_(host);
-  const size_t per_kind = layout_.tensors.size(), per_member = 3 * per_kind + 1;
-  if (compute_type_ == at::kFloat || index % per_member >= per_kind) return;
   // Of this tensor alone: a whole copy for each would be quadratic.
-  const TensorSpec& spec = layout_.tensors[index % per_member];
-  compute_.select(0, static_cast<int64_t>(index / per_member))
-      .narrow(0, spec.offset, spec.size())
-      .copy_(tensor);
+  if (compute_type_ != at::kFloat && place.flat == &state_.weights) {
+    place.Of(compute_).copy_(tensor);
+  }
 }
 
 Engine::Engine(std::vector<MemberConfig> members, const EngineOptions& options) {

@@ -72,7 +72,6 @@ std::optional<std::string> NearestWord(const std::string& word,
 
 nlohmann::ordered_json ParseJsonShallow(const std::string& text, const std::string& file) {
   using nlohmann::ordered_json;
-  constexpr int kDepthMax = 64;
   return ordered_json::parse(text, [&](int depth, ordered_json::parse_event_t, ordered_json&) {
     if (depth <= kDepthMax) return true;
     throw std::runtime_error(file + ": is nested more than " + std::to_string(kDepthMax) +

@@ -63,8 +63,8 @@ struct TensorSpec {
 // these is also one matrix or vector.
 struct Layout {
   std::vector<TensorSpec> tensors;
-  int64_t floats =
-      0;  // with the padding that starts a matrix, or several that are one, on 64 bytes
+  // With the padding that starts a matrix, or several that are one, on 64 bytes.
+  int64_t floats = 0;
 
   // Throws std::logic_error when the model has no such tensor.
   const TensorSpec& Find(TensorKind kind, int64_t layer = 0, bool bias = false) const&;

@@ -169,7 +169,7 @@ int UsableCpus() {
   int cpus = 1;
   if (sched_getaffinity(0, sizeof(set), &set) == 0) cpus = std::max(1, CPU_COUNT(&set));
   const absl::StatusOr<std::string> self = ReadFile("/proc/self/cgroup");
-  const double quota = CgroupCpus("/sys/fs/cgroup", self.ok() ? *self : "");
+  const double quota = CgroupCpus("/sys/fs/cgroup", self.ok() ? *self : "0::/");
   return quota < cpus ? std::max(1, static_cast<int>(quota)) : cpus;
 }
 
@@ -189,28 +189,24 @@ double CgroupCpus(const std::string& root, const std::string& self) {
   for (absl::string_view line : absl::StrSplit(self, '\n', absl::SkipEmpty())) {
     // <id>:<controllers>:<path>; version 2 has no controllers.
     const std::vector<std::string> fields = absl::StrSplit(line, absl::MaxSplits(':', 2));
-    if (fields.size() != 3) continue;
+    if (fields.size() != 3 || !absl::StartsWith(fields[2], "/")) continue;
     const std::vector<std::string> controllers = absl::StrSplit(fields[1], ',');
     const bool has_cpu =
         std::find(controllers.begin(), controllers.end(), "cpu") != controllers.end();
     if (!fields[1].empty() && !has_cpu) continue;
-    // In a container the path may be the host's, of which the root is what is seen.
-    for (std::string path = fields[2]; !path.empty(); path.resize(path.rfind('/'))) {
-      const std::string at = path == "/" ? "" : path;
+    // Up to the root: in a container the path may be the host's, of which that is what is seen.
+    for (std::string path = fields[2] == "/" ? "" : fields[2];; path.resize(path.rfind('/'))) {
+      const std::string at = absl::StrCat(root, has_cpu ? "/cpu" : "", path);
       if (has_cpu) {
-        limit(text(root + "/cpu" + at + "/cpu.cfs_quota_us"),
-              text(root + "/cpu" + at + "/cpu.cfs_period_us"));
+        limit(text(at + "/cpu.cfs_quota_us"), text(at + "/cpu.cfs_period_us"));
       } else {
         const std::pair<std::string, std::string> both =
-            absl::StrSplit(text(root + at + "/cpu.max"), absl::MaxSplits(' ', 1));
+            absl::StrSplit(text(at + "/cpu.max"), absl::MaxSplits(' ', 1));
         limit(both.first, both.second);
       }
-      if (at.empty()) break;
+      if (path.empty()) break;
     }
   }
-  const std::pair<std::string, std::string> top =
-      absl::StrSplit(text(root + "/cpu.max"), absl::MaxSplits(' ', 1));
-  limit(top.first, top.second);
   return cpus;
 }
 
