@@ -10,6 +10,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
+extern char** environ;
+
 namespace loglog::cli {
 
 std::string SelfPath() {
@@ -54,6 +56,16 @@ absl::Status Exec(const std::vector<std::string>& argv) {
   pointers.push_back(nullptr);
   execv(pointers[0], pointers.data());
   return absl::InternalError(absl::StrCat("cannot start ", argv[0], ": ", strerror(errno)));
+}
+
+std::map<std::string, std::string> Environment() {
+  std::map<std::string, std::string> env;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    const size_t equals = text.find('=');
+    if (equals != std::string::npos) env[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  return env;
 }
 
 }  // namespace loglog::cli

@@ -1,6 +1,7 @@
 #ifndef LOGLOG_CLI_BINARIES_H_
 #define LOGLOG_CLI_BINARIES_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ absl::Status Exec(const std::vector<std::string>& argv);
 
 // Path of this program.
 std::string SelfPath();
+
+// This process's, by name.
+std::map<std::string, std::string> Environment();
 
 }  // namespace loglog::cli
 

@@ -8,19 +8,7 @@
 #include "cli/binaries.h"
 #include "cli/context.h"
 
-extern char** environ;
-
 namespace {
-
-std::map<std::string, std::string> Environment() {
-  std::map<std::string, std::string> env;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string text = *entry;
-    const size_t equals = text.find('=');
-    if (equals != std::string::npos) env[text.substr(0, equals)] = text.substr(equals + 1);
-  }
-  return env;
-}
 
 // The errno of a failed write may be long gone; a pipe that nobody reads still says so.
 bool ReaderLeft() {
@@ -38,7 +26,7 @@ int main(int argc, char** argv) {
                         .err = &std::cerr,
                         .out_terminal = isatty(STDOUT_FILENO) == 1,
                         .err_terminal = isatty(STDERR_FILENO) == 1,
-                        .env = Environment(),
+                        .env = loglog::cli::Environment(),
                         .reader_left = ReaderLeft,
                         .exec = loglog::cli::Exec};
   winsize size = {};

@@ -8,17 +8,12 @@
 #include "cli/context.h"
 #include "gmock/gmock.h"
 
-extern char** environ;
-
 int main(int argc, char** argv) {
   if (argc > 1 && argv[1][0] != '-') {
-    loglog::cli::Io io = {.out = &std::cout, .err = &std::cerr, .exec = loglog::cli::Exec};
-    for (char** entry = environ; *entry != nullptr; ++entry) {
-      const std::string text = *entry;
-      if (const size_t equals = text.find('='); equals != std::string::npos) {
-        io.env[text.substr(0, equals)] = text.substr(equals + 1);
-      }
-    }
+    loglog::cli::Io io = {.out = &std::cout,
+                          .err = &std::cerr,
+                          .env = loglog::cli::Environment(),
+                          .exec = loglog::cli::Exec};
     return loglog::cli::RunLoglog(std::vector<std::string>(argv + 1, argv + argc), io);
   }
   testing::InitGoogleMock(&argc, argv);
